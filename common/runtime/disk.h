@@ -1,0 +1,39 @@
+/* runtime/disk.h - the pool for what may block: sync, unlink, cold reads, recovery scans.
+ *
+ *     struct flush { struct disk_job job; struct file *file; enum err err; };
+ *     static void flush_run(struct disk_job *job)  { ... blocks, on a pool thread ... }
+ *     static void flush_done(struct disk_job *job) { ... on the shard that asked ... }
+ *
+ * Jobs run in any order and side by side; who needs an order submits the next from `done`. `run` may
+ * touch what the job holds and files, nothing of a shard. In the simulator a job is a delay. */
+#pragma once
+#include "base/list.h"
+#include "runtime/env.h"
+
+struct shard;
+struct disk; /* one pool per process */
+
+struct disk_job {
+    struct list_node node;
+    struct shard *home;
+    void (*run)(struct disk_job *job);
+    void (*done)(struct disk_job *job);
+};
+
+/* Two classes, so that a long scan or clean-up never keeps a sync or a cold read waiting: each class
+ * has its own threads. */
+enum disk_class { DISK_SOON, DISK_LONG, DISK_CLASSES };
+
+struct disk_ops {
+    enum err (*open)(void *world, int threads_soon, int threads_long, struct disk **out);
+    void (*close)(struct disk *disk);
+    void (*submit)(struct disk *disk, enum disk_class class, struct disk_job *job);
+};
+
+MUST_CHECK enum err disk_open(const struct env *env, int threads_soon, int threads_long,
+                              struct disk **out);
+/* Waits for the jobs that run; none may be waiting. */
+void disk_close(const struct env *env, struct disk **disk);
+/* Borrows `job` until its `done` has been called on `home`. From the thread of `home`. */
+void disk_submit(const struct env *env, struct disk *disk, enum disk_class class, struct shard *home,
+                 struct disk_job *job);

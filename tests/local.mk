@@ -1,0 +1,2 @@
+# tests
+EXTRA_DIST += tests/unit/unit.h
