@@ -69,10 +69,8 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
 {
     size_t want = arena->blocks == NULL ? BLOCK_SIZE_MIN : arena->blocks->size * 2;
 
-    if (want > BLOCK_KEEP_MAX)
-        want = BLOCK_KEEP_MAX;
-    if (want < size)
-        want = size;
+    if (want > BLOCK_KEEP_MAX) want = BLOCK_KEEP_MAX;
+    if (want < size) want = size;
 #ifdef ARENA_FENCED
     want = size; /* one allocation each: its ends are red zones */
 #endif
@@ -88,8 +86,7 @@ void *arena_try(struct arena *arena, size_t size)
 {
     size_t take = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 
-    if (take < size || take > arena->limit - arena->used)
-        return NULL;
+    if (take < size || take > arena->limit - arena->used) return NULL;
 #ifdef ARENA_FENCED
     struct arena_block *block = add_block(arena, size);
     arena->used += take;
@@ -97,8 +94,7 @@ void *arena_try(struct arena *arena, size_t size)
     return block->data;
 #else
     struct arena_block *block = arena->blocks;
-    if (block == NULL || take > block->size - block->used)
-        block = add_block(arena, take);
+    if (block == NULL || take > block->size - block->used) block = add_block(arena, take);
     void *at = block->data + block->used;
     block->used += take;
     arena->used += take;
@@ -117,8 +113,7 @@ void *arena_zalloc(struct arena *arena, size_t size)
 
 struct slice arena_copy(struct arena *arena, struct slice from)
 {
-    if (slice_is_null(from))
-        return SLICE_NULL;
+    if (slice_is_null(from)) return SLICE_NULL;
     return slice_of(arena_text(arena, from), from.len);
 }
 
@@ -126,8 +121,7 @@ char *arena_text(struct arena *arena, struct slice from)
 {
     char *copy = arena_zalloc(arena, from.len + 1);
 
-    if (from.len > 0)
-        memcpy(copy, from.ptr, from.len);
+    if (from.len > 0) memcpy(copy, from.ptr, from.len);
     return copy;
 }
 

@@ -36,8 +36,7 @@ uint8_t *buf_extend(struct buf *buf, size_t n)
 
 void buf_add(struct buf *buf, const void *bytes, size_t n)
 {
-    if (n > 0)
-        memcpy(buf_extend(buf, n), bytes, n);
+    if (n > 0) memcpy(buf_extend(buf, n), bytes, n);
 }
 
 void buf_add_slice(struct buf *buf, struct slice s)
@@ -68,7 +67,6 @@ void buf_printf(struct buf *buf, const char *format, ...)
 void buf_drop_head(struct buf *buf, size_t n)
 {
     ensure(n <= buf->len);
-    if (n > 0 && n < buf->len)
-        memmove(buf->ptr, buf->ptr + n, buf->len - n);
+    if (n > 0 && n < buf->len) memmove(buf->ptr, buf->ptr + n, buf->len - n);
     buf->len -= n;
 }

@@ -9,8 +9,7 @@ void conf_init(struct conf *conf)
 
 static void entry_free(struct conf_entry *entry)
 {
-    if (entry == NULL)
-        return;
+    if (entry == NULL) return;
     free(entry->key);
     free(entry->value);
     free(entry);
@@ -55,8 +54,7 @@ static bool natural_line(struct slice *text, struct slice *line)
 {
     size_t n = 0;
 
-    if (text->len == 0)
-        return false;
+    if (text->len == 0) return false;
     while (n < text->len && text->ptr[n] != '\n' && text->ptr[n] != '\r')
         n++;
     *line = slice_of(text->ptr, n);
@@ -91,8 +89,7 @@ static void add_code_point(struct buf *out, uint32_t c)
 
 static int hex_value(uint8_t c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
+    if (c >= '0' && c <= '9') return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
@@ -100,8 +97,7 @@ static int hex_value(uint8_t c)
 /* `s` begins behind the backslash. Gives how many bytes it took; 0 is malformed. */
 static size_t unescape(struct slice s, struct buf *out)
 {
-    if (s.len == 0)
-        return 0;
+    if (s.len == 0) return 0;
     switch (s.ptr[0]) {
     case 't':
         buf_add_text(out, "\t");
@@ -122,16 +118,13 @@ static size_t unescape(struct slice s, struct buf *out)
         return 1;
     }
     uint32_t point = 0;
-    if (s.len < 5)
-        return 0;
+    if (s.len < 5) return 0;
     for (int i = 1; i <= 4; i++) {
         int digit = hex_value(s.ptr[i]);
-        if (digit < 0)
-            return 0;
+        if (digit < 0) return 0;
         point = point << 4 | (uint32_t)digit;
     }
-    if (point == 0)
-        return 0;
+    if (point == 0) return 0;
     add_code_point(out, point);
     return 5;
 }
@@ -142,14 +135,11 @@ static enum err take_part(struct slice *s, bool is_key, struct buf *out)
     while (s->len > 0) {
         uint8_t c = s->ptr[0];
         size_t used = 1;
-        if (is_key && (c == '=' || c == ':' || is_space(c)))
-            break;
-        if (c == '\0')
-            return ERR_INVALID;
+        if (is_key && (c == '=' || c == ':' || is_space(c))) break;
+        if (c == '\0') return ERR_INVALID;
         if (c == '\\') {
             used = unescape(slice_of(s->ptr + 1, s->len - 1), out);
-            if (used == 0)
-                return ERR_INVALID;
+            if (used == 0) return ERR_INVALID;
             used++;
         } else {
             buf_add(out, &c, 1);
@@ -169,10 +159,8 @@ static enum err take_entry(struct conf *conf, struct slice logical, int line)
     at = without_head_space(at);
     if (at.len > 0 && (at.ptr[0] == '=' || at.ptr[0] == ':'))
         at = without_head_space(slice_of(at.ptr + 1, at.len - 1));
-    if (err == ERR_OK)
-        err = take_part(&at, false, &value);
-    if (err == ERR_OK)
-        conf_set(conf, (const char *)key.ptr, (const char *)value.ptr, line);
+    if (err == ERR_OK) err = take_part(&at, false, &value);
+    if (err == ERR_OK) conf_set(conf, (const char *)key.ptr, (const char *)value.ptr, line);
     buf_fini(&key);
     buf_fini(&value);
     return err;
@@ -188,8 +176,7 @@ enum err conf_read(struct conf *conf, struct slice text, int *line)
     while (err == ERR_OK && natural_line(&text, &natural)) {
         int began = ++at;
         natural = without_head_space(natural);
-        if (natural.len == 0 || natural.ptr[0] == '#' || natural.ptr[0] == '!')
-            continue;
+        if (natural.len == 0 || natural.ptr[0] == '#' || natural.ptr[0] == '!') continue;
         buf_clear(&logical);
         while (ends_with_odd_backslashes(natural)) {
             buf_add(&logical, natural.ptr, natural.len - 1);
@@ -202,8 +189,7 @@ enum err conf_read(struct conf *conf, struct slice text, int *line)
         }
         buf_add_slice(&logical, natural);
         err = take_entry(conf, buf_slice(&logical), began);
-        if (err != ERR_OK)
-            *line = began;
+        if (err != ERR_OK) *line = began;
     }
     buf_fini(&logical);
     return err;

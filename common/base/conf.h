@@ -1,8 +1,9 @@
 /* base/conf.h - reads and writes Java .properties text: server.properties, meta.properties.
  *
- * Java's rules: "#" or "!" begins a comment line; a key ends at the first unescaped "=", ":" or white
- * space; a backslash at the end of a line continues it; escapes \t \n \r \f \uXXXX and \ before
- * anything else. Input is UTF-8 (ISO 8859-1 bytes pass unchanged). A later key replaces an earlier. */
+ * Java's rules: "#" or "!" begins a comment line; a key ends at the first unescaped "=", ":" or
+ * white space; a backslash at the end of a line continues it; escapes \t \n \r \f \uXXXX and
+ * \ before anything else. Input is UTF-8 (ISO 8859-1 bytes pass unchanged). A later key replaces an
+ * earlier. */
 #pragma once
 #include "base/buf.h"
 #include "base/map.h"

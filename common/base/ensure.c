@@ -45,8 +45,7 @@ char *ensure_strndup(const void *text, unsigned long len)
 {
     char *copy = ensure_malloc(len + 1);
 
-    if (len > 0)
-        memcpy(copy, text, len);
+    if (len > 0) memcpy(copy, text, len);
     copy[len] = '\0';
     return copy;
 }

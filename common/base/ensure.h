@@ -7,8 +7,7 @@
 
 #define ensure(cond)                                                                               \
     do {                                                                                           \
-        if (__builtin_expect(!(cond), 0))                                                          \
-            ensure_failed(__FILE__, __LINE__, __func__, #cond);                                    \
+        if (__builtin_expect(!(cond), 0)) ensure_failed(__FILE__, __LINE__, __func__, #cond);      \
     } while (0)
 
 /* Whole-structure checks: on in tests and in the simulator (configure --enable-audit). */

@@ -32,12 +32,9 @@ static void sift_down(struct heap *heap, size_t i, struct heap_node *node)
 {
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child >= heap->count)
-            break;
-        if (child + 1 < heap->count && before(heap->at[child + 1], heap->at[child]))
-            child++;
-        if (!before(heap->at[child], node))
-            break;
+        if (child >= heap->count) break;
+        if (child + 1 < heap->count && before(heap->at[child + 1], heap->at[child])) child++;
+        if (!before(heap->at[child], node)) break;
         put(heap, i, heap->at[child]);
         i = child;
     }
@@ -58,14 +55,12 @@ void heap_add(struct heap *heap, struct heap_node *node, int64_t key)
 
 void heap_remove(struct heap *heap, struct heap_node *node)
 {
-    if (node->place == 0)
-        return;
+    if (node->place == 0) return;
     size_t i = node->place - 1;
     ensure(i < heap->count && heap->at[i] == node);
     struct heap_node *last = heap->at[--heap->count];
     node->place = 0;
-    if (last == node)
-        return;
+    if (last == node) return;
     if (i > 0 && before(last, heap->at[(i - 1) / 2]))
         sift_up(heap, i, last);
     else

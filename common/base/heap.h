@@ -18,7 +18,7 @@ struct heap {
     uint64_t arrivals;
 };
 
-#define heap_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define heap_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 static inline void heap_init(struct heap *heap)
 {

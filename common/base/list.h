@@ -10,7 +10,8 @@
  *         ...
  *     }
  *
- * A node is on one list at most; one that is on none has next == NULL. */
+ * A node is on one list at most; one that is on none has next == NULL. Neither list nor element is
+ * moved while elements are on it. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ struct list {
     struct list_node head; /* head.next is the first; an empty list points to itself */
 };
 
-#define list_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 #define list_each(node, list)                                                                      \
     for (struct list_node *node = (list)->head.next, *node##_next = node->next;                    \
@@ -66,8 +67,7 @@ static inline void list_push_front(struct list *list, struct list_node *node)
 /* One that is on no list is fine. */
 static inline void list_remove(struct list_node *node)
 {
-    if (node->next == NULL)
-        return;
+    if (node->next == NULL) return;
     node->next->prev = node->prev;
     node->prev->next = node->next;
     node->next = node->prev = NULL;
@@ -88,7 +88,6 @@ static inline struct list_node *list_pop(struct list *list)
 {
     struct list_node *first = list_first(list);
 
-    if (first != NULL)
-        list_remove(first);
+    if (first != NULL) list_remove(first);
     return first;
 }

@@ -1,4 +1,5 @@
 # common/base: knows nothing of Kafka or of the OS beyond memory.
+EXTRA_DIST += common/base/README.md
 libottla_common_a_SOURCES += \
 	common/base/arena.c common/base/arena.h \
 	common/base/buf.c common/base/buf.h \
@@ -17,5 +18,8 @@ libottla_common_a_SOURCES += \
 	common/base/uuid.c common/base/uuid.h
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_slice
+check_PROGRAMS += \
+	tests/unit/test_arena tests/unit/test_buf tests/unit/test_conf tests/unit/test_crc32c \
+	tests/unit/test_heap tests/unit/test_list tests/unit/test_log_lines tests/unit/test_map \
+	tests/unit/test_prng tests/unit/test_slice tests/unit/test_text tests/unit/test_uuid
 endif

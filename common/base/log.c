@@ -34,8 +34,7 @@ static int64_t wall_ms_now(void)
 {
     struct timespec now;
 
-    if (clock_function != NULL)
-        return clock_function(clock_from);
+    if (clock_function != NULL) return clock_function(clock_from);
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -48,8 +47,7 @@ static bool is_over_share(struct log_site *site, int64_t second)
         atomic_store(&site->second, second);
         atomic_store(&site->in_second, 0);
     }
-    if (atomic_fetch_add(&site->in_second, 1) < LOG_SITE_PER_SECOND_MAX)
-        return false;
+    if (atomic_fetch_add(&site->in_second, 1) < LOG_SITE_PER_SECOND_MAX) return false;
     atomic_fetch_add(&site->left_out, 1);
     return true;
 }
@@ -83,7 +81,8 @@ static void to_stderr(enum log_level level, int64_t wall_ms, struct slice line)
     }
     struct iovec parts[] = {
         {head, (size_t)head_len}, {(void *)(uintptr_t)line.ptr, line.len}, {(char[]){'\n'}, 1}};
-    ssize_t ignored = writev(STDERR_FILENO, parts, 3); /* a log that cannot be written has no other */
+    ssize_t ignored =
+        writev(STDERR_FILENO, parts, 3); /* a log that cannot be written has no other */
     (void)ignored;
 }
 
@@ -93,26 +92,22 @@ void log_line(struct log_site *site, enum log_level level, const char *room, con
     char line[LINE_MAX_BYTES];
     int64_t wall_ms = wall_ms_now();
 
-    if (is_over_share(site, wall_ms / 1000))
-        return;
+    if (is_over_share(site, wall_ms / 1000)) return;
     int left_out = atomic_exchange(&site->left_out, 0);
     int len = snprintf(line, sizeof(line), "%s %s %s", level_names[level], room, event);
-    if (format[0] != '\0') {
+    if (format[1] != '\0') {
         va_list args;
-        len += snprintf(line + len, sizeof(line) - (size_t)len, " ");
         va_start(args, format);
         len += vsnprintf(line + len, sizeof(line) - (size_t)len, format, args);
         va_end(args);
     }
     if (left_out > 0 && len < LINE_MAX_BYTES)
         len += snprintf(line + len, sizeof(line) - (size_t)len, " left_out=%d", left_out);
-    if (len >= LINE_MAX_BYTES)
-        len = LINE_MAX_BYTES - 1;
+    if (len >= LINE_MAX_BYTES) len = LINE_MAX_BYTES - 1;
 
     /* One line stays one line, whatever a client put into it. */
     for (int i = 0; i < len; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
 
     if (sink_function != NULL)
         sink_function(sink_to, level, slice_of(line, (size_t)len));

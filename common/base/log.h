@@ -3,14 +3,14 @@
  *     log_info("controller", "elected", "epoch=%d broker=%d", epoch, id);
  *     2026-03-01T12:00:00.123Z info controller elected epoch=7 broker=101
  *
- * error: someone must act; warn: it will heal, but should be known; info: life-cycle and leadership;
- * debug: transitions. Whoever decides what to do about an error logs it, once. Machines (pure code)
- * do not log. A site that repeats is limited (LOG_SITE_PER_SECOND_MAX lines a second); what was
- * left out is said with the next line of that site.
+ * error: someone must act; warn: it will heal, but should be known; info: life-cycle and
+ * leadership; debug: transitions. Whoever decides what to do about an error logs it, once. Machines
+ * (pure code) do not log. A site that repeats is limited (LOG_SITE_PER_SECOND_MAX lines a second);
+ * what was left out is said with the next line of that site.
  *
  * The sink, level and clock are of the process: the one place where a global is meant. Lines go to
- * stderr with a time, or to journald (stderr with the syslog priority prefix "<6>" and no time) when
- * stderr is the journal (JOURNAL_STREAM). */
+ * stderr with a time, or to journald (stderr with the syslog priority prefix "<6>" and no time)
+ * when stderr is the journal (JOURNAL_STREAM). */
 #pragma once
 #include "base/slice.h"
 #include "base/time.h"
@@ -33,7 +33,7 @@ extern _Atomic int log_level; /* lines above it cost one comparison */
     do {                                                                                           \
         static struct log_site log_site_here;                                                      \
         if ((int)(level) <= atomic_load_explicit(&log_level, memory_order_relaxed))                \
-            log_line(&log_site_here, level, room, event, "" __VA_ARGS__);                          \
+            log_line(&log_site_here, level, room, event, " " __VA_ARGS__);                         \
     } while (0)
 
 #define log_error(room, event, ...) log_at(LOG_ERROR, room, event, __VA_ARGS__)
@@ -41,6 +41,7 @@ extern _Atomic int log_level; /* lines above it cost one comparison */
 #define log_info(room, event, ...)  log_at(LOG_INFO, room, event, __VA_ARGS__)
 #define log_debug(room, event, ...) log_at(LOG_DEBUG, room, event, __VA_ARGS__)
 
+/* `format` begins with the blank that parts it from the event; see log_at. */
 void log_line(struct log_site *site, enum log_level level, const char *room, const char *event,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
 

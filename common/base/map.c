@@ -63,8 +63,7 @@ static struct slice plain(struct slice key)
 
 void *map_get(const struct map *map, struct slice key)
 {
-    if (map->bucket_count == 0)
-        return NULL;
+    if (map->bucket_count == 0) return NULL;
     key = plain(key);
     struct map_entry *entry = *place_of(map, key, hash_of(key));
     return entry == NULL ? NULL : entry->value;
@@ -74,8 +73,7 @@ void *map_set(struct map *map, struct slice key, void *value)
 {
     key = plain(key);
     ensure(value != NULL);
-    if (map->count >= map->bucket_count)
-        grow(map);
+    if (map->count >= map->bucket_count) grow(map);
     uint64_t hash = hash_of(key);
     struct map_entry **at = place_of(map, key, hash);
     if (*at != NULL) {
@@ -88,8 +86,7 @@ void *map_set(struct map *map, struct slice key, void *value)
     entry->value = value;
     entry->hash = hash;
     entry->key_len = key.len;
-    if (key.len > 0)
-        memcpy(entry->key, key.ptr, key.len);
+    if (key.len > 0) memcpy(entry->key, key.ptr, key.len);
     *at = entry;
     list_push(&map->order, &entry->order);
     map->count++;
@@ -98,13 +95,11 @@ void *map_set(struct map *map, struct slice key, void *value)
 
 void *map_remove(struct map *map, struct slice key)
 {
-    if (map->bucket_count == 0)
-        return NULL;
+    if (map->bucket_count == 0) return NULL;
     key = plain(key);
     struct map_entry **at = place_of(map, key, hash_of(key));
     struct map_entry *entry = *at;
-    if (entry == NULL)
-        return NULL;
+    if (entry == NULL) return NULL;
     void *value = entry->value;
     *at = entry->chain;
     list_remove(&entry->order);

@@ -4,7 +4,7 @@
  *         struct topic *topic = entry->value;
  *
  * Keys are copied. The order of iteration is the order of insertion, so that nothing depends on the
- * hash; a value that is set again keeps its place. */
+ * hash; a value that is set again keeps its place. A map is not moved once it is initialised. */
 #pragma once
 #include "base/list.h"
 #include "base/slice.h"

@@ -51,7 +51,6 @@ uint64_t prng_below(struct prng *prng, uint64_t below)
     uint64_t threshold = -below % below; /* draws under it would favour the small results */
     for (;;) {
         uint64_t draw = prng_next(prng);
-        if (draw >= threshold)
-            return draw % below;
+        if (draw >= threshold) return draw % below;
     }
 }

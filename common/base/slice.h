@@ -52,8 +52,7 @@ static inline int slice_compare(struct slice a, struct slice b)
     size_t shorter = a.len < b.len ? a.len : b.len;
     int order = shorter == 0 ? 0 : memcmp(a.ptr, b.ptr, shorter);
 
-    if (order != 0)
-        return order;
+    if (order != 0) return order;
     return (a.len > b.len) - (a.len < b.len);
 }
 
@@ -66,11 +65,9 @@ static inline bool slice_starts_with(struct slice s, struct slice head)
  * when there are fewer. */
 MUST_CHECK static inline enum err slice_take(struct slice *from, size_t n, struct slice *head)
 {
-    if (n > from->len)
-        return ERR_TRUNCATED;
+    if (n > from->len) return ERR_TRUNCATED;
     *head = (struct slice){from->ptr, n};
-    if (n > 0)
-        *from = (struct slice){from->ptr + n, from->len - n};
+    if (n > 0) *from = (struct slice){from->ptr + n, from->len - n};
     return ERR_OK;
 }
 
@@ -80,8 +77,7 @@ static inline bool slice_cut(struct slice *from, char separator, struct slice *h
 {
     const uint8_t *at = from->len == 0 ? NULL : memchr(from->ptr, separator, from->len);
 
-    if (at == NULL)
-        return false;
+    if (at == NULL) return false;
     size_t n = (size_t)(at - from->ptr);
     *head = (struct slice){from->ptr, n};
     *from = (struct slice){at + 1, from->len - n - 1};

@@ -12,24 +12,19 @@ enum err text_int(struct slice text, int64_t min, int64_t max, int64_t *out)
         negative = text.ptr[0] == '-';
         i = 1;
     }
-    if (i == text.len)
-        return ERR_INVALID;
+    if (i == text.len) return ERR_INVALID;
 
     /* Counts downwards, because INT64_MIN has no positive twin. */
     int64_t value = 0;
     bool over = false;
     for (; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return ERR_INVALID;
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') return ERR_INVALID;
         over = over || __builtin_mul_overflow(value, 10, &value) ||
                __builtin_sub_overflow(value, text.ptr[i] - '0', &value);
     }
-    if (over || (!negative && value == INT64_MIN))
-        return ERR_RANGE;
-    if (!negative)
-        value = -value;
-    if (value < min || value > max)
-        return ERR_RANGE;
+    if (over || (!negative && value == INT64_MIN)) return ERR_RANGE;
+    if (!negative) value = -value;
+    if (value < min || value > max) return ERR_RANGE;
     *out = value;
     return ERR_OK;
 }
@@ -84,8 +79,7 @@ bool text_is_topic_name(struct slice name)
     for (size_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && c != '.' && c != '_' && c != '-')
-            return false;
+        if (!letter && c != '.' && c != '_' && c != '-') return false;
     }
     return true;
 }

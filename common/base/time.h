@@ -1,5 +1,6 @@
-/* base/time.h - points in monotonic time and the spans between them. No clock: an instant comes from
- * env_now() or in an event. Wall-clock time (record timestamps) is plain int64_t milliseconds. */
+/* base/time.h - points in monotonic time and the spans between them. No clock: an instant comes
+ * from env_now() or in an event. Wall-clock time (record timestamps) is plain int64_t milliseconds.
+ */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

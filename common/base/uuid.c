@@ -49,12 +49,10 @@ enum err uuid_parse(struct slice text, struct uuid *out)
     uint32_t bits = 0;
     int have = 0, at = 0;
 
-    if (text.len != UUID_TEXT_LEN)
-        return ERR_INVALID;
+    if (text.len != UUID_TEXT_LEN) return ERR_INVALID;
     for (size_t i = 0; i < text.len; i++) {
         int value = digit_value(text.ptr[i]);
-        if (value < 0)
-            return ERR_INVALID;
+        if (value < 0) return ERR_INVALID;
         bits = (bits << 6) | (uint32_t)value;
         have += 6;
         if (have >= 8 && at < 16) {
