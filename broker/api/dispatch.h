@@ -1,0 +1,162 @@
+/* broker/api/dispatch.h - requests: from the frame to the reply.
+ *
+ * A frame becomes a `struct request`: header read, body decoded by the tables of its API into the
+ * request's arena, then given to the API's handler. The handler ends it with exactly one of
+ * request_reply, request_send, request_fail, request_no_reply, request_close: now, or in a later
+ * turn. Replies of a connection leave in the order of its requests whatever the order of these
+ * calls. When the connection goes first, the calls are still owed and their bytes go nowhere.
+ *
+ * A file of an API family exports one `const struct api` per API, listed in dispatch.c's table.
+ * What ApiVersions answers is that table.
+ *
+ * Errors (reference: Kafka's own): an unknown key or version, a header or a body that cannot be
+ * parsed close the connection; only ApiVersions answers an unsupported version. */
+#pragma once
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/uuid.h"
+#include "broker/messages.h"
+#include "runtime/conn.h"
+
+struct image;       /* cluster/image.h */
+struct options;     /* cluster/options.h */
+struct partitions;  /* broker/replica/partitions.h */
+struct wire_struct; /* wire/codec.h */
+struct request;
+struct forward; /* broker/api/forward.h: the way to the active controller */
+struct control; /* broker/api/control.h: what the control shard knows */
+
+/* Where the handler runs. On the control shard nothing but metadata is touched. */
+enum api_place { API_HERE, API_ON_CONTROL };
+
+struct api {
+    int16_t key;
+    int16_t version_min, version_max; /* that we serve */
+    const struct wire_struct *request_wire, *response_wire;
+    size_t request_size;    /* of the decoded struct */
+    bool is_cluster_action; /* needs CLUSTER_ACTION on the cluster */
+    enum api_place place;
+    void (*handle)(struct request *request); /* takes */
+    /* The response that carries `code` (Kafka's) for everything that the request asked, made in
+     * request->arena. NULL: there is none to this request (acks=0), the connection is closed. */
+    const void *(*refuse)(struct request *request, int16_t code);
+};
+
+/* The process as all shards see it: set before the shards run, never changed. */
+struct api_process {
+    const struct options *options; /* server.properties with defaults */
+    int32_t broker_id;
+    struct slice rack; /* null: none */
+    int shards;        /* data shards; shard number `shards` is the control shard */
+    const struct listener_names *listeners;
+};
+
+/* The listeners of the process, in the order of `listeners`. */
+struct listener_name {
+    struct slice name;  /* upper case: "PLAINTEXT" */
+    bool is_privileged; /* control plane or inter-broker: may forward */
+};
+struct listener_names {
+    const struct listener_name *at;
+    int count;
+};
+
+/* What handlers on one shard work on. */
+struct api_shard {
+    struct shard *shard;
+    const struct api_process *process;
+    struct partitions *partitions; /* NULL on the control shard */
+    /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
+    const struct image *image;
+    struct forward *forward; /* control shard only */
+    struct control *control; /* control shard only */
+    struct slice cluster_id; /* set once, before the first connection */
+    int64_t broker_epoch;    /* −1: not registered yet */
+    int64_t feature_epoch;   /* data version of /feature; −1: not seen */
+
+    /* of dispatch.c */
+    struct list spare; /* requests to use again */
+    int spare_count;
+    struct list clients;
+    int client_count;
+    struct conn_limits limits;
+    uint64_t requests, requests_refused, connections;
+};
+
+/* A connection, as its requests see it. Lives while the connection or a request of it does. */
+struct client {
+    struct list_node node;
+    struct conn *conn; /* NULL when it has gone */
+    struct api_shard *home;
+    int listener;           /* index into listener_names */
+    struct slice principal; /* "User:ANONYMOUS" on PLAINTEXT */
+    char host[64];          /* the peer's address */
+    int requests;           /* unanswered */
+    bool is_closing;
+};
+
+struct request {
+    struct list_node node; /* the handler's while it has the request */
+    void *state;           /* the handler's, likewise */
+    struct api_shard *at;  /* the shard that handles it */
+    const struct api *api;
+    void *body;         /* decoded, of the API's request struct; slices borrow from the frame */
+    struct arena arena; /* ends with the request */
+    int16_t version;
+    int32_t correlation_id;
+    struct slice client_id; /* "" for null */
+    struct instant arrived;
+    int listener;
+    struct slice principal; /* lives as long as the request */
+    char host[64];
+
+    /* of dispatch.c */
+    struct client *client; /* touch on its home shard only */
+    uint64_t ticket;
+    struct block *block;
+    struct buf out;
+    struct reply reply;
+    struct reply_piece piece;
+    void (*sent)(struct request *request);
+};
+
+/* Replies with `body`, of the API's response struct; borrows it until return. Takes the request.
+ * From the shard that handles it. */
+void request_reply(struct request *request, const void *body);
+
+/* Appends to `out` the length word and the response header of a reply whose body has `body_len`
+ * bytes. */
+void request_write_head(const struct request *request, struct buf *out, size_t body_len);
+/* Replies with pieces: head (above) and body. What they point to lives until `sent` (may be NULL),
+ * which is called once, then the request ends. `pieces` may be in the request's arena. Takes the
+ * request. On the connection's own shard only. */
+void request_send(struct request *request, struct reply_piece *pieces, int count,
+                  void (*sent)(struct request *request));
+
+/* Kafka's error `code` for everything that was asked; closes the connection if the API has no
+ * answer. */
+void request_fail(struct request *request, int16_t code);
+/* There is no reply (acks=0). */
+void request_no_reply(struct request *request);
+/* Closes the connection (acks=0 with an error). */
+void request_close(struct request *request);
+/* The peer has gone: what waits for it may as well end. On the connection's own shard only. */
+bool request_is_orphan(const struct request *request);
+
+/* The frame's bytes, for a message that points into them: see block_hold. NULL on the control
+ * shard. */
+struct block *request_block(struct request *request);
+
+/* The table, in order of keys, NULL at the end. */
+const struct api *const *api_table(void);
+/* NULL when it is not served. */
+const struct api *api_find(int16_t key);
+
+/* For broker.c. */
+void api_shard_init(struct api_shard *api, struct shard *shard, const struct api_process *process,
+                    struct msg_routes *routes);
+void api_shard_fini(struct api_shard *api);
+/* A new connection on listener number `listener`; conn's user becomes its client. */
+void api_accepted(struct api_shard *api, struct conn *conn, int listener);
+extern const struct conn_handlers api_conn_handlers;
