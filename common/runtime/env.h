@@ -11,7 +11,7 @@
 struct net_ops;   /* runtime/net.h: sockets of one shard, and the wait for them */
 struct files_ops; /* runtime/files.h: files and directories */
 struct disk_ops;  /* runtime/disk.h: the pool for what may block */
-struct zk_ops;    /* zk/zk.h: ZooKeeper sessions */
+struct zk_ops;    /* runtime/zk_ops.h: ZooKeeper sessions, for zk/zk.h */
 
 struct env {
     const struct env_ops *ops;

@@ -1,1 +1,8 @@
 # common/zk
+libottla_common_a_SOURCES += \
+	common/runtime/env_zookeeper.h \
+	common/runtime/zk_ops.h \
+	common/zk/docs.h \
+	common/zk/paths.h \
+	common/zk/recipes.h \
+	common/zk/zk.h

@@ -1,63 +1,25 @@
 /* zk/zk.h - one ZooKeeper session of a process: pipelined operations, multi, watches.
  *
- * Lives on the control shard. Every operation answers exactly once, never inside the call that asked.
- * A lost connection is not an end: the session is resumed, or, when the ensemble has expired it, a new
- * one is made for as long as it takes; the owner is told and registers again. The process never ends
- * because ZooKeeper was away.
+ * Lives on the control shard. Every operation answers exactly once, never inside the call that
+ * asked. A lost connection is not an end: the session is resumed, or, when the ensemble has expired
+ * it, a new one is made for as long as it takes; the owner is told and registers again. The process
+ * never ends because ZooKeeper was away.
  *
  * "Maybe": an operation that was unanswered when the connection broke has happened or not. With
- * `retry_loss` (Kafka's rule for all its requests) it is sent again when the connection is back, and
- * the result says so (`resent`): then ERR_EXISTS or ERR_ZK_VERSION may be one's own success. Without
- * it, it ends with ERR_ZK_LOSS. On expiry everything unanswered ends with ERR_ZK_EXPIRED.
+ * `retry_loss` (Kafka's rule for all its requests) it is sent again when the connection is back,
+ * and the result says so (`resent`): then ERR_EXISTS or ERR_ZK_VERSION may be one's own success.
+ * Without it, it ends with ERR_ZK_LOSS. On expiry everything unanswered ends with ERR_ZK_EXPIRED.
  *
- * Watches are one-shot. A read with `watch` arms one; its event comes before any answer that shows the
- * new state. Watches survive a reconnect; none survives expiry. */
+ * Watches are one-shot. A read with `watch` arms one; its event comes before any answer that shows
+ * the new state. Watches survive a reconnect; none survives expiry. */
 #pragma once
 #include "base/list.h"
 #include "base/slice.h"
 #include "runtime/shard.h"
+#include "runtime/zk_ops.h"
 
-enum zk_kind {
-    ZK_GET,      /* data, stat */
-    ZK_EXISTS,   /* stat; ERR_NOT_FOUND when absent (a watch is armed all the same) */
-    ZK_CHILDREN, /* names in byte order, stat */
-    ZK_CREATE,   /* created path (of a sequential node), stat */
-    ZK_SET,      /* stat */
-    ZK_DELETE,
-    ZK_CHECK, /* in a multi only */
-    ZK_SYNC,  /* what follows sees at least what any client was told before */
-};
-
-#define ZK_ANY_VERSION (-1)
-
-struct zk_op {
-    enum zk_kind kind;
-    struct slice path;                /* without the chroot */
-    struct slice data;                /* create, set; null is ZooKeeper's null */
-    int32_t version;                  /* set, delete, check; ZK_ANY_VERSION */
-    bool is_ephemeral, is_sequential; /* create */
-    bool watch;                       /* get, exists, children */
-};
-
-struct zk_stat {
-    int64_t czxid, mzxid, pzxid;
-    int64_t ctime, mtime;
-    int32_t version, cversion, aversion;
-    int64_t ephemeral_owner;
-    int32_t data_len, child_count;
-};
-
-/* Of one op. Borrowed from the room until `done` returns. */
-struct zk_result {
-    enum err err; /* ERR_OK, ERR_NOT_FOUND, ERR_EXISTS, ERR_ZK_… */
-    struct slice data;
-    struct slice created;
-    struct zk_stat stat;
-    struct slice *children;
-    int child_count;
-};
-
-/* The caller's, until `done`. */
+/* The caller's memory, kept by the room until `done`. The caller sets done and retry_loss, all else
+ * zero. */
 struct zk_call {
     struct list_node node;
     void (*done)(struct zk_call *call, enum err err, const struct zk_result *results, int count);
@@ -66,17 +28,6 @@ struct zk_call {
     void *sent;  /* of the room */
 };
 
-enum zk_event_type {
-    ZK_CONNECTED,    /* the first time, or the same session again */
-    ZK_DISCONNECTED, /* nothing is lost yet */
-    ZK_EXPIRED,      /* session, ephemerals, watches are gone; all calls have been answered */
-    ZK_NEW_SESSION,  /* after ZK_EXPIRED: connected with a new session */
-    ZK_AUTH_FAILED,
-    ZK_NODE_CREATED,
-    ZK_NODE_DELETED,
-    ZK_NODE_CHANGED,
-    ZK_NODE_CHILDREN,
-};
 struct zk_event {
     enum zk_event_type type;
     struct slice path; /* of the ZK_NODE_ ones, without the chroot */
@@ -97,14 +48,16 @@ struct zk;
 MUST_CHECK enum err zk_open(struct shard *shard, const struct zk_options *options,
                             void (*event)(void *owner, const struct zk_event *event), void *owner,
                             struct zk **out);
-/* Ends the session (its ephemerals go at once), then calls `closed`; calls still unanswered end with
- * ERR_CANCELLED first. `*zk` is NULL on return. */
+/* Ends the session (its ephemerals go at once), then calls `closed`; calls still unanswered end
+ * with ERR_CANCELLED first. `*zk` is NULL on return. */
 void zk_close(struct zk **zk, void (*closed)(void *owner), void *owner);
 
-/* One op, or an atomic multi of many (create, set, delete, check): all or none. Ops are copied. `err` of
- * `done` is the first that is not ok; in a failed multi the ops before the failing one say ERR_OK, those
- * behind it ERR_ZK_SKIPPED; on ERR_ZK_LOSS, _EXPIRED, ERR_CANCELLED there are no results (count 0). */
+/* One op, or an atomic multi of many (create, set, delete, check): all or none. Ops are copied.
+ * `err` of `done` is the first that is not ok; in a failed multi the ops before the failing one say
+ * ERR_OK, those behind it ERR_ZK_SKIPPED; on ERR_ZK_LOSS, _EXPIRED, ERR_CANCELLED there are no
+ * results (count 0). */
 void zk_submit(struct zk *zk, struct zk_call *call, const struct zk_op *ops, int count);
 
 bool zk_is_connected(const struct zk *zk);
+struct shard *zk_shard(const struct zk *zk);
 int64_t zk_session_id(const struct zk *zk); /* 0: none yet */
