@@ -1,1 +1,1 @@
-# broker/log
+# broker/log: one partition's bytes on disk.

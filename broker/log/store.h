@@ -1,0 +1,112 @@
+/* broker/log/store.h - the log directories of a broker: lock, identify, load, create, delete,
+ * checkpoint, fail, shut down (storage reference §1, §5, §7, §11).
+ *
+ * Lives on its home shard (the control shard); what blocks runs on the disk pool. The store owns
+ * every log; a data shard has one between log_attach and log_detach, and detaches before
+ * store_delete or store_close. Checkpoints read what logs publish (atomically): no message to the
+ * shards is needed.
+ *
+ *     store_open → store_identify → store_load … loaded → logs go to their shards
+ *     store_create, store_delete, store_checkpoint, store_tick
+ *     all logs detached → store_close … closed → store_destroy */
+#pragma once
+#include "base/buf.h"
+#include "broker/log/log.h"
+#include "runtime/disk.h"
+#include "runtime/shard.h"
+
+struct store;
+
+struct store_events {
+    /* store_load has finished. ERR_OK, or why the broker cannot start (`text` for people). */
+    void (*loaded)(void *owner, enum err err, const char *text);
+    /* A directory went offline, once each. Its logs answer ERR_OFFLINE; the broker takes them from
+     * their shards. `left` directories are still online: with 0 the process ends. */
+    void (*dir_failed)(void *owner, struct log_dir *dir, enum err why, int left);
+    /* store_close has finished. */
+    void (*closed)(void *owner);
+};
+
+struct store_options {
+    const struct env *env;
+    struct shard *home;
+    struct disk *disk;
+    const char *const *paths; /* log.dirs, absolute */
+    int path_count;
+    int recovery_threads; /* num.recovery.threads.per.data.dir */
+    bool keeps_topic_ids; /* inter.broker.protocol.version ≥ 2.8 */
+    /* The topic's configuration at load. From disk jobs: must be thread-safe (an immutable table).
+     */
+    void (*config)(void *owner, struct slice topic, struct log_config *out);
+    const struct store_events *events;
+    void *owner;
+};
+
+/* Makes missing directories, locks them, reads meta.properties, notes and removes the
+ * clean-shutdown markers. Blocks: at the start of the process only. ERR_BUSY (another process has a
+ * lock), ERR_INVALID (meta.properties says that this is not a broker of ours), ERR_OFFLINE (no
+ * directory works); `problem` gets a sentence. Borrows `options` until store_destroy. */
+MUST_CHECK enum err store_open(const struct store_options *options, struct buf *problem,
+                               struct store **out);
+/* Waits for nothing: after `closed`, or before store_load. Sets to NULL; NULL is fine. Unlocks. */
+void store_destroy(struct store **store);
+
+/* What the directories say they are: -1 and NULL when none says. */
+int32_t store_broker_id(const struct store *store);
+const char *store_cluster_id(const struct store *store);
+/* Compares, and writes meta.properties where it is missing or lacks something. ERR_INVALID: the
+ * directories belong to another broker or cluster. Blocks. */
+MUST_CHECK enum err store_identify(struct store *store, int32_t broker_id, const char *cluster_id,
+                                   struct buf *problem);
+
+/* Loads all logs, in parallel; ends in `loaded`. */
+void store_load(struct store *store);
+
+int store_dir_count(const struct store *store);
+struct log_dir *store_dir(struct store *store, int index);
+int store_dirs_offline(const struct store *store);
+int store_log_count(const struct store *store);
+/* NULL when absent. Includes logs of offline directories. */
+struct log *store_find(struct store *store, struct slice topic, int32_t partition);
+void store_each(struct store *store, void (*each)(void *to, struct log *log), void *to);
+
+/* Creates an empty log in the live directory with the fewest logs, on the pool; `done` on the home
+ * shard. `is_new`: LeaderAndIsr says so; else, while a directory is offline, ERR_OFFLINE (it may be
+ * there). ERR_EXISTS, with the log, if it is there. `topic_id` zero: none. */
+void store_create(struct store *store, struct slice topic, int32_t partition, struct uuid topic_id,
+                  const struct log_config *config, bool is_new,
+                  void (*done)(void *to, enum err err, struct log *log), void *to);
+/* The same, many at a time: one job. Results in the order given. */
+struct store_new_log {
+    struct slice topic; /* borrowed until done */
+    int32_t partition;
+    struct uuid topic_id;
+    const struct log_config *config; /* borrowed until done */
+    bool is_new;
+    enum err err;    /* result */
+    struct log *log; /* result */
+};
+void store_create_many(struct store *store, struct store_new_log *logs, int count,
+                       void (*done)(void *to), void *to);
+
+/* Takes a detached log: renames its directory, forgets it, removes the files after
+ * log.segment.delete.delay.ms. `done` on the home shard, when it is renamed. */
+void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
+                  void *to);
+
+/* A log of this directory gave ERR_IO. From the home shard; saying it twice is fine. */
+void store_fail_dir(struct store *store, struct log_dir *dir, enum err why);
+
+/* Writes checkpoint files that have changed, on the pool. The owner's timers call these. */
+enum store_checkpoint {
+    STORE_RECOVERY_POINTS = 1, /* log.flush.offset.checkpoint.interval.ms, and after a truncation */
+    STORE_LOG_STARTS = 2,      /* log.flush.start.offset.checkpoint.interval.ms */
+    STORE_HIGH_WATERMARKS = 4, /* replica.high.watermark.checkpoint.interval.ms */
+};
+void store_checkpoint(struct store *store, int which);
+/* Removes deleted directories that are due. INSTANT: every 30 s is Kafka's period. */
+void store_tick(struct store *store);
+
+/* Clean shutdown: all logs detached. Closes every log (sync, indexes), then, per directory whose
+ * logs all succeeded, checkpoints and the clean-shutdown marker. Ends in `closed`. */
+void store_close(struct store *store);
