@@ -25,6 +25,12 @@ enum msg_type {
     MSG_PARTITIONS_CONFIG,  /* a topic's configuration changed */
     MSG_PARTITIONS_CLOSE,   /* flush, checkpoints, close */
     MSG_ISR_DECIDED,        /* the controller's answer to MSG_ISR_PROPOSED */
+    /* The store of logs (broker/log/store.h) is the control shard's, owners of partitions never
+     * call it. So each replica_change brings its log, found or just made (store_create_many), or
+     * the error that prevented it (ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID); the owner attaches it when
+     * it begins to use it. Each replica_stop that deletes gives back the detached log, which
+     * control hands to store_delete. At the start the logs that were loaded come to no one until a
+     * LeaderAndIsr names them. */
 
     /* Owners of partitions → control. */
     MSG_ISR_PROPOSED,   /* AlterPartition, please; answered at once */

@@ -47,19 +47,9 @@ struct api {
 struct api_process {
     const struct options *options; /* server.properties with defaults */
     int32_t broker_id;
-    struct slice rack; /* null: none */
-    int shards;        /* data shards; shard number `shards` is the control shard */
-    const struct listener_names *listeners;
-};
-
-/* The listeners of the process, in the order of `listeners`. */
-struct listener_name {
-    struct slice name;  /* upper case: "PLAINTEXT" */
-    bool is_privileged; /* control plane or inter-broker: may forward */
-};
-struct listener_names {
-    const struct listener_name *at;
-    int count;
+    struct slice rack;                 /* null: none */
+    int shards;                        /* data shards; shard number `shards` is the control shard */
+    const struct listeners *listeners; /* cluster/listeners.h */
 };
 
 /* What handlers on one shard work on. */
@@ -89,7 +79,7 @@ struct client {
     struct list_node node;
     struct conn *conn; /* NULL when it has gone */
     struct api_shard *home;
-    int listener;           /* index into listener_names */
+    int listener;           /* index into api_process.listeners */
     struct slice principal; /* "User:ANONYMOUS" on PLAINTEXT */
     char host[64];          /* the peer's address */
     int requests;           /* unanswered */
