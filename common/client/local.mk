@@ -1,1 +1,2 @@
-# common/client
+# common/client: outgoing connections to brokers and controllers.
+libottla_common_a_SOURCES += common/client/peer.h

@@ -4,8 +4,8 @@
  *     static void flush_run(struct disk_job *job)  { ... blocks, on a pool thread ... }
  *     static void flush_done(struct disk_job *job) { ... on the shard that asked ... }
  *
- * Jobs run in any order and side by side; who needs an order submits the next from `done`. `run` may
- * touch what the job holds and files, nothing of a shard. In the simulator a job is a delay. */
+ * Jobs run in any order and side by side; who needs an order submits the next from `done`. `run`
+ * may touch what the job holds and files, nothing of a shard. In the simulator a job is a delay. */
 #pragma once
 #include "base/list.h"
 #include "runtime/env.h"
@@ -20,12 +20,14 @@ struct disk_job {
     void (*done)(struct disk_job *job);
 };
 
-/* Two classes, so that a long scan or clean-up never keeps a sync or a cold read waiting: each class
- * has its own threads. */
+/* Two classes, so that a long scan or clean-up never keeps a sync or a cold read waiting: each
+ * class has its own threads. */
 enum disk_class { DISK_SOON, DISK_LONG, DISK_CLASSES };
 
 struct disk_ops {
     enum err (*open)(void *world, int threads_soon, int threads_long, struct disk **out);
+    /* Queued or running, of both classes together. */
+    int (*backlog)(struct disk *disk);
     void (*close)(struct disk *disk);
     void (*submit)(struct disk *disk, enum disk_class class, struct disk_job *job);
 };
@@ -35,5 +37,7 @@ MUST_CHECK enum err disk_open(const struct env *env, int threads_soon, int threa
 /* Waits for the jobs that run; none may be waiting. */
 void disk_close(const struct env *env, struct disk **disk);
 /* Borrows `job` until its `done` has been called on `home`. From the thread of `home`. */
-void disk_submit(const struct env *env, struct disk *disk, enum disk_class class, struct shard *home,
-                 struct disk_job *job);
+void disk_submit(const struct env *env, struct disk *disk, enum disk_class class,
+                 struct shard *home, struct disk_job *job);
+/* Jobs that wait or run now. From any thread. */
+int disk_backlog(const struct env *env, struct disk *disk);

@@ -1,9 +1,9 @@
 /* runtime/env.h - all that a process can ask of the world.
  *
- * Two worlds exist: env_posix.c, and the simulator's. Code above runtime/ makes no system call, reads
- * no clock and draws no luck except through this. Calls start things; answers come as callbacks on
- * the asking shard, never before the call has returned. One `struct env` per process: a test program
- * may hold many. */
+ * Two worlds exist: env_posix.c, and the simulator's. Code above runtime/ makes no system call,
+ * reads no clock and draws no luck except through this. Calls start things; answers come as
+ * callbacks on the asking shard, never before the call has returned. One `struct env` per process:
+ * a test program may hold many. */
 #pragma once
 #include "base/slice.h"
 #include "base/time.h"
@@ -20,7 +20,8 @@ struct env {
 
 struct env_ops {
     struct instant (*now)(void *world);
-    int64_t (*wall_ms)(void *world); /* since 1970; may step: for record timestamps and znodes only */
+    int64_t (*wall_ms)(
+        void *world); /* since 1970; may step: for record timestamps and znodes only */
     /* A stream per purpose, so that one more draw here changes nothing there. Thread-safe. */
     uint64_t (*random)(void *world, const char *purpose);
     const struct net_ops *net;

@@ -1,9 +1,10 @@
 /* runtime/files.h - files and directories, with `enum err`. Nothing else calls the OS for files.
  *
- * These calls happen on the thread that makes them. What may block (sync, cold reads, unlink of large
- * files, recovery scans) is called from jobs of the disk pool (disk.h); appends to the page cache and
- * reads that are known to be cached may be called from a shard. A `struct file` may be read, sent and
- * synced from any thread while its owner keeps it open. Paths are NUL-terminated, absolute. */
+ * These calls happen on the thread that makes them. What may block (sync, cold reads, unlink of
+ * large files, recovery scans) is called from jobs of the disk pool (disk.h); appends to the page
+ * cache and reads that are known to be cached may be called from a shard. A `struct file` may be
+ * read, sent and synced from any thread while its owner keeps it open. Paths are NUL-terminated,
+ * absolute. */
 #pragma once
 #include "runtime/env.h"
 #include <sys/uio.h>
@@ -31,7 +32,8 @@ struct files_ops {
     enum err (*open)(void *world, const char *path, int flags, struct file **out);
     void (*close)(struct file *file);
     enum err (*read_at)(struct file *file, uint64_t position, void *to, size_t len, size_t *n);
-    enum err (*write_at)(struct file *file, uint64_t position, const struct iovec *parts, int count);
+    enum err (*write_at)(struct file *file, uint64_t position, const struct iovec *parts,
+                         int count);
     enum err (*read_cached)(struct file *file, uint64_t position, void *to, size_t len, size_t *n);
     enum err (*sync)(struct file *file);
     enum err (*write_behind)(struct file *file, uint64_t position, uint64_t len);
@@ -51,13 +53,14 @@ struct files_ops {
 };
 
 /* Opens. ERR_NOT_FOUND, ERR_EXISTS, ERR_DENIED, ERR_TOO_MANY, ERR_FULL, ERR_IO. */
-MUST_CHECK enum err files_open(const struct env *env, const char *path, int flags, struct file **out);
+MUST_CHECK enum err files_open(const struct env *env, const char *path, int flags,
+                               struct file **out);
 /* Sets *file to NULL; NULL is fine. */
 void file_close(const struct env *env, struct file **file);
 
 /* Reads up to `len` bytes; `*n` is less only at the end of the file. */
-MUST_CHECK enum err file_read_at(const struct env *env, struct file *file, uint64_t position, void *to,
-                                 size_t len, size_t *n);
+MUST_CHECK enum err file_read_at(const struct env *env, struct file *file, uint64_t position,
+                                 void *to, size_t len, size_t *n);
 /* The same, of what is in the page cache: `*n` is what could be had without waiting (perhaps 0). A
  * probe: ERR_UNSUPPORTED where the file system cannot tell. */
 MUST_CHECK enum err file_read_cached(const struct env *env, struct file *file, uint64_t position,
@@ -71,7 +74,8 @@ MUST_CHECK enum err file_write_parts_at(const struct env *env, struct file *file
  * synced before may be believed to be there. Blocks. */
 MUST_CHECK enum err file_sync(const struct env *env, struct file *file);
 /* Starts writing pages back; a hint (sync_file_range). May block on a slow device. */
-enum err file_write_behind(const struct env *env, struct file *file, uint64_t position, uint64_t len);
+enum err file_write_behind(const struct env *env, struct file *file, uint64_t position,
+                           uint64_t len);
 MUST_CHECK enum err file_truncate(const struct env *env, struct file *file, uint64_t size);
 /* Makes the file `size` bytes long, with room for them where the file system can. */
 MUST_CHECK enum err file_allocate(const struct env *env, struct file *file, uint64_t size);
@@ -89,9 +93,10 @@ MUST_CHECK enum err files_remove_directory(const struct env *env, const char *pa
 MUST_CHECK enum err files_sync_directory(const struct env *env, const char *path);
 /* Each entry but "." and "..", in byte order of the names. */
 MUST_CHECK enum err files_list(const struct env *env, const char *path,
-                               void (*entry)(void *to, const char *name, bool is_directory), void *to);
-/* An exclusive lock on the whole file (fcntl, as Java's FileChannel.tryLock), made if absent and held
- * until file_close. ERR_BUSY if another process has it. */
+                               void (*entry)(void *to, const char *name, bool is_directory),
+                               void *to);
+/* An exclusive lock on the whole file (fcntl, as Java's FileChannel.tryLock), made if absent and
+ * held until file_close. ERR_BUSY if another process has it. */
 MUST_CHECK enum err files_lock(const struct env *env, const char *path, struct file **out);
 /* Bytes of the file system that holds `path`. */
 MUST_CHECK enum err files_space(const struct env *env, const char *path, uint64_t *total,
