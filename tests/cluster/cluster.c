@@ -1,0 +1,394 @@
+#include "tests/cluster/cluster.h"
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_SECONDS 60
+
+static const char *const kind_names[] = {"zookeeper", "controller", "broker"};
+
+double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+bool wait_for(bool (*condition)(void *of), void *of, double seconds)
+{
+    double until = seconds_now() + seconds;
+
+    while (!condition(of)) {
+        if (seconds_now() > until) return false;
+        poll(NULL, 0, 2);
+    }
+    return true;
+}
+
+int run_command(char *out, int size, const char *format, ...)
+{
+    char command[8192];
+    va_list args;
+    int used = 0;
+
+    va_start(args, format);
+    vsnprintf(command, sizeof(command), format, args);
+    va_end(args);
+    FILE *pipe = popen(command, "r");
+    if (pipe == NULL) return -1;
+    char part[4096];
+    for (size_t n; (n = fread(part, 1, sizeof(part), pipe)) > 0;) {
+        int room = out == NULL ? 0 : size - 1 - used;
+        int take = (int)n < room ? (int)n : room;
+        if (take > 0) {
+            memcpy(out + used, part, (size_t)take);
+            used += take;
+        }
+    }
+    if (out != NULL) out[used] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
+        perror("free_port");
+        exit(1);
+    }
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+const char *cluster_missing(void)
+{
+    if (access("/usr/share/java/zookeeper.jar", R_OK) != 0)
+        return "ZooKeeper is not installed (Debian package zookeeper)";
+    if (run_command(NULL, 0, "command -v java > /dev/null") != 0) return "Java is not installed";
+    return NULL;
+}
+
+static void fail_with_log(const struct node *node, const char *what)
+{
+    fprintf(stderr, "%s-%d %s; its log %s/log ends:\n", kind_names[node->kind], node->number, what,
+            node->folder);
+    fflush(stderr);
+    run_command(NULL, 0, "tail -n 20 %s/log >&2", node->folder);
+    exit(1);
+}
+
+static void write_file(const char *folder, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void write_file(const char *folder, const char *name, const char *format, ...)
+{
+    char path[256];
+    va_list args;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        perror(path);
+        exit(1);
+    }
+    va_start(args, format);
+    vfprintf(file, format, args);
+    va_end(args);
+    fclose(file);
+}
+
+static struct node *add_node(struct cluster *cluster, enum node_kind kind, int number)
+{
+    struct node *node = &cluster->nodes[cluster->count++];
+    char data[128];
+
+    *node = (struct node){.kind = kind, .number = number, .port = free_port()};
+    snprintf(node->folder, sizeof(node->folder), "%s/%s-%d", cluster->folder, kind_names[kind],
+             number);
+    mkdir(node->folder, 0755);
+    snprintf(data, sizeof(data), "%s/data", node->folder);
+    mkdir(data, 0755);
+    return node;
+}
+
+static void configure_zookeepers(struct cluster *cluster)
+{
+    char servers[1024] = "";
+    int count = cluster->options.zookeepers, used = 0;
+
+    for (int i = 1; count > 1 && i <= count; i++)
+        used += snprintf(servers + used, sizeof(servers) - (size_t)used,
+                         "server.%d=127.0.0.1:%d:%d\n", i, free_port(), free_port());
+    used = 0;
+    for (int i = 1; i <= count; i++) {
+        struct node *node = cluster_node(cluster, NODE_ZOOKEEPER, i);
+        char data[128];
+        snprintf(data, sizeof(data), "%s/data", node->folder);
+        write_file(data, "myid", "%d\n", i);
+        write_file(
+            node->folder, "zoo.cfg",
+            "tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\n"
+            "clientPortAddress=127.0.0.1\n4lw.commands.whitelist=*\nadmin.enableServer=false\n"
+            "maxClientCnxns=0\nmaxSessionTimeout=60000\n%s",
+            data, node->port, servers);
+        write_file(
+            node->folder, "log4j.properties",
+            "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n"
+            "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
+            "log4j.appender.out.layout.ConversionPattern=%%d %%p %%c %%m%%n\n");
+        used += snprintf(cluster->zookeeper_connect + used,
+                         sizeof(cluster->zookeeper_connect) - (size_t)used, "%s127.0.0.1:%d",
+                         i > 1 ? "," : "", node->port);
+    }
+}
+
+static void configure(struct cluster *cluster)
+{
+    const char *broker_lines = cluster->options.broker_properties;
+    const char *controller_lines = cluster->options.controller_properties;
+    int used = 0;
+
+    configure_zookeepers(cluster);
+    for (int i = 0; i < cluster->count; i++) {
+        struct node *node = &cluster->nodes[i];
+        if (node->kind == NODE_CONTROLLER)
+            write_file(
+                node->folder, "server.properties",
+                "controller.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\nzookeeper.connect=%s\n%s\n",
+                100 + node->number, node->port, cluster->zookeeper_connect,
+                controller_lines == NULL ? "" : controller_lines);
+        if (node->kind == NODE_BROKER) {
+            write_file(node->folder, "server.properties",
+                       "broker.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\nlog.dirs=%s/data\n"
+                       "zookeeper.connect=%s\n%s\n",
+                       node->number, node->port, node->folder, cluster->zookeeper_connect,
+                       broker_lines == NULL ? "" : broker_lines);
+            used += snprintf(cluster->bootstrap + used, sizeof(cluster->bootstrap) - (size_t)used,
+                             "%s127.0.0.1:%d", used > 0 ? "," : "", node->port);
+        }
+    }
+}
+
+struct node *cluster_node(struct cluster *cluster, enum node_kind kind, int number)
+{
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->nodes[i].kind == kind && cluster->nodes[i].number == number)
+            return &cluster->nodes[i];
+    fprintf(stderr, "no %s-%d in this cluster\n", kind_names[kind], number);
+    exit(1);
+}
+
+static void exec_node(struct cluster *cluster, struct node *node)
+{
+    char log[128], config[128], program[256], class_path[256], log4j[160];
+    const char *binaries = cluster->options.binaries;
+
+    if (binaries == NULL) binaries = getenv("OTTLA_BUILD") != NULL ? getenv("OTTLA_BUILD") : ".";
+    snprintf(log, sizeof(log), "%s/log", node->folder);
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int null = open("/dev/null", O_RDONLY);
+    dup2(null, 0);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (node->kind == NODE_ZOOKEEPER) {
+        snprintf(config, sizeof(config), "%s/zoo.cfg", node->folder);
+        snprintf(class_path, sizeof(class_path), "%s:/usr/share/java/zookeeper.jar", node->folder);
+        snprintf(log4j, sizeof(log4j), "-Dlog4j.configuration=file:%s/log4j.properties",
+                 node->folder);
+        execlp("java", "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log4j,
+               "-Dzookeeper.jmx.log4j.disable=true", "-Djute.maxbuffer=33554432", "-cp", class_path,
+               "org.apache.zookeeper.server.quorum.QuorumPeerMain", config, (char *)NULL);
+    } else {
+        snprintf(config, sizeof(config), "%s/server.properties", node->folder);
+        snprintf(program, sizeof(program), "%s/ottla-%s", binaries, kind_names[node->kind]);
+        execl(program, program, config, (char *)NULL);
+    }
+    fprintf(stderr, "cannot run: %s\n", strerror(errno));
+    _exit(127);
+}
+
+void node_start(struct cluster *cluster, struct node *node)
+{
+    node->pid = fork();
+    if (node->pid == 0) exec_node(cluster, node);
+    if (node->pid < 0) {
+        perror("fork");
+        exit(1);
+    }
+}
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* ZooKeeper's four letters; true if the answer has `want`. */
+static bool zookeeper_says(uint16_t port, const char *word, const char *want)
+{
+    char answer[4096];
+    int fd = connect_to(port);
+    size_t used = 0;
+
+    if (fd < 0) return false;
+    struct timeval limit = {.tv_sec = 2};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    bool sent = write(fd, word, strlen(word)) == (ssize_t)strlen(word);
+    for (ssize_t n; sent && used < sizeof(answer) - 1; used += (size_t)n)
+        if ((n = read(fd, answer + used, sizeof(answer) - 1 - used)) <= 0) break;
+    answer[used] = '\0';
+    close(fd);
+    return strstr(answer, want) != NULL;
+}
+
+bool node_has_logged(const struct node *node, const char *text)
+{
+    return run_command(NULL, 0, "grep -qF -- '%s' %s/log 2> /dev/null", text, node->folder) == 0;
+}
+
+static bool is_ready(void *of)
+{
+    struct node *node = of;
+    int status;
+
+    if (waitpid(node->pid, &status, WNOHANG) == node->pid) {
+        node->pid = 0;
+        fail_with_log(node, "ended");
+    }
+    if (node->kind == NODE_ZOOKEEPER) return zookeeper_says(node->port, "srvr", "Mode:");
+    int fd = connect_to(node->port);
+    if (fd < 0) return false;
+    close(fd);
+    return node_has_logged(node, " ready");
+}
+
+void node_wait_ready(struct cluster *cluster, struct node *node, int seconds)
+{
+    (void)cluster;
+    if (!wait_for(is_ready, node, seconds)) fail_with_log(node, "did not become ready");
+}
+
+static void start_kind(struct cluster *cluster, enum node_kind kind)
+{
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->nodes[i].kind == kind) node_start(cluster, &cluster->nodes[i]);
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->nodes[i].kind == kind)
+            node_wait_ready(cluster, &cluster->nodes[i], READY_SECONDS);
+}
+
+void cluster_start(struct cluster *cluster, const struct cluster_options *options)
+{
+    const char *temporary = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+
+    *cluster = (struct cluster){.options = *options};
+    snprintf(cluster->folder, sizeof(cluster->folder), "%.40s/ottla-XXXXXX", temporary);
+    if (mkdtemp(cluster->folder) == NULL) {
+        perror(cluster->folder);
+        exit(1);
+    }
+    for (int i = 1; i <= options->zookeepers; i++)
+        add_node(cluster, NODE_ZOOKEEPER, i);
+    for (int i = 1; i <= options->controllers; i++)
+        add_node(cluster, NODE_CONTROLLER, i);
+    for (int i = 1; i <= options->brokers; i++)
+        add_node(cluster, NODE_BROKER, i);
+    configure(cluster);
+    start_kind(cluster, NODE_ZOOKEEPER);
+    start_kind(cluster, NODE_CONTROLLER);
+    start_kind(cluster, NODE_BROKER);
+}
+
+int node_signal(struct cluster *cluster, struct node *node, int signal)
+{
+    int status = 0;
+
+    (void)cluster;
+    if (node->pid == 0) return 0;
+    kill(node->pid, signal);
+    if (signal != SIGKILL && signal != SIGTERM) return 0;
+    double until = seconds_now() + READY_SECONDS;
+    while (waitpid(node->pid, &status, WNOHANG) == 0) {
+        if (seconds_now() > until) fail_with_log(node, "does not end");
+        poll(NULL, 0, 1);
+    }
+    node->pid = 0;
+    return status;
+}
+
+void cluster_stop(struct cluster *cluster)
+{
+    /* Together, and brokers before what they say farewell to. */
+    for (int kind = NODE_BROKER; kind >= NODE_ZOOKEEPER; kind--) {
+        for (int i = 0; i < cluster->count; i++) {
+            struct node *node = &cluster->nodes[i];
+            if ((int)node->kind == kind && node->pid != 0) {
+                kill(node->pid, SIGCONT);
+                kill(node->pid, kind == NODE_ZOOKEEPER ? SIGKILL : SIGTERM);
+            }
+        }
+        for (int i = 0; i < cluster->count; i++)
+            if ((int)cluster->nodes[i].kind == kind)
+                node_signal(cluster, &cluster->nodes[i],
+                            kind == NODE_ZOOKEEPER ? SIGKILL : SIGTERM);
+    }
+    if (getenv("OTTLA_KEEP") == NULL) run_command(NULL, 0, "rm -rf %s", cluster->folder);
+}
+
+bool process_use(pid_t pid, struct process_use *out)
+{
+    char path[64], text[1024];
+    unsigned long user, system;
+    long pages;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) return false;
+    size_t n = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[n] = '\0';
+    const char *at = strrchr(text, ')');
+    if (at == NULL ||
+        sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        return false;
+    out->cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+    file = fopen(path, "r");
+    if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+    if (file != NULL) fclose(file);
+    out->rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    DIR *dir = opendir(path);
+    out->open_files = 0;
+    while (dir != NULL && readdir(dir) != NULL)
+        out->open_files++;
+    if (dir != NULL) closedir(dir);
+    return true;
+}

@@ -1,0 +1,73 @@
+/* tests/cluster/cluster.h - real processes for tests and benches: ZooKeeper, controllers, brokers.
+ *
+ * Everything on loopback, on free ports, in a folder of its own below TMPDIR; ended by pid, and by
+ * the kernel if the test dies (PR_SET_PDEATHSIG). Functions print what went wrong, with the tail of
+ * the process's log, and end the test (exit 1): a cluster that does not come up is no test result.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CLUSTER_NODES_MAX 32
+
+enum node_kind { NODE_ZOOKEEPER, NODE_CONTROLLER, NODE_BROKER };
+
+struct node {
+    enum node_kind kind;
+    int number; /* from 1; broker.id is this, controller.id 100 + this */
+    uint16_t port;
+    pid_t pid;       /* 0: does not run */
+    char folder[96]; /* server.properties, log, data */
+};
+
+struct cluster_options {
+    int zookeepers, controllers, brokers;
+    const char *broker_properties; /* lines added to every broker's server.properties, or NULL */
+    const char *controller_properties; /* likewise */
+    const char *binaries;              /* where the programs are; NULL: $OTTLA_BUILD or "." */
+};
+
+struct cluster {
+    struct cluster_options options;
+    struct node nodes[CLUSTER_NODES_MAX];
+    int count;
+    char folder[64];
+    char zookeeper_connect[256];
+    char bootstrap[256];
+};
+
+/* NULL, or why clusters cannot be had here (no Java, no ZooKeeper): then a test skips (exit 77). */
+const char *cluster_missing(void);
+
+/* Starts all and waits until every process is ready. */
+void cluster_start(struct cluster *cluster, const struct cluster_options *options);
+/* Ends all, removes the folder unless OTTLA_KEEP is set. */
+void cluster_stop(struct cluster *cluster);
+
+struct node *cluster_node(struct cluster *cluster, enum node_kind kind, int number);
+/* Starts a node that does not run; `node_wait_ready` waits for its port and its "ready" line. */
+void node_start(struct cluster *cluster, struct node *node);
+void node_wait_ready(struct cluster *cluster, struct node *node, int seconds);
+/* Sends `signal`; for SIGKILL and SIGTERM waits until it has ended. Gives the exit status of
+ * waitpid. */
+int node_signal(struct cluster *cluster, struct node *node, int signal);
+/* True if the node's log has a line with `text` (after the last start). */
+bool node_has_logged(const struct node *node, const char *text);
+
+/* What /proc says of a process. */
+struct process_use {
+    double cpu_seconds; /* user and system */
+    uint64_t rss_bytes;
+    uint64_t open_files;
+};
+bool process_use(pid_t pid, struct process_use *out);
+
+/* Runs a shell command; its output, at most `size` − 1 bytes, goes to `out` (which may be NULL).
+ * Gives the exit code. `format` as printf. */
+int run_command(char *out, int size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+uint16_t free_port(void);
+double seconds_now(void); /* monotonic */
+/* Polls `condition(of)` until true or `seconds` have passed; false then. */
+bool wait_for(bool (*condition)(void *of), void *of, double seconds);
