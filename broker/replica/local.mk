@@ -1,1 +1,6 @@
-# broker/replica
+# broker/replica: one partition among brokers.
+libottla_broker_a_SOURCES += \
+	broker/replica/isr.c broker/replica/isr.h \
+	broker/replica/partition.c broker/replica/partition.h \
+	broker/replica/partitions.h \
+	broker/replica/purgatory.c broker/replica/purgatory.h

@@ -1,0 +1,341 @@
+/* broker/replica/partitions.h - the partitions of one data shard: logs fed with events, effects done.
+ *
+ * A partition lives on the shard that partition_shard() names and is touched by it alone; all calls
+ * here are made on that shard. Three kinds of callers: the control shard (by message) says who leads
+ * and who follows; the handlers of broker/api append, read and ask; the fetchers of this room write
+ * what leaders sent. What must wait (acks=all, a fetch without data) is an object of the caller's
+ * that is kept here and comes back through its callback, never inside the call that gave it. */
+#pragma once
+#include "base/uuid.h"
+#include "broker/log/log.h"
+#include "broker/replica/isr.h"
+#include "broker/replica/purgatory.h"
+#include "runtime/disk.h"
+#include "runtime/shard.h"
+
+struct partitions;
+
+/* Which data shard (0 … shards − 1) has it: the same in every part of a process. */
+int partition_shard(struct slice topic, int32_t partition, int shards);
+
+/* Numbers of server.properties; replaced whole by partitions_set_settings. */
+struct replica_settings {
+    int64_t replica_lag_time_ms_max;   /* replica.lag.time.max.ms */
+    int64_t retention_check_ms;        /* log.retention.check.interval.ms */
+    int32_t fetch_wait_ms_max;         /* replica.fetch.wait.max.ms */
+    int32_t fetch_min_bytes;           /* replica.fetch.min.bytes */
+    int32_t fetch_max_bytes;           /* replica.fetch.max.bytes: of a partition */
+    int32_t fetch_response_max_bytes;  /* replica.fetch.response.max.bytes */
+    int32_t fetch_backoff_ms;          /* replica.fetch.backoff.ms */
+    int32_t fetch_socket_timeout_ms;   /* replica.socket.timeout.ms */
+    int32_t fetch_socket_buffer_bytes; /* replica.socket.receive.buffer.bytes */
+    int32_t level;                     /* inter.broker.protocol.version: enum level */
+};
+void replica_settings_init(struct replica_settings *settings); /* Kafka 3.9's defaults */
+
+/* An ISR that a leader wants: for AlterPartition. Valid during the call only. */
+struct isr_change {
+    struct slice topic;
+    struct uuid topic_id;
+    int32_t partition;
+    int32_t leader_epoch, partition_epoch;
+    const int32_t *isr;
+    int isr_count;
+    bool is_recovered; /* ends a leader recovery state 1 */
+};
+
+/* What the room asks of the process. Called on this shard; none calls back into partitions. */
+struct partitions_ops {
+    /* Owes one partitions_isr_decided, whatever becomes of it; until then there is no second one for
+     * the partition. NULL: nobody listens. */
+    void (*propose)(void *owner, const struct isr_change *change);
+    bool (*is_alive)(void *owner, int32_t broker); /* in this shard's metadata image */
+    /* This broker leads the partition from now on, or leads it no more: for coordinators. May be
+     * NULL. */
+    void (*led)(void *owner, struct slice topic, int32_t partition, bool is_leader,
+                int32_t leader_epoch);
+    /* A log gave ERR_IO: for MSG_LOG_DIR_FAILED → store_fail_dir. */
+    void (*dir_failed)(void *owner, struct log_dir *dir);
+    /* For the fetchers: follow `leader` at this epoch from now on (log open, truncation not yet
+     * done); or, with leader −1, follow nobody. NULL: nothing is fetched. */
+    void (*follow)(void *owner, struct slice topic, int32_t partition, int32_t leader,
+                   int32_t leader_epoch);
+};
+
+struct partitions_options {
+    struct shard *shard;
+    int32_t broker_id;
+    struct replica_settings settings; /* copied */
+    int files_open_max;               /* idle open files that this shard keeps */
+    const struct partitions_ops *ops;
+    void *owner;
+};
+struct partitions *partitions_create(const struct partitions_options *options);
+/* After partitions_close, or without partitions. Sets to NULL; NULL is fine. */
+void partitions_destroy(struct partitions **partitions);
+void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings);
+
+/* ---- Who leads and who follows: from the control shard ------------------------------------------ */
+
+/* One partition of a LeaderAndIsr, and what became of it. The request's own checks (broker epoch,
+ * controller epoch) are the control shard's. Slices and arrays are borrowed until `done`. */
+struct replica_change {
+    struct slice topic;
+    struct uuid topic_id; /* zero: the request has none */
+    int32_t partition;
+    int32_t leader; /* broker id; −1 none */
+    int32_t leader_epoch, partition_epoch;
+    const int32_t *replicas, *isr; /* replicas with those being added */
+    int replica_count, isr_count;
+    bool is_leader_alive; /* in the metadata image: one follows none else */
+    bool is_recovering;
+    /* The open log, found or made by the store; kept (attached) from now on, unless it is the one
+     * that this shard has already. NULL with `log_err`. */
+    struct log *log;
+    enum err log_err;     /* ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID …: becomes `err` */
+    int32_t min_insync;   /* min.insync.replicas of the topic */
+
+    /* ERR_STALE_CONTROLLER_EPOCH: leader epoch not newer (wire: 11). ERR_TOPIC_ID (103).
+     * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is not
+     * ERR_OK and this shard did not have the log before, it is not attached. */
+    enum err err;
+};
+
+/* One partition of a StopReplica. ERR_FENCED_EPOCH (74), ERR_OFFLINE (56). Unknown here is fine. */
+struct replica_stop {
+    struct slice topic;
+    int32_t partition;
+    int32_t leader_epoch; /* EPOCH_DURING_DELETE, EPOCH_NONE: not checked */
+    bool is_delete;
+    struct log *log; /* result with is_delete: detached, for store_delete; NULL: not on this shard */
+    enum err err;
+};
+
+/* One request's part for this shard, carried out in order, in bounded pieces per turn. */
+struct replica_call {
+    struct list_node node; /* of partitions.c */
+    struct replica_change *changes;
+    int change_count;
+    struct replica_stop *stops;
+    int stop_count;
+    void (*done)(struct replica_call *call); /* on this shard; every err is set */
+    int at;                                  /* of partitions.c */
+    int waiting;                             /* of partitions.c */
+};
+/* Keeps `call` until its `done`, which never comes inside this call. */
+void partitions_control(struct partitions *partitions, struct replica_call *call);
+
+/* The topic's configuration changed: for all its partitions here. */
+void partitions_configure(struct partitions *partitions, struct slice topic,
+                          const struct log_config *config, int32_t min_insync);
+/* Brokers came or went in the metadata image: eligibility for ISRs may have changed. */
+void partitions_image_changed(struct partitions *partitions);
+/* A directory went offline: all its partitions here answer ERR_OFFLINE until restart. */
+void partitions_dir_failed(struct partitions *partitions, struct log_dir *dir);
+/* The end: everything that waits is given back, jobs are awaited, logs are detached. No other call
+ * may follow but partitions_destroy, after `closed`. */
+void partitions_close(struct partitions *partitions, void (*closed)(void *to), void *to);
+
+/* The controller's answer to an isr_change. */
+enum isr_verdict {
+    ISR_COMMITTED, /* with the epochs and set that it returned */
+    ISR_REFUSED,   /* 55 OPERATION_NOT_ATTEMPTED, 107 INELIGIBLE_REPLICA: as if never asked */
+    ISR_UNKNOWN,   /* 3, 100, 74, 95, 42, 108: wait for LeaderAndIsr, both sets count */
+    ISR_RETRY,     /* any other code: the same is proposed again (the sender delays it) */
+};
+struct isr_decision {
+    struct slice topic;
+    int32_t partition;
+    enum isr_verdict verdict;
+    int32_t leader_epoch, partition_epoch; /* as the answer has them */
+    const int32_t *isr;
+    int isr_count;
+};
+void partitions_isr_decided(struct partitions *partitions, const struct isr_decision *decision);
+
+/* ---- Produce ------------------------------------------------------------------------------------ */
+
+/* Who waits for acks=all. Zeroed by the caller, who keeps it until `done`. */
+struct commit_wait {
+    struct wait wait; /* of partitions.c */
+    int64_t epoch;    /* of partitions.c */
+    struct hosted *at; /* of partitions.c */
+    /* ERR_OK: committed. ERR_NOT_ENOUGH_REPLICAS: in the log, but the ISR became too small (20).
+     * ERR_NOT_LEADER (6), ERR_OFFLINE (56), ERR_TIMED_OUT (7): in the log, may yet commit or vanish.
+     * Not inside partitions_append. */
+    void (*done)(struct commit_wait *wait, enum err err);
+};
+
+/* One partition of a Produce. */
+struct append {
+    struct slice topic;
+    int32_t partition;
+    uint8_t *records; /* patched in place */
+    size_t len;
+    enum check_origin origin;
+    bool acks_all;
+    struct instant deadline;  /* acks_all: ERR_TIMED_OUT then */
+    struct commit_wait *wait; /* acks_all: used if `waits` */
+    struct arena *arena;      /* texts of `refusal` */
+
+    /* Results. ERR_NOT_FOUND: not here (6 if the metadata has it, else 3). ERR_NOT_LEADER (6),
+     * ERR_OFFLINE and ERR_IO (56), ERR_NOT_ENOUGH_REPLICAS (19). From the checks: ERR_TOO_LARGE (10),
+     * ERR_CORRUPT (2), ERR_INVALID_RECORD (87), ERR_INVALID_TIMESTAMP (32), ERR_INVALID (-1), ERR_LIMIT:
+     * larger than a segment (18). ERR_FULL, ERR_TOO_MANY: nothing was written, try later (-1 would end
+     * a producer; use 19). Nothing was appended unless ERR_OK. */
+    enum err err;
+    bool waits; /* appended; `wait` is kept */
+    int64_t base_offset;
+    int64_t append_time_ms; /* −1 unless LogAppendTime */
+    int64_t log_start;      /* −1: not to be told */
+    int32_t leader, leader_epoch; /* as known here, for ERR_NOT_LEADER */
+    struct check_refusal refusal;
+};
+void partitions_append(struct partitions *partitions, struct append *append);
+/* Takes back one that waits, without `done`; one that does not is fine. */
+void partitions_forget_wait(struct partitions *partitions, struct commit_wait *wait);
+
+/* ---- Fetch -------------------------------------------------------------------------------------- */
+
+/* Who reads. */
+struct reader {
+    int32_t replica;      /* broker id of a follower; below 0: a consumer */
+    int64_t broker_epoch; /* of the follower; −1 */
+    bool is_committed;    /* isolation level read_committed */
+    bool needs_leader;    /* a follower, or a consumer before v11 */
+    bool is_first;        /* first pass of a fetch: a follower's progress is noted */
+    struct slice rack;    /* of a consumer v11+ that asks a leader; null or empty: no preference */
+};
+
+/* One partition of a Fetch. */
+struct read {
+    struct slice topic;
+    struct uuid topic_id; /* zero: by name */
+    int32_t partition;
+    int32_t leader_epoch; /* current_leader_epoch; −1 */
+    int64_t offset;
+    int32_t last_epoch; /* last_fetched_epoch; −1 */
+    int64_t log_start;  /* the follower's */
+    int64_t bytes_max;  /* of this one, as asked and as the reply has left */
+    bool at_least_one;  /* the first batch whole, whatever its size */
+
+    /* Results. ERR_NOT_FOUND (3 or 6, as append), ERR_TOPIC_ID (103), ERR_FENCED_EPOCH (74),
+     * ERR_UNKNOWN_EPOCH (75; also a follower that is no replica and named an epoch), ERR_NOT_LEADER (6),
+     * ERR_RANGE (1), ERR_OFFLINE and ERR_IO (56), ERR_FULL/ERR_TOO_MANY (-1). */
+    enum err err;
+    int64_t high_watermark, last_stable, log_start_here; /* −1 on error */
+    bool diverges; /* then no slice */
+    struct epoch_end diverging;
+    int32_t preferred; /* read replica; −1 */
+    int32_t leader, leader_epoch_here;
+    struct log_slice slice; /* yours to release, on this shard */
+    struct log_position start, limit; /* for the watch: where it stands, where reading ends */
+};
+void partitions_read(struct partitions *partitions, const struct reader *reader, struct read *read);
+
+/* What waits for more to read. The caller's, zeroed, kept until partitions_unwatch or `ready`. */
+struct watch_part {
+    struct list_node node; /* of partitions.c, as all here */
+    struct watch *watch;
+    struct hosted *at;
+    struct log_position start;
+    int64_t bytes_max, bytes;
+    int32_t leader_epoch;
+};
+struct watch {
+    struct watch_part *parts; /* `count` of them, the caller's memory */
+    int count;
+    int64_t bytes_wanted; /* more than what was read: when this many could be read in all */
+    struct reader reader; /* of watch_start */
+    int64_t bytes;        /* could be read now */
+    bool is_ready;        /* of partitions.c */
+    struct list_node node; /* of partitions.c */
+    /* Enough, or something happened that a new read will show (leadership, epoch, truncation, a new
+     * segment). It watches no more. Not inside partitions_watch. */
+    void (*ready)(struct watch *watch);
+};
+/* Watches what `reads` have just read (each ERR_OK and not diverging; the others are left out). */
+void partitions_watch(struct partitions *partitions, struct watch *watch, const struct reader *reader,
+                      const struct read *reads, int count);
+/* One that does not watch is fine. */
+void partitions_unwatch(struct partitions *partitions, struct watch *watch);
+
+/* ---- ListOffsets, OffsetForLeaderEpoch, DeleteRecords -------------------------------------------- */
+
+#define OFFSETS_LATEST         (-1)
+#define OFFSETS_EARLIEST       (-2)
+#define OFFSETS_MAX_TIMESTAMP  (-3)
+#define OFFSETS_EARLIEST_LOCAL (-4)
+#define OFFSETS_LATEST_TIERED  (-5)
+
+struct offset_query {
+    struct slice topic;
+    int32_t partition;
+    int32_t leader_epoch; /* −1 */
+    int64_t timestamp;    /* or OFFSETS_… */
+    int32_t replica;      /* −1 a consumer; −2 debug: any replica, to the log's end */
+    bool is_committed;
+
+    /* ERR_NOT_FOUND, ERR_NOT_LEADER, epochs, ERR_OFFLINE as above; ERR_BUSY: OFFSET_NOT_AVAILABLE (78;
+     * 5 before v5). */
+    enum err err;
+    int64_t offset, found_timestamp; /* −1: none */
+    int32_t found_epoch;
+
+    void (*done)(struct offset_query *query); /* not inside partitions_list_offsets */
+    struct list_node node; /* of partitions.c, as all below */
+    struct disk_job job;
+    struct partitions *partitions;
+    struct hosted *at;
+    struct log_search *search;
+};
+/* True: answered, `done` will not come. False: a disk job looks; `done` comes. */
+bool partitions_list_offsets(struct partitions *partitions, struct offset_query *query);
+/* ListOffsets v0. Gives how many were written to `out`. */
+MUST_CHECK enum err partitions_offsets_before(struct partitions *partitions, struct slice topic,
+                                              int32_t partition, int32_t replica, int64_t timestamp,
+                                              int max, int64_t *out, int *count);
+MUST_CHECK enum err partitions_epoch_end(struct partitions *partitions, struct slice topic,
+                                         int32_t partition, int32_t leader_epoch, int32_t epoch,
+                                         struct epoch_end *out);
+
+/* ---- For the fetchers of this room: what followers do --------------------------------------------- */
+
+/* A follower's view of its own log. ERR_NOT_FOUND, ERR_OFFLINE; ERR_STALE: not a follower at this leader
+ * epoch any more. */
+struct follower_view {
+    int64_t start, end, high_watermark;
+    struct epoch_entry latest; /* epoch −1: none */
+    struct uuid topic_id;
+};
+MUST_CHECK enum err partitions_follower(struct partitions *partitions, struct slice topic,
+                                        int32_t partition, int32_t leader_epoch,
+                                        struct follower_view *out);
+/* What the leader sent, at our end: written verbatim, then watermark, then log start. `records` may be
+ * empty. ERR_CORRUPT: fetch again. ERR_RANGE: they do not begin at our end. As above, and as
+ * log_append_follower. */
+MUST_CHECK enum err partitions_replicate(struct partitions *partitions, struct slice topic,
+                                         int32_t partition, int32_t leader_epoch,
+                                         struct slice records, int64_t leader_watermark,
+                                         int64_t leader_log_start, struct follower_view *out);
+MUST_CHECK enum err partitions_truncate(struct partitions *partitions, struct slice topic,
+                                        int32_t partition, int32_t leader_epoch, int64_t offset,
+                                        struct follower_view *out);
+/* Drops everything: an empty log at `offset`. */
+MUST_CHECK enum err partitions_restart_at(struct partitions *partitions, struct slice topic,
+                                          int32_t partition, int32_t leader_epoch, int64_t offset,
+                                          struct follower_view *out);
+/* Where our own log ended `epoch`: for truncation. (−1, −1): not known. */
+MUST_CHECK enum err partitions_own_epoch_end(struct partitions *partitions, struct slice topic,
+                                             int32_t partition, int32_t epoch,
+                                             struct epoch_end *out);
+
+/* ---- For the status page ------------------------------------------------------------------------- */
+struct partitions_counts {
+    struct gauge partitions, leaders, offline, under_replicated, under_min_isr, at_min_isr;
+    struct gauge waiting_produce, waiting_fetch;
+    struct counter isr_shrinks, isr_expands, isr_failed;
+    struct counter bytes_in, messages_in, bytes_out, replication_bytes_in, replication_bytes_out;
+    struct counter produce_requests, fetch_requests, produce_failed, fetch_failed;
+};
+struct partitions_counts *partitions_counts(struct partitions *partitions);
