@@ -12,7 +12,8 @@ enum msg_type {
 
     /* A connection's shard ↔ control shard: broker/api/dispatch.h. */
     MSG_REQUEST, /* → control: handle this request; answered at once, the reply comes later as … */
-    MSG_RESPONSE, /* → home: these bytes are the reply */
+    MSG_RESPONSE,   /* → home: these bytes are the reply */
+    MSG_CONNECTION, /* → control: one more or one less from this address */
 
     /* Control → data shards: broker/broker.c. */
     MSG_IMAGE,          /* here is the new metadata image; the answer brings the old one back */

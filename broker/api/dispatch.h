@@ -50,6 +50,7 @@ struct api_process {
     struct slice rack;                 /* null: none */
     int shards;                        /* data shards; shard number `shards` is the control shard */
     const struct listeners *listeners; /* cluster/listeners.h */
+    struct connections *connections;   /* broker/api/connections.h */
 };
 
 /* What handlers on one shard work on. */
@@ -68,10 +69,14 @@ struct api_shard {
     /* of dispatch.c */
     struct list spare; /* requests to use again */
     int spare_count;
-    struct list clients;
-    int client_count;
+    struct list clients;         /* all */
+    struct list clients_waiting; /* for max.connections */
+    int clients_waiting_count;
+    struct timer admit;
     struct conn_limits limits;
-    uint64_t requests, requests_refused, connections;
+    bool is_leaving;
+    void (*left)(struct api_shard *api);
+    struct counter requests, requests_refused;
 };
 
 /* A connection, as its requests see it. Lives while the connection or a request of it does. */
@@ -79,12 +84,17 @@ struct client {
     struct list_node node;
     struct conn *conn; /* NULL when it has gone */
     struct api_shard *home;
-    int listener;           /* index into api_process.listeners */
-    struct slice principal; /* "User:ANONYMOUS" on PLAINTEXT */
-    char host[64];          /* the peer's address */
-    int requests;           /* unanswered */
-    bool is_closing;
+    struct list_node waiting;        /* for max.connections */
+    struct msg_connection *counting; /* the control shard has been asked */
+    bool is_counted;                 /* by the control shard, under its address */
+    bool is_admitted;                /* counted in connections.h: it is read */
+    int listener;                    /* index into api_process.listeners */
+    struct slice principal;          /* "User:ANONYMOUS" on PLAINTEXT */
+    char host[64];                   /* the peer's address */
+    int requests;                    /* unanswered */
 };
+
+enum request_end { REQUEST_REPLIES, REQUEST_IS_SILENT, REQUEST_CLOSES };
 
 struct request {
     struct list_node node; /* the handler's while it has the request */
@@ -92,22 +102,25 @@ struct request {
     struct api_shard *at;  /* the shard that handles it */
     const struct api *api;
     void *body;         /* decoded, of the API's request struct; slices borrow from the frame */
-    struct arena arena; /* ends with the request */
+    struct arena arena; /* ends with the request; has no limit once the body is decoded */
     int16_t version;
     int32_t correlation_id;
     struct slice client_id; /* "" for null */
     struct instant arrived;
-    int listener;
+    int listener;           /* index into api_process.listeners */
     struct slice principal; /* lives as long as the request */
-    char host[64];
+    char host[64];          /* the peer's address */
 
     /* of dispatch.c */
-    struct client *client; /* touch on its home shard only */
+    struct client *client; /* touched on its home shard only */
     uint64_t ticket;
     struct block *block;
+    void (*handle)(struct request *request);
+    enum request_end end;
     struct buf out;
     struct reply reply;
     struct reply_piece piece;
+    struct post post;
     void (*sent)(struct request *request);
 };
 
@@ -115,9 +128,8 @@ struct request {
  * From the shard that handles it. */
 void request_reply(struct request *request, const void *body);
 
-/* Appends to `out` the length word and the response header of a reply whose body has `body_len`
- * bytes. */
-void request_write_head(const struct request *request, struct buf *out, size_t body_len);
+/* Appends to `out` the response header, which comes before the body. */
+void request_write_head(const struct request *request, struct buf *out);
 /* Replies with pieces: head (above) and body. What they point to lives until `sent` (may be NULL),
  * which is called once, then the request ends. `pieces` may be in the request's arena. Takes the
  * request. On the connection's own shard only. */
@@ -131,6 +143,8 @@ void request_fail(struct request *request, int16_t code);
 void request_no_reply(struct request *request);
 /* Closes the connection (acks=0 with an error). */
 void request_close(struct request *request);
+/* Goes on with the request on the control shard, where `handle` takes it. */
+void request_to_control(struct request *request, void (*handle)(struct request *request));
 /* The peer has gone: what waits for it may as well end. On the connection's own shard only. */
 bool request_is_orphan(const struct request *request);
 
@@ -143,10 +157,25 @@ const struct api *const *api_table(void);
 /* NULL when it is not served. */
 const struct api *api_find(int16_t key);
 
-/* For broker.c. */
+/* For broker.c. Enters the routes of dispatch.c. */
 void api_shard_init(struct api_shard *api, struct shard *shard, const struct api_process *process,
                     struct msg_routes *routes);
 void api_shard_fini(struct api_shard *api);
 /* A new connection on listener number `listener`; conn's user becomes its client. */
 void api_accepted(struct api_shard *api, struct conn *conn, int listener);
+/* Closes all connections after the replies that are given, and those to come at once; then `left`,
+ * perhaps inside this call. */
+void api_leave(struct api_shard *api, void (*left)(struct api_shard *api));
 extern const struct conn_handlers api_conn_handlers;
+
+/* Reads the frame's header and finds its API; pure. ERR_TRUNCATED, ERR_CORRUPT: no header;
+ * ERR_UNSUPPORTED: an API or a version that is not served (`*header` is then filled so far as key,
+ * version and correlation id go). */
+struct request_head {
+    const struct api *api;
+    int16_t key, version;
+    int32_t correlation_id;
+    struct slice client_id;
+    struct slice body;
+};
+MUST_CHECK enum err request_read_head(struct slice frame, struct request_head *header);
