@@ -1,4 +1,13 @@
 # common/cluster: what all processes mean by the cluster.
-EXTRA_DIST += common/cluster/types.h common/cluster/image.h common/cluster/assign.h \
-	common/cluster/level.h common/cluster/listeners.h common/cluster/options.h \
+libottla_common_a_SOURCES += \
+	common/cluster/assign.c common/cluster/assign.h \
+	common/cluster/image.c common/cluster/image.h \
+	common/cluster/level.c common/cluster/level.h \
+	common/cluster/types.c common/cluster/types.h
+
+EXTRA_DIST += common/cluster/listeners.h common/cluster/options.h \
 	common/cluster/options_broker.inc common/cluster/options_topic.inc
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_assign tests/unit/test_image tests/unit/test_types
+endif
