@@ -6,3 +6,4 @@ libottla_common_a_SOURCES += \
 	common/zk/paths.h \
 	common/zk/recipes.h \
 	common/zk/zk.h
+EXTRA_DIST += tests/cluster/zookeeper.sh

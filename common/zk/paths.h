@@ -3,7 +3,8 @@
  * Paths are without the chroot. A built one lives in the arena, with a NUL behind it that its
  * length does not count. Names of users, clients and ips are percent-encoded in paths
  * ("sanitised"), all others stand as they are; the default entity of a config type is the literal
- * <default>, never encoded. Source: reference/zookeeper.md §2, §3, §9, §10. */
+ * <default>, never encoded. Builders give null when the arena is full (zk_submit refuses a null
+ * path). Source: reference/zookeeper.md §2, §3, §9, §10. */
 #pragma once
 #include "base/arena.h"
 #include "runtime/zk_ops.h"
