@@ -1,8 +1,13 @@
 # common/wire: bytes to structs and back. gen/ is built from schema/ by wiregen.
 libottla_common_a_SOURCES += \
+	common/wire/batch.h \
 	common/wire/codec.c common/wire/codec.h \
+	common/wire/compress.h \
+	common/wire/frame.c common/wire/frame.h \
+	common/wire/oldset.h \
 	common/wire/prim.c common/wire/prim.h \
-	common/wire/protocol.c common/wire/protocol.h
+	common/wire/protocol.c common/wire/protocol.h \
+	common/wire/record.h
 
 # A new schema is a line here and one below.
 WIRE_SCHEMAS = \

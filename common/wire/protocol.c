@@ -1,6 +1,6 @@
 #include "wire/protocol.h"
 
-const struct api_info *api_find(int key)
+const struct api_info *api_info_find(int key)
 {
     int low = 0, high = API_COUNT;
 
@@ -14,22 +14,22 @@ const struct api_info *api_find(int key)
     return low < API_COUNT && api_infos[low].key == key ? &api_infos[low] : NULL;
 }
 
-const char *api_name(int key)
+const char *api_info_name(int key)
 {
-    const struct api_info *api = api_find(key);
+    const struct api_info *api = api_info_find(key);
 
     return api == NULL ? "unknown" : api->name;
 }
 
-int api_request_header(const struct api_info *api, int version)
+int api_info_request_header(const struct api_info *api, int version)
 {
-    if (api_is_flexible(api, version)) return 2;
+    if (api_info_is_flexible(api, version)) return 2;
     return api->key == API_CONTROLLED_SHUTDOWN && version == 0 ? 0 : 1;
 }
 
-int api_response_header(const struct api_info *api, int version)
+int api_info_response_header(const struct api_info *api, int version)
 {
-    return api->key != API_API_VERSIONS && api_is_flexible(api, version);
+    return api->key != API_API_VERSIONS && api_info_is_flexible(api, version);
 }
 
 static const struct kafka_error_info *find_error(int code)

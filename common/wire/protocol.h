@@ -3,15 +3,15 @@
 #include "wire/gen/protocol.h"
 
 /* NULL when the schemas have no such key. */
-const struct api_info *api_find(int key);
+const struct api_info *api_info_find(int key);
 /* "fetch", or "unknown" for a key that is not in the schemas. */
-const char *api_name(int key);
+const char *api_info_name(int key);
 
-static inline bool api_has_version(const struct api_info *api, int version)
+static inline bool api_info_has_version(const struct api_info *api, int version)
 {
     return version >= api->version_min && version <= api->version_max;
 }
-static inline bool api_is_flexible(const struct api_info *api, int version)
+static inline bool api_info_is_flexible(const struct api_info *api, int version)
 {
     return version >= api->flexible_min;
 }
@@ -19,8 +19,8 @@ static inline bool api_is_flexible(const struct api_info *api, int version)
 /* Which version of the request header (0 to 2) and of the response header (0 or 1) goes with a
  * version of an api. ApiVersions is answered with 0 always: its client cannot know yet whether the
  * broker is flexible. */
-int api_request_header(const struct api_info *api, int version);
-int api_response_header(const struct api_info *api, int version);
+int api_info_request_header(const struct api_info *api, int version);
+int api_info_response_header(const struct api_info *api, int version);
 
 /* "OFFSET_OUT_OF_RANGE"; "UNKNOWN_SERVER_ERROR" for codes that are not in the table. */
 const char *kafka_error_name(int code);
