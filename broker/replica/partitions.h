@@ -157,9 +157,9 @@ void partitions_isr_decided(struct partitions *partitions, const struct isr_deci
 
 /* Who waits for acks=all. Zeroed by the caller, who keeps it until `done`. */
 struct commit_wait {
-    struct wait wait; /* of partitions.c */
-    int64_t epoch;    /* of partitions.c */
-    struct hosted *at; /* of partitions.c */
+    struct wait wait; /* of partitions.c, as the next two */
+    struct hosted *at;
+    enum err err;
     /* ERR_OK: committed. ERR_NOT_ENOUGH_REPLICAS: in the log, but the ISR became too small (20).
      * ERR_NOT_LEADER (6), ERR_OFFLINE (56), ERR_TIMED_OUT (7): in the log, may yet commit or vanish.
      * Not inside partitions_append. */
@@ -204,6 +204,7 @@ struct reader {
     bool is_committed;    /* isolation level read_committed */
     bool needs_leader;    /* a follower, or a consumer before v11 */
     bool is_first;        /* first pass of a fetch: a follower's progress is noted */
+    bool takes_cut;       /* before v3: a first batch that does not fit comes cut */
     struct slice rack;    /* of a consumer v11+ that asks a leader; null or empty: no preference */
 };
 
@@ -232,6 +233,8 @@ struct read {
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
 void partitions_read(struct partitions *partitions, const struct reader *reader, struct read *read);
+/* The slice was written so lately that it is in the page cache: no need to ask. */
+bool partitions_is_tail(struct partitions *partitions, const struct read *read);
 
 /* What waits for more to read. The caller's, zeroed, kept until partitions_unwatch or `ready`. */
 struct watch_part {
@@ -248,8 +251,7 @@ struct watch {
     int64_t bytes_wanted; /* more than what was read: when this many could be read in all */
     struct reader reader; /* of watch_start */
     int64_t bytes;        /* could be read now */
-    bool is_ready;        /* of partitions.c */
-    struct list_node node; /* of partitions.c */
+    struct list_node node; /* of partitions.c: ready, not yet told */
     /* Enough, or something happened that a new read will show (leadership, epoch, truncation, a new
      * segment). It watches no more. Not inside partitions_watch. */
     void (*ready)(struct watch *watch);

@@ -1,0 +1,168 @@
+/* broker/replica/follow.c - what a follower does to its log, for the fetchers. Each call names the leader
+ * epoch under which it was decided: one that LeaderAndIsr has overtaken changes nothing. */
+#include "base/ensure.h"
+#include "broker/replica/hosted.h"
+
+static enum err find_follower(struct partitions *partitions, struct slice topic, int32_t partition,
+                              int32_t leader_epoch, struct hosted **out)
+{
+    struct hosted *hosted = partitions_find(partitions, topic, partition);
+
+    if (hosted == NULL || hosted->is_leaving)
+        return ERR_NOT_FOUND;
+    if (hosted->machine.role == PARTITION_OFFLINE)
+        return ERR_OFFLINE;
+    if (hosted->machine.role != PARTITION_FOLLOWER || hosted->machine.leader_epoch != leader_epoch)
+        return ERR_STALE;
+    *out = hosted;
+    return ERR_OK;
+}
+
+static void view(const struct hosted *hosted, struct follower_view *out)
+{
+    *out = (struct follower_view){
+        .start = hosted->machine.log_start,
+        .end = hosted->machine.end_offset,
+        .high_watermark = partition_high_watermark(&hosted->machine),
+        .latest = epochs_latest(log_epochs(hosted->log)),
+        .topic_id = log_topic_id(hosted->log),
+    };
+}
+
+enum err partitions_follower(struct partitions *partitions, struct slice topic, int32_t partition,
+                             int32_t leader_epoch, struct follower_view *out)
+{
+    struct hosted *hosted = NULL;
+    enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
+
+    if (err == ERR_OK)
+        view(hosted, out);
+    return err;
+}
+
+/* The leader's log began in the middle of a batch (DeleteRecords), and ours is empty there: the batch's
+ * own base is where we begin. */
+static enum err begin_in_batch(struct hosted *hosted, const struct check_run *run)
+{
+    struct partition *machine = &hosted->machine;
+    bool is_mid_batch = machine->end_offset == machine->log_start &&
+                        run->first_offset < machine->end_offset &&
+                        machine->end_offset <= run->last_offset;
+
+    if (!is_mid_batch)
+        return ERR_OK;
+    enum err err = log_truncate_fully(hosted->log, run->first_offset, -1);
+    if (err != ERR_OK)
+        return hosted_log_failed(hosted, err);
+    struct partition_event event = {
+        .type = PARTITION_TRUNCATED,
+        .truncated = {.end_offset = run->first_offset, .log_start = run->first_offset},
+    };
+    hosted_feed(hosted, &event);
+    return ERR_OK;
+}
+
+static enum err append(struct hosted *hosted, struct slice records)
+{
+    int64_t now_ms = env_wall_ms(hosted->of->shard->env);
+    struct log_appended appended;
+    struct check_run run;
+
+    if (records.len == 0)
+        return ERR_OK;
+    enum err err = ERR_OK;
+    if (hosted->machine.end_offset == hosted->machine.log_start) {
+        err = check_replicated(records, &run);
+        if (err == ERR_OK && run.batches > 0)
+            err = begin_in_batch(hosted, &run);
+    }
+    if (err == ERR_OK)
+        err = log_append_follower(hosted->log, records, now_ms, &appended);
+    if (err == ERR_TRUNCATED)
+        return ERR_OK; /* not one whole batch: asked again */
+    if (err != ERR_OK)
+        return hosted_log_failed(hosted, err);
+    upkeep_appended(hosted, &appended);
+    counter_add(&hosted->of->counts.replication_bytes_in, appended.len);
+    return ERR_OK;
+}
+
+enum err partitions_replicate(struct partitions *partitions, struct slice topic, int32_t partition,
+                              int32_t leader_epoch, struct slice records, int64_t leader_watermark,
+                              int64_t leader_log_start, struct follower_view *out)
+{
+    struct hosted *hosted = NULL;
+    enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
+
+    if (err == ERR_OK)
+        err = append(hosted, records);
+    if (err != ERR_OK)
+        return err;
+    struct partition_event event = {
+        .type = PARTITION_REPLICATED,
+        .replicated = {
+            .end_offset = log_end_offset(hosted->log),
+            .leader_watermark = leader_watermark,
+            .leader_log_start = leader_log_start,
+        },
+    };
+    hosted_feed(hosted, &event);
+    view(hosted, out);
+    return ERR_OK;
+}
+
+static void cut(struct hosted *hosted, struct follower_view *out)
+{
+    struct partition_event event = {
+        .type = PARTITION_TRUNCATED,
+        .truncated = {
+            .end_offset = log_end_offset(hosted->log),
+            .log_start = log_start_offset(hosted->log),
+        },
+    };
+
+    hosted->watermark_at = (struct log_position){.offset = -1};
+    hosted_feed(hosted, &event);
+    upkeep_garbage(hosted);
+    upkeep_sync(hosted);
+    view(hosted, out);
+}
+
+enum err partitions_truncate(struct partitions *partitions, struct slice topic, int32_t partition,
+                             int32_t leader_epoch, int64_t offset, struct follower_view *out)
+{
+    struct hosted *hosted = NULL;
+    enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
+
+    if (err == ERR_OK)
+        err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
+    if (err == ERR_OK)
+        cut(hosted, out);
+    return err;
+}
+
+enum err partitions_restart_at(struct partitions *partitions, struct slice topic, int32_t partition,
+                               int32_t leader_epoch, int64_t offset, struct follower_view *out)
+{
+    struct hosted *hosted = NULL;
+    enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
+
+    if (err == ERR_OK)
+        err = hosted_log_failed(hosted, log_truncate_fully(hosted->log, offset, -1));
+    if (err == ERR_OK)
+        cut(hosted, out);
+    return err;
+}
+
+enum err partitions_own_epoch_end(struct partitions *partitions, struct slice topic,
+                                  int32_t partition, int32_t epoch, struct epoch_end *out)
+{
+    struct hosted *hosted = partitions_find(partitions, topic, partition);
+
+    if (hosted == NULL || hosted->is_leaving)
+        return ERR_NOT_FOUND;
+    if (hosted->machine.role == PARTITION_OFFLINE)
+        return ERR_OFFLINE;
+    *out = epochs_end_of(log_epochs(hosted->log), epoch, hosted->machine.end_offset);
+    return ERR_OK;
+}

@@ -1,0 +1,103 @@
+/* broker/replica/hosted.h - inside of the room: a partition that this shard has, and its shard's state.
+ *
+ * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what followers
+ * write) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
+#pragma once
+#include "base/map.h"
+#include "broker/replica/partition.h"
+#include "broker/replica/partitions.h"
+
+struct hosted {
+    struct partitions *of;
+    struct list_node all; /* partitions.all */
+    struct partition machine;
+    struct log *log; /* attached; NULL when it has been given back */
+    struct wait_line commits;
+    struct list watchers;   /* of watch_part */
+    struct list_node dirty; /* partitions.dirty: watchers to look at */
+    bool wakes_all;         /* … and each of them reads again */
+    struct timer tick;
+    struct log_position watermark_at; /* where the high watermark was last found */
+
+    /* upkeep.c */
+    struct list_node garbage; /* partitions.garbage: files to unlink when due */
+    struct list_node unsaved; /* partitions.unsaved: epochs to be saved */
+    int jobs;                 /* on the disk pool, using the log */
+    bool is_syncing, sync_again;
+    bool is_writing_behind;
+    int64_t sync_wanted_to; /* the ISR waits for this end to be on the device; −1 */
+    int64_t bytes_unwritten;
+    bool is_leaving; /* given back when its jobs have ended */
+    struct replica_call *stopped_by;
+    struct replica_stop *stop;
+
+    int32_t partition;
+    size_t topic_len;
+    char topic[];
+};
+
+struct partitions {
+    struct shard *shard;
+    struct partitions_options options;
+    struct log_files *files;
+    struct map by_name;
+    struct list all;
+    struct purgatory purgatory;
+    struct timer purgatory_timer;
+    struct list decided; /* commit_wait: off the purgatory, to be told in the post */
+    struct list dirty;   /* hosted */
+    struct list ready;   /* watch: to be told in the post */
+    struct post wake;
+    struct list calls; /* replica_call, in order */
+    struct post work;
+    struct list garbage;
+    struct list unsaved;
+    struct timer upkeep;
+    struct buf rebuilt; /* one batch, between check and append */
+    bool is_closing;
+    void (*closed)(void *to);
+    void *closed_to;
+    struct post closed_post;
+    struct partitions_counts counts;
+};
+
+static inline struct slice hosted_topic(const struct hosted *hosted)
+{
+    return slice_of(hosted->topic, hosted->topic_len);
+}
+
+/* NULL when it is not here. */
+struct hosted *partitions_find(const struct partitions *partitions, struct slice topic,
+                               int32_t partition);
+/* One event through the machine, and what comes out. Sets now and alive. Not from within itself. */
+void hosted_feed(struct hosted *hosted, struct partition_event *event);
+/* The log gave `err`: ERR_IO takes its directory away. Gives the error to answer with. */
+enum err hosted_log_failed(struct hosted *hosted, enum err err);
+/* Its jobs have ended and it is leaving. */
+void hosted_left(struct hosted *hosted);
+
+/* serve.c */
+void serve_wake(struct post *post);
+void serve_timed_out(struct timer *timer);
+void serve_arm(struct partitions *partitions);
+/* Watchers look at it later in this turn; `all`: each of them reads again. */
+void serve_touch(struct hosted *hosted, bool all);
+/* The watch is over; its `ready` comes later in this turn. */
+void serve_fire(struct partitions *partitions, struct watch *watch);
+/* Commits up to the high watermark are decided. */
+void serve_commits(struct hosted *hosted);
+/* All that waits for commits ends with `err`. */
+void serve_refuse_commits(struct hosted *hosted, enum err err);
+
+/* upkeep.c */
+void upkeep_start(struct partitions *partitions);
+/* After an append: sync, write behind, as is due. */
+void upkeep_appended(struct hosted *hosted, const struct log_appended *appended);
+void upkeep_sync(struct hosted *hosted);
+/* The ISR waits until what the log has now is on the device. */
+void upkeep_sync_to_end(struct hosted *hosted);
+/* Its leader epochs are to be saved, in their turn: recovery would find them in the batches too. */
+void upkeep_save(struct hosted *hosted);
+/* It may have files to unlink. */
+void upkeep_garbage(struct hosted *hosted);
+void upkeep_forget(struct hosted *hosted);

@@ -1,0 +1,294 @@
+/* broker/replica/upkeep.c - what a log needs beside requests: sync, write-behind, retention, unlink.
+ *
+ * The shard plans and finishes, the disk pool does what blocks. At most one sync and one write-behind
+ * of a log are under way. */
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/replica/hosted.h"
+#include <stdlib.h>
+
+#define TURN_MS               1000
+#define WRITE_BEHIND_BYTES    (8 << 20) /* of one log, before it is pushed to the device */
+#define RETAINED_PER_TURN_MIN 16
+#define SAVED_PER_TURN_MAX    64 /* so that 50,000 new epochs do not stand before other syncs */
+
+struct sync_job {
+    struct disk_job job;
+    struct hosted *hosted;
+    struct log_sync *sync;
+};
+
+struct write_job {
+    struct disk_job job;
+    struct hosted *hosted;
+    struct log_slice slice;
+};
+
+struct unlink_job {
+    struct disk_job job;
+    struct log_unlink *unlink;
+};
+
+static void submit(struct hosted *hosted, enum disk_class class, struct disk_job *job,
+                   void (*run)(struct disk_job *), void (*done)(struct disk_job *))
+{
+    struct shard *shard = hosted->of->shard;
+
+    job->home = shard;
+    job->run = run;
+    job->done = done;
+    hosted->jobs++;
+    disk_submit(shard->env, shard->disk, class, shard, job);
+}
+
+static void job_ended(struct hosted *hosted)
+{
+    hosted->jobs--;
+    if (hosted->is_leaving && hosted->jobs == 0)
+        hosted_left(hosted);
+}
+
+/* ---- sync ---- */
+
+static void tell_synced(struct hosted *hosted, bool failed)
+{
+    struct partition_event event = {
+        .type = PARTITION_SYNCED,
+        .synced = {.end_offset = hosted->sync_wanted_to, .failed = failed},
+    };
+
+    hosted->sync_wanted_to = -1;
+    hosted_feed(hosted, &event);
+}
+
+static void sync_run(struct disk_job *job)
+{
+    log_sync_run(list_entry(job, struct sync_job, job)->sync);
+}
+
+static void sync_done(struct disk_job *job)
+{
+    struct sync_job *it = list_entry(job, struct sync_job, job);
+    struct hosted *hosted = it->hosted;
+    enum err err = hosted_log_failed(hosted, log_sync_done(hosted->log, &it->sync));
+    bool again = hosted->sync_again;
+
+    free(it);
+    hosted->is_syncing = hosted->sync_again = false;
+    if (hosted->sync_wanted_to >= 0) {
+        if (err != ERR_OK || log_recovery_point(hosted->log) >= hosted->sync_wanted_to)
+            tell_synced(hosted, err != ERR_OK);
+        else
+            again = true;
+    }
+    if (again && err == ERR_OK && !hosted->is_leaving)
+        upkeep_sync(hosted);
+    job_ended(hosted);
+}
+
+void upkeep_sync(struct hosted *hosted)
+{
+    struct log_sync *sync = NULL;
+
+    if (hosted->is_syncing || hosted->log == NULL) {
+        hosted->sync_again = true;
+        return;
+    }
+    enum err err = log_sync_plan(hosted->log, env_wall_ms(hosted->of->shard->env), &sync);
+    (void)hosted_log_failed(hosted, err);
+    if (err != ERR_OK || sync == NULL)
+        return;
+    struct sync_job *job = ensure_zalloc(sizeof(*job));
+    job->hosted = hosted;
+    job->sync = sync;
+    hosted->is_syncing = true;
+    submit(hosted, DISK_SOON, &job->job, sync_run, sync_done);
+}
+
+static void nothing_run(struct disk_job *job)
+{
+    (void)job;
+}
+
+/* There was nothing to sync: said as late as a sync would say it, never inside a step. */
+static void nothing_done(struct disk_job *job)
+{
+    struct sync_job *it = list_entry(job, struct sync_job, job);
+    struct hosted *hosted = it->hosted;
+
+    free(it);
+    hosted->is_syncing = false;
+    if (hosted->sync_wanted_to >= 0) {
+        if (log_recovery_point(hosted->log) >= hosted->sync_wanted_to)
+            tell_synced(hosted, false);
+        else
+            upkeep_sync(hosted);
+    }
+    job_ended(hosted);
+}
+
+void upkeep_sync_to_end(struct hosted *hosted)
+{
+    hosted->sync_wanted_to = log_end_offset(hosted->log);
+    upkeep_sync(hosted);
+    if (hosted->is_syncing)
+        return;
+    struct sync_job *job = ensure_zalloc(sizeof(*job));
+    job->hosted = hosted;
+    hosted->is_syncing = true;
+    submit(hosted, DISK_SOON, &job->job, nothing_run, nothing_done);
+}
+
+/* ---- write behind ---- */
+
+static void write_run(struct disk_job *job)
+{
+    struct write_job *it = list_entry(job, struct write_job, job);
+
+    log_write_behind_run(it->job.home->env, &it->slice);
+}
+
+static void write_done(struct disk_job *job)
+{
+    struct write_job *it = list_entry(job, struct write_job, job);
+    struct hosted *hosted = it->hosted;
+
+    log_slice_release(&it->slice);
+    free(it);
+    hosted->is_writing_behind = false;
+    job_ended(hosted);
+}
+
+static void write_behind(struct hosted *hosted)
+{
+    struct log_slice slice = log_dirty_slice(hosted->log);
+
+    hosted->bytes_unwritten = 0;
+    if (slice.file == NULL)
+        return;
+    struct write_job *job = ensure_zalloc(sizeof(*job));
+    job->hosted = hosted;
+    job->slice = slice;
+    hosted->is_writing_behind = true;
+    submit(hosted, DISK_LONG, &job->job, write_run, write_done);
+}
+
+void upkeep_appended(struct hosted *hosted, const struct log_appended *appended)
+{
+    hosted->bytes_unwritten += (int64_t)appended->len;
+    if (appended->has_rolled || appended->wants_sync)
+        upkeep_sync(hosted);
+    else if (log_epochs_dirty(hosted->log))
+        upkeep_save(hosted);
+    if (hosted->bytes_unwritten >= WRITE_BEHIND_BYTES && !hosted->is_writing_behind)
+        write_behind(hosted);
+}
+
+/* ---- unlink ---- */
+
+static void unlink_run(struct disk_job *job)
+{
+    log_unlink_run(list_entry(job, struct unlink_job, job)->unlink);
+}
+
+static void unlink_done(struct disk_job *job)
+{
+    struct unlink_job *it = list_entry(job, struct unlink_job, job);
+
+    log_unlink_done(&it->unlink);
+    free(it);
+}
+
+void upkeep_garbage(struct hosted *hosted)
+{
+    if (!list_has(&hosted->garbage))
+        list_push(&hosted->of->garbage, &hosted->garbage);
+}
+
+void upkeep_forget(struct hosted *hosted)
+{
+    list_remove(&hosted->garbage);
+    list_remove(&hosted->unsaved);
+}
+
+void upkeep_save(struct hosted *hosted)
+{
+    if (!list_has(&hosted->unsaved))
+        list_push(&hosted->of->unsaved, &hosted->unsaved);
+}
+
+/* A job of its own, not counted with the log's: it holds nothing of it. */
+static void unlink_due(struct hosted *hosted, int64_t now_ms)
+{
+    struct shard *shard = hosted->of->shard;
+    struct log_unlink *due = log_unlink_plan(hosted->log, now_ms);
+
+    if (due == NULL)
+        return;
+    struct unlink_job *job = ensure_zalloc(sizeof(*job));
+    job->unlink = due;
+    job->job = (struct disk_job){.home = shard, .run = unlink_run, .done = unlink_done};
+    disk_submit(shard->env, shard->disk, DISK_LONG, shard, &job->job);
+}
+
+/* ---- retention, flush.ms: all logs in turn, once per log.retention.check.interval.ms ---- */
+
+static void retain(struct hosted *hosted, int64_t now_ms)
+{
+    int removed = 0;
+
+    if (hosted->log == NULL || hosted->machine.role == PARTITION_OFFLINE ||
+        hosted->machine.role == PARTITION_NONE)
+        return;
+    enum err err = hosted_log_failed(hosted, log_retain(hosted->log, now_ms, &removed));
+    if (err != ERR_OK)
+        return;
+    if (log_sync_due(hosted->log, now_ms))
+        upkeep_sync(hosted);
+    if (removed == 0)
+        return;
+    upkeep_garbage(hosted);
+    if (log_start_offset(hosted->log) > hosted->machine.log_start) {
+        struct partition_event event = {
+            .type = PARTITION_LOG_START,
+            .started.log_start = log_start_offset(hosted->log),
+        };
+        log_info("replica", "retained", "topic=%.*s partition=%d segments_removed=%d start=%lld",
+                 SLICE_ARGS(hosted_topic(hosted)), hosted->partition, removed,
+                 (long long)event.started.log_start);
+        hosted_feed(hosted, &event);
+    }
+}
+
+static void upkeep(struct timer *timer)
+{
+    struct partitions *partitions = list_entry(timer, struct partitions, upkeep);
+    int64_t now_ms = env_wall_ms(partitions->shard->env);
+    int64_t turns = partitions->options.settings.retention_check_ms / TURN_MS;
+    size_t count = partitions->by_name.count;
+    size_t share = turns <= 1 ? count : count / (size_t)turns + 1;
+
+    if (share < RETAINED_PER_TURN_MIN)
+        share = RETAINED_PER_TURN_MIN;
+    for (size_t i = 0; i < share && i < count; i++) {
+        struct list_node *node = list_pop(&partitions->all);
+        list_push(&partitions->all, node);
+        retain(list_entry(node, struct hosted, all), now_ms);
+    }
+    list_each (node, &partitions->garbage) {
+        struct hosted *hosted = list_entry(node, struct hosted, garbage);
+        if (hosted->log != NULL)
+            unlink_due(hosted, now_ms);
+    }
+    for (int i = 0; i < SAVED_PER_TURN_MAX && !list_is_empty(&partitions->unsaved); i++)
+        upkeep_sync(list_entry(list_pop(&partitions->unsaved), struct hosted, unsaved));
+    timer_arm(partitions->shard, &partitions->upkeep,
+              instant_add_ms(shard_now(partitions->shard), TURN_MS));
+}
+
+void upkeep_start(struct partitions *partitions)
+{
+    partitions->upkeep.fire = upkeep;
+    timer_arm(partitions->shard, &partitions->upkeep,
+              instant_add_ms(shard_now(partitions->shard), TURN_MS));
+}
