@@ -45,6 +45,7 @@ struct conn_limits {
 
     /* of conn.c: zero, set by conn_limits_init */
     size_t memory_bytes;        /* now */
+    size_t partial_bytes;       /* of these: not yet whole frames, and bytes not yet looked at */
     struct list memory_waiters; /* connections that wait for memory */
     struct list partial; /* connections that hold a part of a frame, longest without bytes first */
     struct list conns;   /* all, longest without bytes first */
@@ -81,8 +82,9 @@ struct reply {
     /* of conn.c */
     struct list_node node;
     size_t unsent;
-    size_t at_sent; /* of the piece that is being sent */
-    int at;         /* which one that is; −1: the length word */
+    bool is_counted; /* in the connection's bytes of replies */
+    size_t at_sent;  /* of the piece that is being sent */
+    int at;          /* which one that is; −1: the length word */
     uint8_t length[4];
 };
 

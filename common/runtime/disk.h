@@ -14,8 +14,8 @@ struct shard;
 struct disk; /* one pool per process */
 
 struct disk_job {
-    struct list_node node;
-    struct shard *home;
+    struct disk_job *next; /* of the pool */
+    struct shard *home;    /* of the pool: who asked */
     void (*run)(struct disk_job *job);
     void (*done)(struct disk_job *job);
 };

@@ -4,6 +4,7 @@
  * sockets that shards share and the threads that resolve names; files and sockets made through it
  * are closed by their owners before it is destroyed. */
 #pragma once
+#include "base/list.h"
 #include "runtime/env.h"
 
 /* `zk` is the table of ZooKeeper sessions (env_zookeeper.h), or NULL for a process without. */
@@ -19,7 +20,9 @@ struct net_watch {
     void (*ready)(struct net_watch *watch, unsigned ready); /* NET_READABLE, …_WRITABLE, …_FAILED */
     int fd;          /* of net_posix.c, as all below: −1 or 0 before the first use */
     unsigned events; /* 0: not watched */
+    unsigned got;    /* what the last wait found */
     struct net *net;
+    struct list_node node; /* of those with something to tell */
 };
 /* Watches `fd` for `events` (NET_READABLE | NET_WRITABLE, at least one); keeps `watch`. Saying it
  * again changes descriptor or events; also where the descriptor was closed meanwhile and its number

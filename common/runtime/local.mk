@@ -1,12 +1,18 @@
 # common/runtime: the world, once. Only here are system calls, clocks and threads.
 libottla_common_a_SOURCES += \
-	common/runtime/conn.h \
-	common/runtime/disk.h \
+	common/runtime/conn.c common/runtime/conn.h \
+	common/runtime/disk.c common/runtime/disk.h \
+	common/runtime/disk_posix.c \
 	common/runtime/env.h \
-	common/runtime/env_posix.h \
-	common/runtime/files.h \
-	common/runtime/mailbox.h \
+	common/runtime/env_posix.c common/runtime/env_posix.h \
+	common/runtime/files.c common/runtime/files.h \
+	common/runtime/files_posix.c \
+	common/runtime/listener.c \
+	common/runtime/mailbox.c common/runtime/mailbox.h \
 	common/runtime/metrics.h \
-	common/runtime/net.h \
+	common/runtime/net.c common/runtime/net.h \
+	common/runtime/net_posix.c \
+	common/runtime/posix.h \
 	common/runtime/process.h \
-	common/runtime/shard.h
+	common/runtime/resolve_posix.c \
+	common/runtime/shard.c common/runtime/shard.h

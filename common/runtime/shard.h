@@ -33,7 +33,7 @@ struct shard {
     struct disk *disk; /* the process's pool */
     void *owner;       /* of the program: what its handlers work on */
 
-    uint8_t *scratch; /* SHARD_SCRATCH_BYTES for use within one call; of conn.c above all */
+    uint8_t *scratch; /* SHARD_SCRATCH_BYTES; conn.c's */
 
     /* of shard.c */
     struct instant now;
@@ -55,6 +55,7 @@ struct shard {
 MUST_CHECK enum err shard_open(struct shard *shard, struct env *env, int id, struct mesh *mesh,
                                const struct mailbox_handlers *handlers, void *owner,
                                struct disk *disk);
+/* When its conns, listeners and peers have ended. */
 void shard_close(struct shard *shard);
 
 /* One turn: waits until something is there or the next timer is due, reads the clock, then
