@@ -3,11 +3,17 @@ libottla_common_a_SOURCES += \
 	common/cluster/assign.c common/cluster/assign.h \
 	common/cluster/image.c common/cluster/image.h \
 	common/cluster/level.c common/cluster/level.h \
+	common/cluster/listeners.c common/cluster/listeners.h \
+	common/cluster/options.c common/cluster/options.h \
+	common/cluster/options_broker.inc common/cluster/options_check.c \
+	common/cluster/options_describe.c common/cluster/options_private.h \
+	common/cluster/options_table.c common/cluster/options_topic.c \
+	common/cluster/options_topic.inc \
 	common/cluster/types.c common/cluster/types.h
 
-EXTRA_DIST += common/cluster/listeners.h common/cluster/options.h \
-	common/cluster/options_broker.inc common/cluster/options_topic.inc
+EXTRA_DIST += common/cluster/README.md
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_assign tests/unit/test_image tests/unit/test_types
+check_PROGRAMS += tests/unit/test_assign tests/unit/test_image tests/unit/test_listeners \
+	tests/unit/test_options tests/unit/test_options_topic tests/unit/test_types
 endif

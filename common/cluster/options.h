@@ -123,7 +123,8 @@ const char *option_range(enum option option, char *text, size_t size);
 /* OPTION_NONE when there is no such key. */
 enum option option_find(struct slice key);
 
-/* Every key with its value and source, for --print-config: "key=value  # source". Secrets are hidden. */
+/* Every key with its value, for --print-config: a section for each source, its name in a comment line.
+ * It can be read back as a server.properties. Secrets are hidden. */
 void options_print(const struct options *options, struct buf *out);
 /* Keys that the registry does not know, with their values, in the order of the file. */
 const struct conf *options_unknown(const struct options *options);
