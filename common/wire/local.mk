@@ -1,13 +1,13 @@
 # common/wire: bytes to structs and back. gen/ is built from schema/ by wiregen.
 libottla_common_a_SOURCES += \
-	common/wire/batch.h \
+	common/wire/batch.c common/wire/batch.h \
 	common/wire/codec.c common/wire/codec.h \
-	common/wire/compress.h \
+	common/wire/compress.c common/wire/compress.h \
 	common/wire/frame.c common/wire/frame.h \
-	common/wire/oldset.h \
+	common/wire/oldset.c common/wire/oldset.h \
 	common/wire/prim.c common/wire/prim.h \
 	common/wire/protocol.c common/wire/protocol.h \
-	common/wire/record.h
+	common/wire/record.c common/wire/record.h
 
 # A new schema is a line here and one below.
 WIRE_SCHEMAS = \
@@ -215,3 +215,11 @@ $(WIRE_GEN): $(WIRE_STAMP)
 # So that `make tests/unit/test_x` works in a fresh build folder too.
 $(libottla_common_a_OBJECTS) $(libottla_broker_a_OBJECTS) $(libottla_controller_a_OBJECTS) \
 $(addsuffix .$(OBJEXT),$(check_PROGRAMS) $(noinst_PROGRAMS)): | $(WIRE_STAMP)
+
+EXTRA_DIST += tests/unit/wire_values.h
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_codec \
+	tests/unit/test_messages \
+	tests/unit/test_prim
+endif

@@ -44,7 +44,8 @@ struct oldset_reader {
  * another one, or with offsets that cannot be). */
 MUST_CHECK enum err oldset_open(const struct batch_entry *entry, size_t limit, struct buf *inner,
                                 struct oldset_reader *out);
-/* False at the end, or at an error: `reader->err` tells. */
+/* False at the end, or at an error, which `reader->err` tells: ERR_CORRUPT; ERR_INVALID_RECORD (a
+ * wrapper in a wrapper, another format, an offset that cannot be). */
 bool oldset_next(struct oldset_reader *reader, struct oldset_message *out);
 
 /* Appends one entry, its checksum set: for tests, tools and down-conversion. `message->attributes`
