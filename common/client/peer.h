@@ -36,17 +36,15 @@ struct peer_call {
      * may be freed or used again inside. */
     void (*done)(struct peer_call *call, enum err err, struct slice answer, struct block *block);
 
-    /* Of peer.c; `version` and `was_sent` may be read in `done`. */
+    /* Of peer.c, zero at first; `version` and `was_sent` may be read in `done`. */
     int version;
     bool was_sent;
     uint8_t state;
-    int32_t correlation;
+    enum err err;
     struct list_node node;
     struct timer timer;
     struct peer *peer;
-    struct reply frame;
-    struct reply_piece pieces[2];
-    struct buf header;
+    struct peer_frame *frame;
 };
 
 enum peer_state { PEER_WAITING, PEER_CONNECTING, PEER_UP };

@@ -9,10 +9,10 @@ libottla_common_a_SOURCES += \
 	common/runtime/files_posix.c \
 	common/runtime/listener.c \
 	common/runtime/mailbox.c common/runtime/mailbox.h \
-	common/runtime/metrics.h \
+	common/runtime/metrics.c common/runtime/metrics.h \
 	common/runtime/net.c common/runtime/net.h \
 	common/runtime/net_posix.c \
 	common/runtime/posix.h \
-	common/runtime/process.h \
+	common/runtime/process.c common/runtime/process.h \
 	common/runtime/resolve_posix.c \
 	common/runtime/shard.c common/runtime/shard.h

@@ -1,0 +1,278 @@
+#include "runtime/metrics.h"
+#include "base/ensure.h"
+#include "base/list.h"
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+struct metric {
+    struct list_node node;
+    enum metric_kind kind;
+    const void *cell;
+    char *name, *labels, *help;
+    double unit;
+};
+
+struct metrics {
+    pthread_mutex_t lock; /* of the list; cells are atomic */
+    struct list all;      /* by name, then labels */
+};
+
+/* Histograms. Values 0 to 3 have a bucket each; above, four per power of two. */
+
+static int bucket_of(uint64_t value)
+{
+    if (value < 4) return (int)value;
+    int power = 63 - __builtin_clzll(value); /* at least 2 */
+    int bucket = power * 4 - 4 + (int)((value >> (power - 2)) & 3);
+    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+}
+
+/* The largest value of a bucket. */
+static uint64_t bucket_end(int bucket)
+{
+    if (bucket < 4) return (uint64_t)bucket;
+    int power = (bucket + 4) / 4;
+    uint64_t quarter = UINT64_C(1) << (power - 2);
+    return (UINT64_C(1) << power) + quarter * (uint64_t)(bucket % 4 + 1) - 1;
+}
+
+static void bump(_Atomic uint64_t *cell, uint64_t n)
+{
+    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+void histogram_add(struct histogram *histogram, uint64_t value)
+{
+    bump(&histogram->counts[bucket_of(value)], 1);
+    bump(&histogram->sum, value);
+}
+
+/* The cells of one line of the snapshot, added up. */
+struct sum {
+    int64_t value;
+    uint64_t counts[HISTOGRAM_BUCKETS];
+    uint64_t count, sum;
+};
+
+static void sum_histogram(struct sum *sum, const struct histogram *histogram)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t n = atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
+        sum->counts[i] += n;
+        sum->count += n;
+    }
+    sum->sum += atomic_load_explicit(&histogram->sum, memory_order_relaxed);
+}
+
+static uint64_t quantile_of(const struct sum *sum, int permille)
+{
+    uint64_t seen = 0, wanted = (sum->count * (uint64_t)permille + 999) / 1000;
+
+    if (sum->count == 0) return 0;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        seen += sum->counts[i];
+        if (seen >= wanted) return bucket_end(i);
+    }
+    return bucket_end(HISTOGRAM_BUCKETS - 1);
+}
+
+uint64_t histogram_quantile(const struct histogram *histogram, int permille)
+{
+    struct sum sum = {0};
+
+    sum_histogram(&sum, histogram);
+    return quantile_of(&sum, permille);
+}
+
+uint64_t histogram_count(const struct histogram *histogram)
+{
+    struct sum sum = {0};
+
+    sum_histogram(&sum, histogram);
+    return sum.count;
+}
+
+/* The register. */
+
+struct metrics *metrics_create(void)
+{
+    struct metrics *metrics = ensure_zalloc(sizeof(*metrics));
+
+    pthread_mutex_init(&metrics->lock, NULL);
+    list_init(&metrics->all);
+    return metrics;
+}
+
+static void metric_free(struct metric *metric)
+{
+    free(metric->name);
+    free(metric->labels);
+    free(metric->help);
+    free(metric);
+}
+
+void metrics_destroy(struct metrics **metrics)
+{
+    if (*metrics == NULL) return;
+    for (struct list_node *node; (node = list_pop(&(*metrics)->all)) != NULL;)
+        metric_free(list_entry(node, struct metric, node));
+    pthread_mutex_destroy(&(*metrics)->lock);
+    free(*metrics);
+    *metrics = NULL;
+}
+
+static int order_of(const struct metric *a, const struct metric *b)
+{
+    int order = strcmp(a->name, b->name);
+
+    return order != 0 ? order : strcmp(a->labels, b->labels);
+}
+
+static void add(struct metrics *metrics, enum metric_kind kind, const void *cell, const char *name,
+                const char *labels, const char *help, double unit)
+{
+    struct metric *metric = ensure_zalloc(sizeof(*metric));
+
+    *metric = (struct metric){.kind = kind, .cell = cell, .unit = unit};
+    metric->name = ensure_strdup(name);
+    metric->labels = ensure_strdup(labels == NULL ? "" : labels);
+    metric->help = ensure_strdup(help);
+
+    pthread_mutex_lock(&metrics->lock);
+    /* From the end: cells of a name are mostly registered one after another. */
+    struct list_node *at = metrics->all.head.prev;
+    while (at != &metrics->all.head && order_of(list_entry(at, struct metric, node), metric) > 0)
+        at = at->prev;
+    list_insert_before(at->next, &metric->node);
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+void metrics_add_counter(struct metrics *metrics, const struct counter *counter, const char *name,
+                         const char *labels, const char *help)
+{
+    add(metrics, METRIC_COUNTER, counter, name, labels, help, 1);
+}
+
+void metrics_add_gauge(struct metrics *metrics, const struct gauge *gauge, const char *name,
+                       const char *labels, const char *help)
+{
+    add(metrics, METRIC_GAUGE, gauge, name, labels, help, 1);
+}
+
+void metrics_add_histogram(struct metrics *metrics, const struct histogram *histogram,
+                           const char *name, const char *labels, const char *help, double unit)
+{
+    add(metrics, METRIC_HISTOGRAM, histogram, name, labels, help, unit);
+}
+
+void metrics_remove(struct metrics *metrics, const void *cell)
+{
+    pthread_mutex_lock(&metrics->lock);
+    list_each (node, &metrics->all) {
+        struct metric *metric = list_entry(node, struct metric, node);
+        if (metric->cell == cell) {
+            list_remove(node);
+            metric_free(metric);
+        }
+    }
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+static void sum_cell(struct sum *sum, const struct metric *metric)
+{
+    switch (metric->kind) {
+    case METRIC_COUNTER:
+        sum->value += (int64_t)counter_value(metric->cell);
+        break;
+    case METRIC_GAUGE:
+        sum->value += gauge_value(metric->cell);
+        break;
+    case METRIC_HISTOGRAM:
+        sum_histogram(sum, metric->cell);
+        break;
+    }
+}
+
+/* Cells of the same name and labels stand next to each other: adds them up, and gives the last. */
+static struct list_node *sum_same(const struct metrics *metrics, struct list_node *node,
+                                  struct sum *sum)
+{
+    const struct metric *first = list_entry(node, struct metric, node);
+
+    *sum = (struct sum){0};
+    for (;;) {
+        sum_cell(sum, list_entry(node, struct metric, node));
+        if (node->next == &metrics->all.head ||
+            order_of(list_entry(node->next, struct metric, node), first) != 0)
+            return node;
+        node = node->next;
+    }
+}
+
+static void print_summary(struct buf *out, const struct metric *metric, const struct sum *sum)
+{
+    static const struct {
+        int permille;
+        const char *text;
+    } quantiles[] = {{500, "0.5"},  {750, "0.75"}, {950, "0.95"},
+                     {980, "0.98"}, {990, "0.99"}, {999, "0.999"}};
+    const char *labels = metric->labels, *comma = labels[0] == '\0' ? "" : ",";
+
+    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++)
+        buf_printf(out, "%s{%s%squantile=\"%s\"} %.9g\n", metric->name, labels, comma,
+                   quantiles[i].text,
+                   (double)quantile_of(sum, quantiles[i].permille) / metric->unit);
+    const char *open = labels[0] == '\0' ? "" : "{", *close = labels[0] == '\0' ? "" : "}";
+    buf_printf(out, "%s_sum%s%s%s %.9g\n", metric->name, open, labels, close,
+               (double)sum->sum / metric->unit);
+    buf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", metric->name, open, labels, close, sum->count);
+}
+
+void metrics_print(struct metrics *metrics, struct buf *out)
+{
+    static const char *const kinds[] = {"counter", "gauge", "summary"};
+    const char *named = "";
+    struct sum sum;
+
+    pthread_mutex_lock(&metrics->lock);
+    for (struct list_node *node = metrics->all.head.next; node != &metrics->all.head;
+         node = node->next) {
+        const struct metric *metric = list_entry(node, struct metric, node);
+        if (strcmp(named, metric->name) != 0)
+            buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help,
+                       metric->name, kinds[metric->kind]);
+        named = metric->name;
+        node = sum_same(metrics, node, &sum);
+        if (metric->kind == METRIC_HISTOGRAM)
+            print_summary(out, metric, &sum);
+        else if (metric->labels[0] == '\0')
+            buf_printf(out, "%s %" PRId64 "\n", metric->name, sum.value);
+        else
+            buf_printf(out, "%s{%s} %" PRId64 "\n", metric->name, metric->labels, sum.value);
+    }
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+enum err metrics_value(struct metrics *metrics, const char *name, const char *labels, int64_t *out)
+{
+    enum err err = ERR_NOT_FOUND;
+    struct sum sum;
+
+    pthread_mutex_lock(&metrics->lock);
+    list_each (node, &metrics->all) {
+        const struct metric *metric = list_entry(node, struct metric, node);
+        if (strcmp(metric->name, name) != 0 ||
+            strcmp(metric->labels, labels == NULL ? "" : labels) != 0)
+            continue;
+        sum_same(metrics, node, &sum);
+        *out = metric->kind == METRIC_HISTOGRAM ? (int64_t)sum.count : sum.value;
+        err = ERR_OK;
+        break;
+    }
+    pthread_mutex_unlock(&metrics->lock);
+    return err;
+}

@@ -1,0 +1,169 @@
+#include "runtime/process.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static sigset_t our_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+void process_prepare(void)
+{
+    struct rlimit files;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t set = our_signals();
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* what there is has to do */
+    }
+    /* A shard allocates on its own thread and hardly ever waits for another: two arenas do. */
+    mallopt(M_ARENA_MAX, 2);
+    sigaction(SIGPIPE, &ignore, NULL);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+uint64_t process_files_max(void)
+{
+    struct rlimit files;
+
+    return getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
+}
+
+uint64_t process_resident_bytes(void)
+{
+    char text[128];
+    unsigned long long size = 0, resident = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%llu %llu", &size, &resident) != 2) return 0;
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void signal_came(struct net_watch *watch, unsigned ready)
+{
+    struct process_signals *signals =
+        (struct process_signals *)(void *)((char *)watch - offsetof(struct process_signals, watch));
+    struct signalfd_siginfo info;
+
+    (void)ready;
+    if (read(signals->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        signals->got(signals, (int)info.ssi_signo);
+}
+
+enum err process_signals_open(struct process_signals *signals, struct shard *shard,
+                              void (*got)(struct process_signals *signals, int number))
+{
+    sigset_t set = our_signals();
+
+    *signals = (struct process_signals){.got = got, .watch.ready = signal_came};
+    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals->fd < 0) return err_from_errno(errno);
+    enum err err = net_posix_watch(shard->net, &signals->watch, signals->fd, NET_READABLE);
+    if (err != ERR_OK) process_signals_close(signals);
+    return err;
+}
+
+void process_signals_close(struct process_signals *signals)
+{
+    net_posix_unwatch(&signals->watch);
+    if (signals->fd >= 0) close(signals->fd);
+    signals->fd = -1;
+}
+
+void process_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t len = path == NULL ? 0 : strlen(path);
+
+    if (len < 2 || len >= sizeof(to.sun_path) || (path[0] != '/' && path[0] != '@')) return;
+    memcpy(to.sun_path, path, len);
+    if (path[0] == '@') to.sun_path[0] = '\0'; /* the abstract namespace */
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return;
+    ssize_t ignored = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+                             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+    (void)ignored;
+    close(fd);
+}
+
+/* The order of an end. */
+
+static void step_late(struct timer *timer)
+{
+    struct process_end *end = list_entry(timer, struct process_end, timer);
+
+    log_warn("runtime", "step-left-behind", "step=%s timeout_ms=%lld", end->steps[end->at].name,
+             (long long)end->steps[end->at].timeout_ms);
+    process_step_done(end, end->steps[end->at].name);
+}
+
+static void run_step(struct post *post)
+{
+    struct process_end *end = list_entry(post, struct process_end, post);
+
+    if (end->at == end->count) {
+        end->shard = NULL;
+        end->ended(end->owner);
+        return;
+    }
+    const struct process_step *step = &end->steps[end->at];
+    log_info("runtime", "stopping", "step=%s", step->name);
+    timer_arm(end->shard, &end->timer, instant_add_ms(shard_now(end->shard), step->timeout_ms));
+    step->start(end->owner);
+}
+
+void process_end_start(struct process_end *end, struct shard *shard,
+                       const struct process_step *steps, int count, void *owner,
+                       void (*ended)(void *owner))
+{
+    *end = (struct process_end){
+        .shard = shard,
+        .steps = steps,
+        .count = count,
+        .owner = owner,
+        .ended = ended,
+        .timer.fire = step_late,
+        .post.run = run_step,
+    };
+    shard_post(shard, &end->post);
+}
+
+void process_step_done(struct process_end *end, const char *name)
+{
+    if (end->shard == NULL || end->at == end->count || list_has(&end->post.node) ||
+        strcmp(end->steps[end->at].name, name) != 0)
+        return;
+    timer_cancel(end->shard, &end->timer);
+    end->at++;
+    shard_post(end->shard, &end->post);
+}
+
+bool process_is_ending(const struct process_end *end)
+{
+    return end->shard != NULL;
+}
