@@ -1,1 +1,20 @@
 # broker/log: one partition's bytes on disk.
+libottla_broker_a_SOURCES += \
+	broker/log/check.c broker/log/check.h \
+	broker/log/checkpoint.c broker/log/checkpoint.h \
+	broker/log/config.c broker/log/config.h \
+	broker/log/epochs.c broker/log/epochs.h \
+	broker/log/handles.c broker/log/handles.h \
+	broker/log/index.c broker/log/index.h \
+	broker/log/log.c broker/log/log.h \
+	broker/log/names.c broker/log/names.h \
+	broker/log/parts.h \
+	broker/log/policy.c broker/log/policy.h \
+	broker/log/recover.c broker/log/recover.h \
+	broker/log/scan.c broker/log/scan.h \
+	broker/log/search.c \
+	broker/log/segment.c broker/log/segment.h \
+	broker/log/store.c broker/log/store.h broker/log/store_parts.h \
+	broker/log/store_load.c broker/log/store_save.c \
+	broker/log/sync.c \
+	broker/log/trim.c

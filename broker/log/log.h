@@ -86,7 +86,8 @@ bool log_epochs_dirty(const struct log *log);
 
 /* ---- append ---- */
 struct log_appended {
-    int64_t first_offset, last_offset;
+    int64_t first_offset,
+        last_offset; /* -1: there was nothing to append (Produce v0-2, no message) */
     int64_t max_timestamp, max_timestamp_offset; /* -1: none */
     int64_t append_time_ms;                      /* -1: CreateTime */
     struct log_position start, end;
@@ -153,7 +154,9 @@ bool log_search_done(struct log *log, struct log_search **search, enum err *err,
 int log_offsets_before(struct log *log, int64_t timestamp, int max, int64_t *out);
 
 /* ---- truncate, log start ---- */
-/* Cuts to `offset`: ≥ end only drops later epochs; below the first segment restarts there. */
+/* Cuts to `offset`: ≥ end only drops later epochs; below the first segment restarts there. The
+ * recovery point may have gone back: the caller has the store write its checkpoint
+ * (STORE_RECOVERY_POINTS). */
 MUST_CHECK enum err log_truncate_to(struct log *log, int64_t offset);
 /* Drops everything: an empty log that begins and ends at `offset`; the log start is `start`, or
  * `offset` if that is -1. */
@@ -171,9 +174,10 @@ MUST_CHECK enum err log_retain(struct log *log, int64_t now_ms, int *removed);
 /* One at a time per log. */
 struct log_sync;
 bool log_sync_due(const struct log *log, int64_t now_ms); /* flush.ms */
-/* Everything appended and changed so far. NULL in *out: nothing to do, or one is under way (then
- * log_sync_done says whether more has come). */
+/* Everything appended and changed so far; the other, after a roll: all but the active segment. NULL
+ * in *out: nothing to do, or one is under way (ask again when it is done). */
 MUST_CHECK enum err log_sync_plan(struct log *log, int64_t now_ms, struct log_sync **out);
+MUST_CHECK enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync **out);
 void log_sync_run(struct log_sync *sync);
 /* Takes it; the recovery point moves to the end as planned. ERR_IO, and the directory is offline,
  * when the device failed. */

@@ -1,0 +1,627 @@
+/* broker/log/log.c - see log.h: state, append, roll, read. */
+#include "broker/log/parts.h"
+#include "base/ensure.h"
+#include "broker/log/checkpoint.h"
+#include "broker/log/names.h"
+#include "broker/log/policy.h"
+#include "wire/prim.h"
+#include <stdlib.h>
+
+/* ---- the parts ---- */
+
+struct log *log_create(const struct env *env, struct log_dir *dir, char *path, struct slice topic,
+                       int32_t partition, const struct log_config *config)
+{
+    struct log *log = ensure_zalloc(sizeof(*log));
+    size_t name = strlen(strrchr(path, '/') + 1);
+
+    log->env = env;
+    log->dir = dir;
+    log->path = path;
+    log->topic = slice_of(path + strlen(path) - name, topic.len);
+    ensure(slice_equal(log->topic, topic));
+    log->partition = partition;
+    log->config = *config;
+    epochs_init(&log->epochs);
+    log_forget_recent(log);
+    return log;
+}
+
+void log_destroy(struct log **log)
+{
+    struct log *l = *log;
+
+    if (l == NULL) return;
+    ensure(l->files == NULL);
+    for (int i = 0; i < l->count; i++)
+        segment_destroy(&l->segments[i]);
+    free(l->segments);
+    epochs_fini(&l->epochs);
+    free(l->garbage);
+    free(l->path);
+    free(l);
+    *log = NULL;
+}
+
+void log_move(struct log *log, const char *path)
+{
+    char *old = log->path;
+    size_t offset = (size_t)(log->topic.ptr - (uint8_t *)old);
+
+    /* The topic keeps its name, though the directory of a deleted one may show it cut. */
+    size_t len = strlen(path) + 1;
+    log->path = ensure_malloc(len + log->topic.len);
+    memcpy(log->path, path, len);
+    memcpy(log->path + len, old + offset, log->topic.len);
+    log->topic = slice_of(log->path + len, log->topic.len);
+    free(old);
+}
+
+struct segment_place log_place(const struct log *log, int64_t base)
+{
+    ensure(log->files != NULL);
+    return (struct segment_place){log->files, log->path, base};
+}
+
+struct segment *log_active(const struct log *log)
+{
+    ensure(log->count > 0);
+    return log->segments[log->count - 1];
+}
+
+int log_floor(const struct log *log, int64_t offset)
+{
+    int low = 0, high = log->count;
+
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (log->segments[middle]->base <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+int64_t log_upper(const struct log *log, int i)
+{
+    return i + 1 < log->count ? log->segments[i + 1]->base : log->end;
+}
+
+void log_add_segment(struct log *log, struct segment *segment)
+{
+    ensure(log->count == 0 || log_active(log)->base < segment->base);
+    if (log->count == log->capacity) {
+        log->capacity = log->capacity == 0 ? 1 : log->capacity * 2;
+        log->segments = ensure_realloc(log->segments, (size_t)log->capacity * sizeof(segment));
+    }
+    log->segments[log->count++] = segment;
+}
+
+void log_drop_segments(struct log *log, int from, int n)
+{
+    for (int i = from; i < from + n; i++)
+        segment_destroy(&log->segments[i]);
+    memmove(log->segments + from, log->segments + from + n,
+            (size_t)(log->count - from - n) * sizeof(*log->segments));
+    log->count -= n;
+}
+
+void log_forget_recent(struct log *log)
+{
+    for (int i = 0; i < LOG_RECENT; i++)
+        log->recent[i].position = -1;
+}
+
+static void remember(struct log *log, int64_t first, int64_t position)
+{
+    log->recent[log->recent_next].first = first;
+    log->recent[log->recent_next].position = position;
+    log->recent_next = (log->recent_next + 1) % LOG_RECENT;
+}
+
+void log_publish(struct log *log)
+{
+    int64_t base = log->segments[0]->base;
+
+    atomic_store_explicit(&log->first_base, base, memory_order_relaxed);
+    if (log->start < base) log->start = base;
+}
+
+bool log_is_offline(const struct log *log)
+{
+    return atomic_load_explicit(&log->dir->is_offline, memory_order_relaxed);
+}
+
+enum err log_settle(struct log *log, enum err err)
+{
+    switch ((int)err) {
+    case ERR_OK:
+    case ERR_FULL:
+    case ERR_TOO_MANY:
+    case ERR_RANGE:
+    case ERR_CORRUPT:
+    case ERR_OFFLINE:
+        return err;
+    default:
+        atomic_store(&log->dir->is_offline, true);
+        return ERR_IO;
+    }
+}
+
+/* ---- identity and state ---- */
+
+void log_attach(struct log *log, struct log_files *files)
+{
+    ensure(log->files == NULL);
+    log->files = files;
+}
+
+void log_detach(struct log *log)
+{
+    ensure(!log->is_syncing);
+    for (int i = 0; i < log->count; i++) {
+        handles_forget(&log->segments[i]->slot);
+        handles_forget(&log->segments[i]->offsets.slot);
+        handles_forget(&log->segments[i]->times.slot);
+    }
+    log->files = NULL;
+}
+
+struct slice log_topic(const struct log *log)
+{
+    return log->topic;
+}
+
+int32_t log_partition(const struct log *log)
+{
+    return log->partition;
+}
+
+struct log_dir *log_directory(const struct log *log)
+{
+    return log->dir;
+}
+
+struct uuid log_topic_id(const struct log *log)
+{
+    return log->topic_id;
+}
+
+enum err log_set_topic_id(struct log *log, struct uuid id)
+{
+    if (uuid_equal(log->topic_id, id)) return ERR_OK;
+    if (!uuid_is_zero(log->topic_id)) return ERR_TOPIC_ID;
+    log->topic_id = id;
+    log->topic_id_dirty = true;
+    return ERR_OK;
+}
+
+const struct log_config *log_config(const struct log *log)
+{
+    return &log->config;
+}
+
+void log_set_config(struct log *log, const struct log_config *config)
+{
+    log->config = *config;
+}
+
+int64_t log_start_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->start, memory_order_relaxed);
+}
+
+int64_t log_end_offset(const struct log *log)
+{
+    return log->end;
+}
+
+int64_t log_recovery_point(const struct log *log)
+{
+    return atomic_load_explicit(&log->recovery_point, memory_order_relaxed);
+}
+
+int64_t log_high_watermark(const struct log *log)
+{
+    return atomic_load_explicit(&log->high_watermark, memory_order_relaxed);
+}
+
+void log_set_high_watermark(struct log *log, int64_t offset)
+{
+    atomic_store_explicit(&log->high_watermark, offset, memory_order_relaxed);
+}
+
+int64_t log_size_bytes(const struct log *log)
+{
+    int64_t size = 0;
+
+    for (int i = 0; i < log->count; i++)
+        size += log->segments[i]->size;
+    return size;
+}
+
+int log_segment_count(const struct log *log)
+{
+    return log->count;
+}
+
+const struct epochs *log_epochs(const struct log *log)
+{
+    return &log->epochs;
+}
+
+bool log_epochs_dirty(const struct log *log)
+{
+    return log->epochs_dirty;
+}
+
+enum err log_start_epoch(struct log *log, int32_t epoch, int64_t start)
+{
+    bool changed = false;
+    enum err err = epochs_start(&log->epochs, epoch, start, &changed);
+
+    if (changed) log->epochs_dirty = true;
+    return err;
+}
+
+/* ---- positions ---- */
+
+struct log_position log_end_position(const struct log *log)
+{
+    const struct segment *active = log_active(log);
+
+    return (struct log_position){log->end, active->base, active->size};
+}
+
+static bool is_recent(const struct log *log, int64_t offset, struct log_position *out)
+{
+    for (int i = 0; i < LOG_RECENT; i++) {
+        if (log->recent[i].position >= 0 && log->recent[i].first == offset) {
+            *out = (struct log_position){offset, log_active(log)->base, log->recent[i].position};
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err log_locate(struct log *log, int64_t offset, struct log_position *out)
+{
+    struct scan_batch batch;
+    int64_t position = 0;
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (offset < log_start_offset(log) || offset > log->end) return ERR_RANGE;
+    if (offset == log->end) {
+        *out = log_end_position(log);
+        return ERR_OK;
+    }
+    if (is_recent(log, offset, out)) return ERR_OK;
+
+    /* Compaction and a follower's start may leave a gap at the end of a segment. */
+    int i = log_floor(log, offset);
+    for (i = i < 0 ? 0 : i; i < log->count; i++) {
+        struct segment *segment = log->segments[i];
+        struct segment_place place = log_place(log, segment->base);
+        enum err err = segment_find(segment, &place, offset, &position, &batch);
+        if (err == ERR_OK) *out = (struct log_position){offset, segment->base, position};
+        if (err != ERR_NOT_FOUND) return log_settle(log, err);
+    }
+    *out = log_end_position(log);
+    out->offset = offset;
+    return ERR_OK;
+}
+
+int64_t log_bytes_between(const struct log *log, const struct log_position *from,
+                          const struct log_position *to)
+{
+    if (from->segment_base == to->segment_base)
+        return to->position > from->position ? to->position - from->position : 0;
+    if (from->segment_base > to->segment_base) return 0;
+    int i = log_floor(log, from->segment_base);
+    if (i < 0 || log->segments[i]->base != from->segment_base) return INT64_MAX;
+    int64_t left = log->segments[i]->size - from->position;
+    return left > 0 ? left : 0;
+}
+
+/* ---- append ---- */
+
+enum err log_roll_at(struct log *log, int64_t base, int64_t now_ms)
+{
+    struct segment *active = log->count > 0 ? log_active(log) : NULL;
+    struct segment *segment = NULL;
+    struct segment_place place = log_place(log, base);
+    bool replaces = active != NULL && active->base == base;
+
+    ensure(!replaces || active->size == 0);
+    if (active != NULL && !replaces) {
+        struct segment_place old = log_place(log, active->base);
+        enum err err = segment_seal(active, &old, log->was_allocated);
+        if (err != ERR_OK) return log_settle(log, err);
+    }
+    enum err err = segment_create(
+        &place, log->config.preallocate ? log->config.segment_bytes_max : 0, &segment);
+    if (err != ERR_OK) return log_settle(log, err);
+
+    segment->opened_ms = now_ms;
+    if (log->config.segment_jitter_ms_max > 0)
+        segment->jitter_ms = policy_jitter(&log->config, env_random(log->env, "segment-jitter"));
+    if (replaces) log_drop_segments(log, log->count - 1, 1);
+    log_add_segment(log, segment);
+    log->was_allocated = log->config.preallocate;
+    log->directory_dirty = true;
+    log_forget_recent(log);
+    log_publish(log);
+    return ERR_OK;
+}
+
+enum err log_roll(struct log *log, int64_t now_ms)
+{
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (log_active(log)->size == 0 && log_active(log)->base == log->end) return ERR_OK;
+    return log_roll_at(log, log->end, now_ms);
+}
+
+/* What an append looks like before it is written. */
+struct planned {
+    struct segment_chunk chunk;
+    int64_t first_offset;
+    bool is_legacy;
+};
+
+static enum err must_roll(struct log *log, const struct planned *plan, int64_t now_ms, bool *out)
+{
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    int64_t first_timestamp = -1;
+
+    enum err err = index_load(&active->offsets, &place);
+    if (err == ERR_OK) err = index_load(&active->times, &place);
+    if (err == ERR_OK) err = segment_first_timestamp(active, &place, &first_timestamp);
+    if (err != ERR_OK) return err;
+
+    int32_t room = log->config.index_bytes_max;
+    *out =
+        policy_must_roll(&log->config, &(struct policy_append){
+                                           .now_ms = now_ms,
+                                           .len = (int64_t)plan->chunk.bytes.len,
+                                           .last_offset = plan->chunk.last_offset,
+                                           .max_timestamp = plan->chunk.max_timestamp,
+                                           .segment_base = active->base,
+                                           .segment_size = active->size,
+                                           .first_timestamp = first_timestamp,
+                                           .opened_ms = active->opened_ms,
+                                           .jitter_ms = active->jitter_ms,
+                                           .is_index_full = index_is_full(&active->offsets, room) ||
+                                                            index_is_full(&active->times, room),
+                                       });
+    return ERR_OK;
+}
+
+/* Offsets in a segment are 31 bits behind its base. The first offset of a legacy batch is not
+ * known, so it is taken as low as the last one allows. */
+static int64_t new_base(const struct log *log, const struct planned *plan)
+{
+    int64_t first = plan->is_legacy ? plan->chunk.last_offset - INT32_MAX : plan->first_offset;
+
+    return first > log->end ? first : log->end;
+}
+
+static enum err append(struct log *log, const struct planned *plan, int64_t now_ms,
+                       struct log_appended *out)
+{
+    bool roll = false;
+
+    if (plan->chunk.bytes.len > (size_t)log->config.segment_bytes_max) return ERR_TOO_LARGE;
+    enum err err = log->topic_id_dirty ? log_save_topic_id(log) : ERR_OK;
+    if (err == ERR_OK) err = must_roll(log, plan, now_ms, &roll);
+    if (err == ERR_OK && roll) err = log_roll_at(log, new_base(log, plan), now_ms);
+    if (err != ERR_OK) return log_settle(log, err);
+
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    struct log_position start = {plan->first_offset, active->base, active->size};
+    err = segment_append(active, &place, &plan->chunk, log->config.index_interval_bytes);
+    if (err != ERR_OK) return log_settle(log, err);
+
+    remember(log, plan->first_offset, start.position);
+    log->end = plan->chunk.last_offset + 1;
+    *out = (struct log_appended){
+        .first_offset = plan->first_offset,
+        .last_offset = plan->chunk.last_offset,
+        .max_timestamp = plan->chunk.max_timestamp,
+        .max_timestamp_offset = plan->chunk.max_timestamp_offset,
+        .append_time_ms = -1,
+        .start = start,
+        .end = log_end_position(log),
+        .len = plan->chunk.bytes.len,
+        .has_rolled = roll,
+        .wants_sync = log->end - log_recovery_point(log) >= log->config.flush_messages,
+    };
+    return ERR_OK;
+}
+
+/* Epochs that the batches carry become known before the batches are there: what is too much is
+ * harmless and cut at the next start, what is missing would not be. */
+static enum err note_epochs(struct log *log, struct slice bytes)
+{
+    struct scan_batch batch;
+    bool changed = false;
+
+    while (scan_head(bytes, &batch) == ERR_OK && batch.size <= (int64_t)bytes.len) {
+        if (batch.magic < 2) {
+            changed |= epochs_clear(&log->epochs);
+        } else if (batch.leader_epoch >= 0) {
+            bool one = false;
+            enum err err = epochs_start(&log->epochs, batch.leader_epoch, batch.base_offset, &one);
+            if (err != ERR_OK) return err;
+            changed |= one;
+        }
+        bytes = slice_of(bytes.ptr + batch.size, bytes.len - (size_t)batch.size);
+    }
+    if (changed) log->epochs_dirty = true;
+    return ERR_OK;
+}
+
+/* Sets base offset and leader epoch; neither is under the checksum. */
+static void stamp(const struct checked *batch, int64_t first, int32_t leader_epoch)
+{
+    struct scan_batch at;
+    size_t done = 0;
+
+    while (done < batch->len) {
+        uint8_t *head = batch->bytes + done;
+        enum err err = scan_head(slice_of(head, batch->len - done), &at);
+        ensure(err == ERR_OK && at.magic == 2);
+        prim_store64(head, (uint64_t)(first + at.base_offset));
+        prim_store32(head + 12, (uint32_t)leader_epoch);
+        done += (size_t)at.size;
+    }
+}
+
+enum err log_append_leader(struct log *log, const struct checked *batch, int32_t leader_epoch,
+                           int64_t now_ms, struct log_appended *out)
+{
+    int64_t first = log->end;
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (batch->offset_count > INT64_MAX - 1 - first) return ERR_RANGE;
+    stamp(batch, first, leader_epoch);
+    const struct planned plan = {
+        .chunk = {.bytes = slice_of(batch->bytes, batch->len),
+                  .last_offset = first + batch->offset_count - 1,
+                  .max_timestamp = batch->max_timestamp,
+                  .max_timestamp_offset =
+                      batch->max_timestamp_offset < 0 ? -1 : first + batch->max_timestamp_offset},
+        .first_offset = first,
+    };
+    enum err err = note_epochs(log, plan.chunk.bytes);
+    if (err == ERR_OK) err = append(log, &plan, now_ms, out);
+    if (err == ERR_OK)
+        out->append_time_ms = batch->append_time_ms;
+    else
+        stamp(batch, -first, leader_epoch); /* offsets from 0 again: it may be tried once more */
+    return err;
+}
+
+enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms,
+                             struct log_appended *out)
+{
+    struct check_run run;
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    enum err err = check_replicated(bytes, &run);
+    if (err != ERR_OK) return err;
+    if (run.batches == 0) return ERR_TRUNCATED;
+    if (run.first_offset < log->end) return ERR_RANGE;
+    const struct planned plan = {
+        .chunk = {.bytes = slice_of(bytes.ptr, run.len),
+                  .last_offset = run.last_offset,
+                  .max_timestamp = run.max_timestamp,
+                  .max_timestamp_offset = run.max_timestamp_offset},
+        .first_offset = run.first_offset,
+        .is_legacy = run.is_legacy,
+    };
+    err = note_epochs(log, plan.chunk.bytes);
+    return err == ERR_OK ? append(log, &plan, now_ms, out) : err;
+}
+
+/* ---- read ---- */
+
+/* Where reading of `start`'s segment ends: at the limit, or at the segment's end. */
+static enum err read_end(struct log *log, const struct log_read *read,
+                         const struct log_position *start, const struct segment *segment,
+                         int64_t *out)
+{
+    struct log_position limit = read->limit;
+
+    if (limit.segment_base < start->segment_base ||
+        (limit.segment_base == start->segment_base && limit.position > segment->size)) {
+        /* The limit was placed before a truncation or in a segment that has gone. */
+        enum err err = log_locate(log, limit.offset, &limit);
+        if (err != ERR_OK) return err;
+    }
+    *out = limit.segment_base == start->segment_base ? limit.position : segment->size;
+    return ERR_OK;
+}
+
+enum err log_read(struct log *log, const struct log_read *read, struct log_slice *out)
+{
+    struct log_slice slice = {0};
+    struct scan_batch first;
+    int64_t end = 0;
+
+    enum err err = log_locate(log, read->offset, &slice.start);
+    if (err != ERR_OK) return err;
+    if (read->offset >= read->limit.offset || read->offset == log->end) {
+        *out = slice;
+        return ERR_OK;
+    }
+    struct segment *segment = log->segments[log_floor(log, slice.start.segment_base)];
+    struct segment_place place = log_place(log, segment->base);
+    err = read_end(log, read, &slice.start, segment, &end);
+    if (err != ERR_OK) return err;
+    slice.position = slice.start.position;
+    slice.len = end > slice.position ? end - slice.position : 0;
+
+    if (slice.len > read->bytes_max) {
+        err = segment_batch_at(segment, &place, slice.position, &first);
+        if (err != ERR_OK) return log_settle(log, err);
+        slice.is_cut = first.size > read->bytes_max && !read->at_least_one;
+        slice.len =
+            first.size > read->bytes_max && read->at_least_one ? first.size : read->bytes_max;
+    }
+    if (slice.len > 0) err = segment_use(segment, &place, &slice.file);
+    if (err == ERR_OK) *out = slice;
+    return log_settle(log, err);
+}
+
+void log_slice_release(struct log_slice *slice)
+{
+    handles_drop(&slice->file);
+    slice->len = 0;
+}
+
+struct log_slice log_slice_share(const struct log_slice *slice)
+{
+    struct log_slice copy = *slice;
+
+    if (copy.file != NULL) handles_hold(copy.file);
+    return copy;
+}
+
+struct file *log_slice_file(const struct log_slice *slice)
+{
+    return slice->file->file;
+}
+
+static bool is_cached_at(const struct env *env, const struct log_slice *slice, int64_t position)
+{
+    uint8_t byte;
+    size_t n = 0;
+    enum err err = file_read_cached(env, slice->file->file, (uint64_t)position, &byte, 1, &n);
+
+    return err == ERR_UNSUPPORTED || (err == ERR_OK && n == 1);
+}
+
+bool log_slice_is_cached(const struct env *env, const struct log_slice *slice)
+{
+    return slice->len == 0 || (is_cached_at(env, slice, slice->position) &&
+                               is_cached_at(env, slice, slice->position + slice->len - 1));
+}
+
+enum err log_slice_warm_run(const struct env *env, const struct log_slice *slice)
+{
+    size_t step = 256 * 1024;
+    uint8_t *scratch = ensure_malloc(step);
+    enum err err = ERR_OK;
+    size_t n = 0;
+
+    for (int64_t done = 0; err == ERR_OK && done < slice->len; done += (int64_t)step) {
+        size_t wanted = slice->len - done < (int64_t)step ? (size_t)(slice->len - done) : step;
+        err = file_read_at(env, slice->file->file, (uint64_t)(slice->position + done), scratch,
+                           wanted, &n);
+    }
+    free(scratch);
+    return err;
+}

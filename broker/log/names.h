@@ -1,0 +1,43 @@
+/* broker/log/names.h - file and directory names of a log directory (storage reference §1). */
+#pragma once
+#include "base/uuid.h"
+#include "runtime/files.h"
+
+#define NAMES_LOG       ".log"
+#define NAMES_OFFSETS   ".index"
+#define NAMES_TIMES     ".timeindex"
+#define NAMES_ABORTED   ".txnindex"
+#define NAMES_PRODUCERS ".snapshot"
+#define NAMES_DELETED   ".deleted"
+#define NAMES_CLEANED   ".cleaned"
+#define NAMES_SWAP      ".swap"
+#define NAMES_MAX       255 /* bytes of one name */
+
+/* "<directory>/<base in 20 digits><extension><suffix>". ERR_LIMIT if it is too long. */
+MUST_CHECK enum err names_segment(char path[FILES_PATH_MAX], const char *directory, int64_t base,
+                                  const char *extension, const char *suffix);
+/* "<directory>/<name>". */
+MUST_CHECK enum err names_join(char path[FILES_PATH_MAX], const char *directory, const char *name);
+
+/* A file of a partition's directory. */
+struct names_file {
+    int64_t base;          /* the digits before the first "." */
+    const char *extension; /* one of the above; NULL: none that we know */
+    const char *suffix;    /* "", or one of the above; NULL: none that we know */
+};
+/* False if it does not begin with digits and a ".". */
+bool names_parse_file(const char *name, struct names_file *out);
+
+/* A sub-directory of a log directory. */
+enum names_kind { NAMES_LIVE, NAMES_FUTURE, NAMES_DELETING, NAMES_STRAY };
+struct names_directory {
+    enum names_kind kind;
+    struct slice topic; /* of `name` */
+    int32_t partition;
+};
+/* False: no partition's (Kafka refuses to start with such a one). */
+bool names_parse_directory(const char *name, struct names_directory *out);
+/* "<topic>-<partition>", `name` has NAMES_MAX + 1 bytes. ERR_LIMIT if longer. */
+MUST_CHECK enum err names_live(char *name, struct slice topic, int32_t partition);
+/* "<topic>-<partition>.<32 hex digits>-delete", the topic cut so that it fits. */
+void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique);

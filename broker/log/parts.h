@@ -1,0 +1,87 @@
+/* broker/log/parts.h - what a log consists of. Internal to the room: log.c, trim.c, sync.c,
+ * search.c, recover.c and store.c work on it. */
+#pragma once
+#include "base/buf.h"
+#include "broker/log/segment.h"
+#include <stdatomic.h>
+
+#define LOG_RECENT 4 /* batches whose place is remembered: readers at the tail ask for these */
+
+/* Segments that were renamed to ….deleted, to be unlinked when it is time. */
+struct log_garbage {
+    int64_t base;
+    int64_t due_ms;
+};
+
+struct log {
+    const struct env *env;
+    struct log_dir *dir;
+    struct log_files *files; /* NULL while detached */
+    char *path;              /* of its directory; ends in "<topic>-<partition>" */
+    struct slice topic;      /* in `path` */
+    int32_t partition;
+    struct log_config config;
+
+    struct segment **segments; /* ascending; the last one is active */
+    int count, capacity;
+    int64_t end;
+
+    /* Written by the owner, read by the store for its checkpoints. */
+    _Atomic int64_t start, first_base, recovery_point, high_watermark;
+
+    struct uuid topic_id;
+    struct epochs epochs;
+    bool topic_id_dirty, epochs_dirty;
+    bool directory_dirty; /* files were made or renamed since its last sync */
+    bool was_allocated;   /* the active segment's file is longer than its content */
+
+    bool is_syncing;
+    uint32_t cuts; /* truncations: a sync that was planned before one proves nothing */
+    int64_t synced_ms;
+
+    int64_t behind; /* of the active segment: up to here write-back has been asked for */
+    int64_t behind_base;
+
+    struct {
+        int64_t first, position;
+    } recent[LOG_RECENT]; /* of the active segment; position -1: none */
+    int recent_next;
+
+    struct log_garbage *garbage;
+    int garbage_count;
+};
+
+/* Takes `path`. An empty shell without segments. */
+struct log *log_create(const struct env *env, struct log_dir *dir, char *path, struct slice topic,
+                       int32_t partition, const struct log_config *config);
+/* Detached. Sets to NULL; NULL is fine. */
+void log_destroy(struct log **log);
+void log_move(struct log *log, const char *path); /* its directory was renamed */
+
+struct segment_place log_place(const struct log *log, int64_t base);
+struct segment *log_active(const struct log *log);
+/* Index of the last segment with base ≤ `offset`, or -1. */
+int log_floor(const struct log *log, int64_t offset);
+/* Upper bound of the offsets of segment `i`. */
+int64_t log_upper(const struct log *log, int i);
+void log_add_segment(struct log *log, struct segment *segment);
+/* Takes the first `n` segments out; destroys them. Their files stay. */
+void log_drop_segments(struct log *log, int from, int n);
+/* A new active segment at `base`, the present one sealed (or replaced if it is empty and of that
+ * base). */
+MUST_CHECK enum err log_roll_at(struct log *log, int64_t base, int64_t now_ms);
+void log_forget_recent(struct log *log);
+void log_publish(struct log *log); /* first_base, and start ≥ it */
+/* Renames the files of segments from … from + n − 1 and drops these. */
+MUST_CHECK enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms);
+
+/* What an error does to the log: those that pass are given back, a broken device takes the
+ * directory offline (ERR_IO). */
+MUST_CHECK enum err log_settle(struct log *log, enum err err);
+bool log_is_offline(const struct log *log);
+
+/* Saves the topic id if it is not yet. Blocks. */
+MUST_CHECK enum err log_save_topic_id(struct log *log);
+/* Clean shutdown of one log: closing time entry, indexes, everything synced. Blocks: from a job,
+ * with files attached that are its own. */
+MUST_CHECK enum err log_finish(struct log *log, int64_t now_ms);

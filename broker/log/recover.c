@@ -1,0 +1,545 @@
+/* broker/log/recover.c - see recover.h. The order of the steps is what makes each crash harmless;
+ * it is Kafka's, so that either may find what the other left. */
+#include "broker/log/recover.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/log/checkpoint.h"
+#include "broker/log/names.h"
+#include <stdlib.h>
+
+#define SCAN_BYTES         (256 * 1024) /* read at once; grows for a larger batch */
+#define EPOCHS_BYTES_MAX   ((size_t)64 << 20)
+#define TOPIC_ID_BYTES_MAX 4096
+
+/* ---- one segment ---- */
+
+/* Reads a file front to back through one buffer. */
+struct scanner {
+    const struct env *env;
+    struct file *file;
+    uint8_t *bytes;
+    size_t capacity;
+    int64_t at; /* of bytes[0] in the file */
+    size_t len;
+    int64_t size; /* of the file */
+};
+
+/* At least `wanted` bytes from `position` on, as far as the file has them. */
+static enum err scanner_view(struct scanner *s, int64_t position, size_t wanted, struct slice *out)
+{
+    if ((int64_t)wanted > s->size - position) wanted = (size_t)(s->size - position);
+    if (position < s->at || position + (int64_t)wanted > s->at + (int64_t)s->len) {
+        if (wanted > s->capacity) {
+            s->capacity = wanted;
+            s->bytes = ensure_realloc(s->bytes, s->capacity);
+        }
+        s->at = position;
+        enum err err =
+            file_read_at(s->env, s->file, (uint64_t)position, s->bytes, s->capacity, &s->len);
+        if (err != ERR_OK) return err;
+    }
+    size_t skipped = (size_t)(position - s->at);
+    *out = slice_of(s->bytes + skipped, s->len - skipped);
+    return ERR_OK;
+}
+
+/* The batch at `position`, whole and right. ERR_NOT_FOUND: there is none any more. */
+static enum err scanner_batch(struct scanner *s, int64_t position, struct scan_batch *batch)
+{
+    struct slice bytes;
+
+    enum err err = scanner_view(s, position, SCAN_HEAD_BYTES, &bytes);
+    if (err != ERR_OK) return err;
+    if (scan_head(bytes, batch) != ERR_OK || batch->size > s->size - position) return ERR_NOT_FOUND;
+    err = scanner_view(s, position, (size_t)batch->size, &bytes);
+    if (err != ERR_OK) return err;
+    if ((int64_t)bytes.len < batch->size ||
+        !scan_is_intact(slice_of(bytes.ptr, (size_t)batch->size)))
+        return ERR_NOT_FOUND;
+    return ERR_OK;
+}
+
+/* Gives where the good batches end. */
+static enum err scan_batches(struct scanner *s, struct segment *segment,
+                             const struct segment_place *place, const struct log_config *config,
+                             struct epochs *epochs, bool *epochs_changed, int64_t *next)
+{
+    struct scan_batch batch;
+    int64_t indexed = 0;
+    enum err err;
+
+    *next = segment->base;
+    segment->size = 0;
+    while ((err = scanner_batch(s, segment->size, &batch)) == ERR_OK) {
+        /* A batch that does not go on from the one before, or is out of an index's reach, is the
+         * rest of something else. */
+        if (batch.last_offset < *next || batch.last_offset - segment->base > INT32_MAX ||
+            (batch.magic == 2 && batch.base_offset < *next) || segment->size > INT32_MAX)
+            break;
+        if (segment->size == 0) segment->first_timestamp = batch.max_timestamp;
+        segment_note_time(segment, batch.max_timestamp, batch.last_offset);
+        if (segment->size - indexed > config->index_interval_bytes) {
+            err = segment_index(segment, place, batch.last_offset, segment->size);
+            if (err != ERR_OK) return err;
+            indexed = segment->size;
+        }
+        if (batch.magic == 2 && batch.leader_epoch > epochs_latest(epochs).epoch) {
+            bool changed = false;
+            err = epochs_start(epochs, batch.leader_epoch, batch.base_offset, &changed);
+            if (err != ERR_OK) return err;
+            *epochs_changed |= changed;
+        }
+        segment->size += batch.size;
+        *next = batch.last_offset + 1;
+    }
+    segment->since_index = segment->size - indexed;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+enum err recover_segment(struct segment *segment, const struct segment_place *place,
+                         const struct log_config *config, struct epochs *epochs,
+                         bool *epochs_changed, int64_t *next, int64_t *cut)
+{
+    struct scanner scanner = {.env = place->files->env, .capacity = SCAN_BYTES};
+    struct log_file *file = NULL;
+    uint64_t size = 0;
+
+    index_fini(&segment->offsets);
+    index_fini(&segment->times);
+    segment->max_timestamp = segment->max_timestamp_offset = -1;
+    segment->first_timestamp = -1;
+    enum err err = index_create(&segment->offsets, INDEX_OFFSETS, place);
+    if (err == ERR_OK) err = index_create(&segment->times, INDEX_TIMES, place);
+    if (err == ERR_OK) err = segment_use(segment, place, &file);
+    if (err == ERR_OK) err = file_size(place->files->env, file->file, &size);
+    if (err == ERR_OK) {
+        scanner.file = file->file;
+        scanner.size = (int64_t)size;
+        scanner.bytes = ensure_malloc(scanner.capacity);
+        err = scan_batches(&scanner, segment, place, config, epochs, epochs_changed, next);
+    }
+    free(scanner.bytes);
+    if (err == ERR_OK && segment->size < (int64_t)size)
+        err = file_truncate(place->files->env, file->file, (uint64_t)segment->size);
+    handles_drop(&file);
+    if (err == ERR_OK) err = segment_seal(segment, place, false);
+    if (err == ERR_OK) *cut = (int64_t)size - segment->size;
+    return err;
+}
+
+/* ---- the directory ---- */
+
+struct found {
+    struct names_file file;
+    char *name;
+    bool is_gone;
+};
+
+struct listing {
+    struct found *at;
+    int count, capacity;
+    bool has_epochs, has_topic_id;
+};
+
+static void list_one(void *to, const char *name, bool is_directory)
+{
+    struct listing *listing = to;
+    struct names_file file;
+
+    if (is_directory) return;
+    listing->has_epochs |= strcmp(name, CHECKPOINT_EPOCHS) == 0;
+    listing->has_topic_id |= strcmp(name, CHECKPOINT_TOPIC_ID) == 0;
+    if (!names_parse_file(name, &file)) return;
+    if (listing->count == listing->capacity) {
+        listing->capacity = listing->capacity == 0 ? 4 : listing->capacity * 2;
+        listing->at = ensure_realloc(listing->at, (size_t)listing->capacity * sizeof(*listing->at));
+    }
+    listing->at[listing->count++] = (struct found){file, ensure_strdup(name), false};
+}
+
+static void listing_fini(struct listing *listing)
+{
+    for (int i = 0; i < listing->count; i++)
+        free(listing->at[i].name);
+    free(listing->at);
+}
+
+static bool is_kind(const struct found *found, const char *extension, const char *suffix)
+{
+    return !found->is_gone && found->file.extension != NULL && found->file.suffix != NULL &&
+           strcmp(found->file.extension, extension) == 0 && strcmp(found->file.suffix, suffix) == 0;
+}
+
+static bool has_suffix(const struct found *found, const char *suffix)
+{
+    return !found->is_gone && found->file.suffix != NULL && strcmp(found->file.suffix, suffix) == 0;
+}
+
+struct loading {
+    const struct recover_request *request;
+    struct recover_result *result;
+    struct log *log;
+    struct listing listing;
+    bool restarts; /* a split or swap has changed the files: list again */
+};
+
+static enum err remove_found(struct loading *l, struct found *found)
+{
+    char path[FILES_PATH_MAX];
+
+    enum err err = names_join(path, l->log->path, found->name);
+    if (err == ERR_OK) err = files_remove(l->request->env, path);
+    if (err == ERR_OK || err == ERR_NOT_FOUND) found->is_gone = true;
+    l->log->directory_dirty = true;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static enum err remove_all(struct loading *l, const char *suffix)
+{
+    enum err err = ERR_OK;
+
+    for (int i = 0; err == ERR_OK && i < l->listing.count; i++)
+        if (has_suffix(&l->listing.at[i], suffix)) err = remove_found(l, &l->listing.at[i]);
+    return err;
+}
+
+/* Steps 1: what was deleted, and what compaction did not finish. An interrupted split has left both
+ * .cleaned and .swap files of the same segments: its swaps go with it. */
+static enum err remove_leftovers(struct loading *l)
+{
+    int64_t cleaned_from = INT64_MAX;
+    enum err err = remove_all(l, NAMES_DELETED);
+
+    for (int i = 0; i < l->listing.count; i++)
+        if (has_suffix(&l->listing.at[i], NAMES_CLEANED) &&
+            l->listing.at[i].file.base < cleaned_from)
+            cleaned_from = l->listing.at[i].file.base;
+    for (int i = 0; err == ERR_OK && i < l->listing.count; i++)
+        if (has_suffix(&l->listing.at[i], NAMES_SWAP) && l->listing.at[i].file.base >= cleaned_from)
+            err = remove_found(l, &l->listing.at[i]);
+    return err == ERR_OK ? remove_all(l, NAMES_CLEANED) : err;
+}
+
+/* The offset after the last of a complete segment's file under its .swap name. */
+static enum err swap_end(struct loading *l, const struct found *found, int64_t *end)
+{
+    struct scan_batch batch;
+    struct file *file = NULL;
+    uint8_t head[SCAN_HEAD_BYTES];
+    char path[FILES_PATH_MAX];
+    uint64_t size = 0, position = 0;
+    size_t n = 0;
+
+    enum err err = names_join(path, l->log->path, found->name);
+    if (err == ERR_OK) err = files_open(l->request->env, path, FILE_READ, &file);
+    if (err == ERR_OK) err = file_size(l->request->env, file, &size);
+    *end = found->file.base;
+    while (err == ERR_OK && position < size) {
+        err = file_read_at(l->request->env, file, position, head, sizeof(head), &n);
+        if (err != ERR_OK || scan_head(slice_of(head, n), &batch) != ERR_OK) break;
+        *end = batch.last_offset + 1;
+        position += (uint64_t)batch.size;
+    }
+    file_close(l->request->env, &file);
+    return err;
+}
+
+/* Steps 2 and 3: segments that were complete and about to replace others do so now. */
+static enum err finish_swaps(struct loading *l)
+{
+    char from[FILES_PATH_MAX], to[FILES_PATH_MAX];
+    int64_t low = INT64_MAX, high = INT64_MIN, end = 0;
+    enum err err = ERR_OK;
+
+    for (int i = 0; err == ERR_OK && i < l->listing.count; i++) {
+        const struct found *found = &l->listing.at[i];
+        if (!is_kind(found, NAMES_LOG, NAMES_SWAP)) continue;
+        err = swap_end(l, found, &end);
+        low = found->file.base < low ? found->file.base : low;
+        high = end > high ? end : high;
+    }
+    for (int i = 0; err == ERR_OK && i < l->listing.count; i++) {
+        struct found *found = &l->listing.at[i];
+        if (!has_suffix(found, NAMES_SWAP) && !found->is_gone && found->file.extension != NULL &&
+            found->file.base >= low && found->file.base < high)
+            err = remove_found(l, found);
+    }
+    for (int i = 0; err == ERR_OK && i < l->listing.count; i++) {
+        struct found *found = &l->listing.at[i];
+        if (!has_suffix(found, NAMES_SWAP)) continue;
+        err = names_join(from, l->log->path, found->name);
+        found->name[strlen(found->name) - strlen(NAMES_SWAP)] = '\0';
+        found->file.suffix = "";
+        if (err == ERR_OK) err = names_join(to, l->log->path, found->name);
+        if (err == ERR_OK) err = files_rename(l->request->env, from, to);
+        l->log->directory_dirty = true;
+    }
+    return err;
+}
+
+static struct found *find(struct loading *l, int64_t base, const char *extension)
+{
+    for (int i = 0; i < l->listing.count; i++)
+        if (l->listing.at[i].file.base == base && is_kind(&l->listing.at[i], extension, ""))
+            return &l->listing.at[i];
+    return NULL;
+}
+
+static int by_base(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+
+    return (x->file.base > y->file.base) - (x->file.base < y->file.base);
+}
+
+/* Recovers segment `i`; when bytes were cut, what came after them has lost its ground. */
+static enum err recover_one(struct loading *l, struct segment *segment, int64_t *next,
+                            bool *was_cut)
+{
+    struct segment_place place = log_place(l->log, segment->base);
+    int64_t cut = 0;
+    bool changed = false;
+
+    enum err err =
+        recover_segment(segment, &place, &l->log->config, &l->log->epochs, &changed, next, &cut);
+    l->log->epochs_dirty |= changed;
+    l->result->segments_recovered++;
+    l->result->bytes_cut += cut;
+    *was_cut = cut > 0;
+    return err;
+}
+
+/* Step 4. An index without its segment is nothing; a segment without its offset index gets one. */
+static enum err load_segments(struct loading *l)
+{
+    struct listing *listing = &l->listing;
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+    int64_t next = 0;
+    bool was_cut = false;
+    enum err err = ERR_OK;
+
+    if (listing->count > 1)
+        qsort(listing->at, (size_t)listing->count, sizeof(*listing->at), by_base);
+    for (int i = 0; err == ERR_OK && i < listing->count; i++) {
+        struct found *found = &listing->at[i];
+        bool is_index = is_kind(found, NAMES_OFFSETS, "") || is_kind(found, NAMES_TIMES, "") ||
+                        is_kind(found, NAMES_ABORTED, "");
+        if (is_index && find(l, found->file.base, NAMES_LOG) == NULL) err = remove_found(l, found);
+        if (err != ERR_OK || !is_kind(found, NAMES_LOG, "")) continue;
+        err = names_join(path, l->log->path, found->name);
+        if (err == ERR_OK) err = files_status(l->request->env, path, &status);
+        if (err != ERR_OK) break;
+        struct segment *segment = segment_open(found->file.base, (int64_t)status.size);
+        segment->opened_ms = l->request->now_ms;
+        log_add_segment(l->log, segment);
+        if (find(l, found->file.base, NAMES_OFFSETS) == NULL)
+            err = recover_one(l, segment, &next, &was_cut);
+    }
+    return err;
+}
+
+static enum err delete_after(struct loading *l, int last)
+{
+    int n = l->log->count - last - 1;
+
+    if (n <= 0) return ERR_OK;
+    log_warn("log", "segments_deleted", "partition=%.*s-%d from=%lld count=%d",
+             SLICE_ARGS(l->log->topic), l->log->partition,
+             (long long)l->log->segments[last + 1]->base, n);
+    return log_delete_segments(l->log, last + 1, n, l->request->now_ms);
+}
+
+/* Step 6. */
+static enum err recover_unflushed(struct loading *l)
+{
+    struct log *log = l->log;
+    int from = log_floor(log, l->request->recovery_point);
+    enum err err = ERR_OK;
+    int64_t next = 0;
+    bool was_cut = false;
+
+    for (int i = from < 0 ? 0 : from; err == ERR_OK && i < log->count; i++) {
+        struct segment *segment = log->segments[i];
+        err = recover_one(l, segment, &next, &was_cut);
+        if (err == ERR_OK && was_cut) {
+            log_warn("log", "tail_cut", "partition=%.*s-%d segment=%lld end=%lld",
+                     SLICE_ARGS(log->topic), log->partition, (long long)segment->base,
+                     (long long)next);
+            err = delete_after(l, i);
+        }
+    }
+    return err;
+}
+
+/* The highest timestamps of sealed segments, for retention and for finding by time. */
+static enum err load_times(struct log *log)
+{
+    enum err err = ERR_OK;
+
+    for (int i = 0; err == ERR_OK && i + 1 < log->count; i++) {
+        struct segment *segment = log->segments[i];
+        struct segment_place place = log_place(log, segment->base);
+        if (log_upper(log, i) <= log_recovery_point(log)) segment->synced = segment->size;
+        if (segment->max_timestamp < 0 && segment->size > 0)
+            err = segment_load_times(segment, &place);
+    }
+    return err;
+}
+
+/* Step 7: where the log ends. A last segment that does not end in a batch, though the stop was
+ * clean, was left by something else: it is recovered. */
+static enum err find_end(struct loading *l)
+{
+    struct log *log = l->log;
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    bool was_cut = false;
+
+    if (active->size == 0) {
+        log->end = active->base;
+        return ERR_OK;
+    }
+    enum err err = segment_load_times(active, &place);
+    if (err == ERR_OK) err = segment_next_offset(active, &place, &log->end);
+    if (err == ERR_CORRUPT) err = recover_one(l, active, &log->end, &was_cut);
+    return err;
+}
+
+/* Steps 7 to 11. */
+static enum err settle_bounds(struct loading *l)
+{
+    const struct recover_request *request = l->request;
+    struct log *log = l->log;
+    bool was_kept = log->count > 0;
+    enum err err = was_kept ? find_end(l) : ERR_OK;
+
+    if (err == ERR_OK && was_kept && log->end < request->log_start) {
+        log_warn("log", "restarted", "partition=%.*s-%d end=%lld start=%lld",
+                 SLICE_ARGS(log->topic), log->partition, (long long)log->end,
+                 (long long)request->log_start);
+        err = log_delete_segments(log, 0, log->count, request->now_ms);
+        log->epochs_dirty |= epochs_clear(&log->epochs);
+        was_kept = false;
+    }
+    if (err == ERR_OK && log->count == 0) {
+        log->end = request->log_start;
+        err = log_roll_at(log, request->log_start, request->now_ms);
+    }
+    if (err != ERR_OK) return err;
+
+    int64_t base = log->segments[0]->base;
+    int64_t start = request->log_start > base ? request->log_start : base;
+    int64_t point = request->recovery_point < log->end ? request->recovery_point : log->end;
+    if (request->is_clean && was_kept) point = log->end;
+    log->start = start;
+    log->recovery_point = point > start ? point : start;
+    log->high_watermark = request->high_watermark < start      ? start
+                          : request->high_watermark > log->end ? log->end
+                                                               : request->high_watermark;
+    if (request->is_clean && was_kept) log_active(log)->synced = log_active(log)->size;
+    log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
+    log->epochs_dirty |= epochs_truncate_start(&log->epochs, request->log_start);
+    log_publish(log);
+    return ERR_OK;
+}
+
+/* ---- the small files ---- */
+
+static enum err read_small(struct loading *l, const char *name, size_t size_max, struct buf *text)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_join(path, l->log->path, name);
+
+    if (err == ERR_OK) err = files_read_all(l->request->env, path, size_max, text);
+    return err == ERR_LIMIT ? ERR_CORRUPT : err;
+}
+
+static enum err load_epochs(struct loading *l)
+{
+    struct buf text;
+
+    if (!l->listing.has_epochs) {
+        l->log->epochs_dirty = true;
+        return ERR_OK;
+    }
+    buf_init(&text);
+    enum err err = read_small(l, CHECKPOINT_EPOCHS, EPOCHS_BYTES_MAX, &text);
+    if (err == ERR_OK) err = checkpoint_read_epochs(buf_slice(&text), &l->log->epochs);
+    buf_fini(&text);
+    return err;
+}
+
+static enum err load_topic_id(struct loading *l)
+{
+    char path[FILES_PATH_MAX];
+    struct buf text;
+
+    if (!l->listing.has_topic_id) return ERR_OK;
+    if (!l->request->keeps_topic_ids) {
+        enum err err = names_join(path, l->log->path, CHECKPOINT_TOPIC_ID);
+        return err == ERR_OK ? files_remove(l->request->env, path) : err;
+    }
+    buf_init(&text);
+    enum err err = read_small(l, CHECKPOINT_TOPIC_ID, TOPIC_ID_BYTES_MAX, &text);
+    if (err == ERR_OK) err = checkpoint_read_topic_id(buf_slice(&text), &l->log->topic_id);
+    buf_fini(&text);
+    return err;
+}
+
+static struct log *shell(const struct recover_request *request)
+{
+    char path[FILES_PATH_MAX];
+
+    if (names_join(path, request->dir->path, request->name) != ERR_OK) return NULL;
+    return log_create(request->env, request->dir, ensure_strdup(path), request->topic,
+                      request->partition, request->config);
+}
+
+enum err recover_log(const struct recover_request *request, struct recover_result *result,
+                     struct log **out)
+{
+    struct loading l = {.request = request, .result = result, .log = shell(request)};
+
+    *result = (struct recover_result){0};
+    if (l.log == NULL) return ERR_LIMIT;
+    log_attach(l.log, request->files);
+    enum err err = files_list(request->env, l.log->path, list_one, &l.listing);
+    if (err == ERR_OK) err = load_topic_id(&l);
+    if (err == ERR_OK) err = load_epochs(&l);
+    if (err == ERR_OK) err = remove_leftovers(&l);
+    if (err == ERR_OK) err = finish_swaps(&l);
+    if (err == ERR_OK) err = load_segments(&l);
+    if (err == ERR_OK && !request->is_clean) err = recover_unflushed(&l);
+    if (err == ERR_OK) err = settle_bounds(&l);
+    if (err == ERR_OK) err = load_times(l.log);
+    listing_fini(&l.listing);
+    log_detach(l.log);
+    if (err == ERR_OK)
+        *out = l.log;
+    else
+        log_destroy(&l.log);
+    return err;
+}
+
+enum err recover_create(const struct recover_request *request, struct log **out)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+    struct log *log = shell(request);
+
+    if (log == NULL) return ERR_LIMIT;
+    log_attach(log, request->files);
+    enum err err = files_make_directory(request->env, log->path);
+    if (err == ERR_OK) err = log_roll_at(log, request->log_start, request->now_ms);
+    if (err == ERR_OK) err = names_join(path, log->path, CHECKPOINT_EPOCHS);
+    if (err == ERR_OK) err = files_open(request->env, path, FILE_WRITE | FILE_CREATE, &file);
+    file_close(request->env, &file);
+    log->end = log->start = log->recovery_point = log->high_watermark = request->log_start;
+    log_detach(log);
+    if (err == ERR_OK)
+        *out = log;
+    else
+        log_destroy(&log);
+    return err;
+}

@@ -1,0 +1,46 @@
+/* broker/log/recover.h - a partition's log as it is found on disk: loaded after a clean stop,
+ * recovered after any other (storage reference §5). Internal to the room.
+ *
+ * A plain function for a disk job. After a clean stop it lists the directory, reads two small files
+ * and asks the sizes of the segments: no index and no batch of a log that ends where its last index
+ * entry says. Otherwise every segment from the one that has the recovery point on is scanned batch
+ * by batch, cut behind the last good one, and its indexes are built anew; what is below the
+ * recovery point was synced and is believed. */
+#pragma once
+#include "broker/log/parts.h"
+
+struct recover_request {
+    const struct env *env;
+    struct log_dir *dir;
+    const char *name; /* of the partition's directory */
+    struct slice topic;
+    int32_t partition;
+    const struct log_config *config;
+    struct log_files *files; /* of the job */
+    bool is_clean;
+    bool keeps_topic_ids;
+    int64_t recovery_point; /* of the checkpoints; 0: none */
+    int64_t log_start;
+    int64_t high_watermark;
+    int64_t now_ms;
+};
+
+struct recover_result {
+    int segments_recovered;
+    int64_t bytes_cut;
+};
+
+/* ERR_IO and ERR_CORRUPT (a file that takes the directory offline), ERR_FULL, ERR_TOO_MANY. Gives a
+ * detached log. */
+MUST_CHECK enum err recover_log(const struct recover_request *request,
+                                struct recover_result *result, struct log **out);
+
+/* Scans one segment, cuts it behind its last good batch, builds its indexes anew, and tells
+ * `epochs` of epochs that it did not know. `*next` is the offset after the last one; `*cut` how
+ * many bytes went. */
+MUST_CHECK enum err recover_segment(struct segment *segment, const struct segment_place *place,
+                                    const struct log_config *config, struct epochs *epochs,
+                                    bool *epochs_changed, int64_t *next, int64_t *cut);
+
+/* A new log, empty, in a new directory. */
+MUST_CHECK enum err recover_create(const struct recover_request *request, struct log **out);

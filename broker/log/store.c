@@ -1,0 +1,426 @@
+/* broker/log/store.c - log directories: lock, identity, lookup, failure. See store.h. */
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "broker/log/names.h"
+#include "broker/log/store_parts.h"
+#include <stdlib.h>
+#include <stdio.h>
+#include <time.h>
+
+#define LOCK_NAME ".lock"
+
+/* ---- open ---- */
+
+/* The directory and those above it. */
+static enum err make_directories(const struct env *env, const char *path)
+{
+    char part[FILES_PATH_MAX];
+    size_t len = strlen(path);
+
+    if (len >= sizeof(part)) return ERR_LIMIT;
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (part[i] != '/' && part[i] != '\0') continue;
+        part[i] = '\0';
+        enum err err = files_make_directory(env, part);
+        if (err != ERR_OK && err != ERR_EXISTS) return err;
+        if (i < len) part[i] = '/';
+    }
+    return ERR_OK;
+}
+
+static enum err read_meta(const struct env *env, struct store_dir *dir, struct buf *problem)
+{
+    char path[FILES_PATH_MAX];
+    struct buf text;
+    int line = 0;
+
+    buf_init(&text);
+    enum err err = names_join(path, dir->path, CHECKPOINT_META);
+    if (err == ERR_OK) err = files_read_all(env, path, STORE_META_BYTES_MAX, &text);
+    if (err == ERR_OK && conf_read(&dir->meta, buf_slice(&text), &line) != ERR_OK) {
+        buf_printf(problem, "%s:%d: malformed", path, line);
+        err = ERR_CORRUPT;
+    }
+    buf_fini(&text);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* Remembers whether the last stop was clean, and forgets it on disk at once: a crash while loading
+ * must not look clean. */
+static enum err take_marker(const struct env *env, struct store_dir *dir)
+{
+    char path[FILES_PATH_MAX];
+
+    enum err err = names_join(path, dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
+    if (err == ERR_OK) err = files_remove(env, path);
+    if (err == ERR_NOT_FOUND) return ERR_OK;
+    if (err == ERR_OK) err = files_sync_directory(env, dir->path);
+    dir->was_clean = err == ERR_OK;
+    return err;
+}
+
+static enum err open_dir(const struct env *env, struct store_dir *dir, struct buf *problem)
+{
+    char path[FILES_PATH_MAX];
+
+    enum err err = make_directories(env, dir->path);
+    if (err == ERR_OK) err = names_join(path, dir->path, LOCK_NAME);
+    if (err == ERR_OK) err = files_lock(env, path, &dir->lock);
+    if (err == ERR_BUSY) {
+        buf_printf(problem, "%s is locked: another broker uses this directory", path);
+        return err;
+    }
+    if (err == ERR_OK) err = read_meta(env, dir, problem);
+    if (err == ERR_OK) err = take_marker(env, dir);
+    return err;
+}
+
+static const char *meta_value(const struct store_dir *dir, const char *key)
+{
+    const struct conf_entry *entry = conf_get(&dir->meta, key);
+
+    return entry == NULL ? NULL : entry->value;
+}
+
+/* All that the directories say must agree. */
+static enum err read_identity(struct store *store, struct store_dir *dir, struct buf *problem)
+{
+    const char *version = meta_value(dir, "version"), *id = meta_value(dir, "broker.id");
+    const char *cluster = meta_value(dir, "cluster.id");
+    int64_t number = 0;
+
+    if (version != NULL && !slice_is(text_trim(slice_text(version)), "0")) {
+        buf_printf(problem, "%s/" CHECKPOINT_META ": version=%s, but a broker on ZooKeeper has 0",
+                   dir->path, version);
+        return ERR_INVALID;
+    }
+    if (id != NULL) {
+        if (text_int(text_trim(slice_text(id)), 0, INT32_MAX, &number) != ERR_OK) {
+            buf_printf(problem, "%s/" CHECKPOINT_META ": broker.id=%s is no id", dir->path, id);
+            return ERR_INVALID;
+        }
+        if (store->broker_id >= 0 && store->broker_id != number) {
+            buf_printf(problem,
+                       "%s/" CHECKPOINT_META ": broker.id=%s, but another log directory has %d",
+                       dir->path, id, store->broker_id);
+            return ERR_INVALID;
+        }
+        store->broker_id = (int32_t)number;
+    }
+    if (cluster != NULL && store->cluster_id != NULL && strcmp(cluster, store->cluster_id) != 0) {
+        buf_printf(problem,
+                   "%s/" CHECKPOINT_META ": cluster.id=%s, but another log directory has %s",
+                   dir->path, cluster, store->cluster_id);
+        return ERR_INVALID;
+    }
+    if (cluster != NULL && store->cluster_id == NULL) store->cluster_id = ensure_strdup(cluster);
+    return ERR_OK;
+}
+
+/* A directory id that is there is kept; it must be a directory's own. */
+static enum err check_directory_ids(struct store *store, struct buf *problem)
+{
+    for (int i = 0; i < store->dir_count; i++) {
+        const char *id = meta_value(&store->dirs[i], "directory.id");
+        struct uuid uuid, low = UUID_ZERO;
+        if (id == NULL) continue;
+        if (uuid_parse(slice_text(id), &uuid) != ERR_OK) {
+            buf_printf(problem, "%s/" CHECKPOINT_META ": directory.id=%s is no id",
+                       store->dirs[i].path, id);
+            return ERR_INVALID;
+        }
+        /* The first hundred are reserved. */
+        if (memcmp(uuid.bytes, low.bytes, 15) == 0 && uuid.bytes[15] < 100) {
+            buf_printf(problem, "%s/" CHECKPOINT_META ": directory.id=%s is reserved",
+                       store->dirs[i].path, id);
+            return ERR_INVALID;
+        }
+        for (int k = 0; k < i; k++) {
+            const char *other = meta_value(&store->dirs[k], "directory.id");
+            if (other == NULL || strcmp(other, id) != 0) continue;
+            buf_printf(problem, "%s and %s have the same directory.id %s", store->dirs[k].path,
+                       store->dirs[i].path, id);
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err check_paths(const struct store_options *options, struct buf *problem)
+{
+    for (int i = 0; i < options->path_count; i++) {
+        for (int k = 0; k < i; k++) {
+            if (strcmp(options->paths[i], options->paths[k]) != 0) continue;
+            buf_printf(problem, "log.dirs has %s twice", options->paths[i]);
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err open_dirs(struct store *store, struct buf *problem)
+{
+    int online = 0;
+
+    for (int i = 0; i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        enum err err = open_dir(store->options.env, dir, problem);
+        if (err == ERR_BUSY) return err;
+        if (err == ERR_OK) err = read_identity(store, dir, problem);
+        if (err == ERR_INVALID) return err;
+        if (err != ERR_OK) {
+            log_error("log", "directory_failed", "path=%s why=%s", dir->path, err_name(err));
+            dir->dir.is_offline = true;
+            dir->failed_why = err;
+        }
+        online += err == ERR_OK;
+    }
+    if (online == 0) {
+        if (problem->len == 0) buf_add_text(problem, "no directory of log.dirs can be used");
+        return ERR_OFFLINE;
+    }
+    return check_directory_ids(store, problem);
+}
+
+enum err store_open(const struct store_options *options, struct buf *problem, struct store **out)
+{
+    enum err err = check_paths(options, problem);
+    if (err != ERR_OK) return err;
+
+    struct store *store = ensure_zalloc(sizeof(*store));
+    store->options = *options;
+    store->broker_id = -1;
+    store->dir_count = options->path_count;
+    store->dirs = ensure_zalloc((size_t)options->path_count * sizeof(*store->dirs));
+    map_init(&store->logs);
+    map_init(&store->busy);
+    for (int i = 0; i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        dir->store = store;
+        dir->path = ensure_strdup(options->paths[i]);
+        dir->dir.index = i;
+        dir->dir.path = dir->path;
+        conf_init(&dir->meta);
+    }
+    err = open_dirs(store, problem);
+    if (err != ERR_OK)
+        store_destroy(&store);
+    else
+        *out = store;
+    return err;
+}
+
+static void unlock(struct store_dir *dir)
+{
+    char path[FILES_PATH_MAX];
+
+    if (dir->lock == NULL) return;
+    /* Removed first: once it is unlocked it may be another's. */
+    if (names_join(path, dir->path, LOCK_NAME) == ERR_OK)
+        (void)!files_remove(dir->store->options.env, path);
+    file_close(dir->store->options.env, &dir->lock);
+}
+
+void store_destroy(struct store **store)
+{
+    struct store *s = *store;
+
+    if (s == NULL) return;
+    ensure(s->jobs_running == 0);
+    map_each (entry, &s->logs) {
+        struct log *log = entry->value;
+        log_destroy(&log);
+    }
+    map_fini(&s->logs);
+    map_fini(&s->busy);
+    for (int i = 0; i < s->dir_count; i++) {
+        struct store_dir *dir = &s->dirs[i];
+        unlock(dir);
+        conf_fini(&dir->meta);
+        for (int k = 0; k < dir->deleted_count; k++)
+            free(dir->deleted[k].path);
+        free(dir->deleted);
+        free(dir->path);
+    }
+    free(s->dirs);
+    free(s->cluster_id);
+    free(s);
+    *store = NULL;
+}
+
+/* ---- identity ---- */
+
+int32_t store_broker_id(const struct store *store)
+{
+    return store->broker_id;
+}
+
+const char *store_cluster_id(const struct store *store)
+{
+    return store->cluster_id;
+}
+
+static bool has_value(const struct store_dir *dir, const char *key, const char *value)
+{
+    const char *present = meta_value(dir, key);
+
+    return present != NULL && strcmp(present, value) == 0;
+}
+
+static enum err write_meta(struct store_dir *dir, const char *broker_id, const char *cluster_id)
+{
+    const struct env *env = dir->store->options.env;
+    char path[FILES_PATH_MAX], date[64];
+    struct buf text;
+    struct tm tm;
+
+    if (has_value(dir, "version", "0") && has_value(dir, "broker.id", broker_id) &&
+        has_value(dir, "cluster.id", cluster_id))
+        return ERR_OK;
+    conf_set(&dir->meta, "version", "0", 0);
+    conf_set(&dir->meta, "broker.id", broker_id, 0);
+    conf_set(&dir->meta, "cluster.id", cluster_id, 0);
+
+    time_t seconds = (time_t)(env_wall_ms(env) / 1000);
+    gmtime_r(&seconds, &tm);
+    strftime(date, sizeof(date), "#%a %b %d %H:%M:%S UTC %Y\n", &tm);
+    buf_init(&text);
+    buf_add_text(&text, "#\n");
+    buf_add_text(&text, date);
+    map_each (entry, &dir->meta.entries) {
+        const struct conf_entry *value = entry->value;
+        conf_write(&text, value->key, value->value);
+    }
+    enum err err = names_join(path, dir->path, CHECKPOINT_META);
+    if (err == ERR_OK) err = files_replace(env, path, buf_slice(&text));
+    buf_fini(&text);
+    return err;
+}
+
+enum err store_identify(struct store *store, int32_t broker_id, const char *cluster_id,
+                        struct buf *problem)
+{
+    char id[16];
+
+    if (store->broker_id >= 0 && store->broker_id != broker_id) {
+        buf_printf(problem,
+                   "broker.id is %d, but the log directories belong to broker %d (" CHECKPOINT_META
+                   ")",
+                   broker_id, store->broker_id);
+        return ERR_INVALID;
+    }
+    if (store->cluster_id != NULL && strcmp(store->cluster_id, cluster_id) != 0) {
+        buf_printf(problem,
+                   "ZooKeeper has cluster id %s, but the log directories belong to "
+                   "cluster %s (" CHECKPOINT_META ")",
+                   cluster_id, store->cluster_id);
+        return ERR_INVALID;
+    }
+    store->broker_id = broker_id;
+    if (store->cluster_id == NULL) store->cluster_id = ensure_strdup(cluster_id);
+
+    snprintf(id, sizeof(id), "%d", broker_id);
+    for (int i = 0; i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        if (dir->dir.is_offline) continue;
+        enum err err = write_meta(dir, id, cluster_id);
+        if (err == ERR_OK) continue;
+        dir->dir.is_offline = true;
+        dir->failed_why = err;
+        log_error("log", "directory_failed", "path=%s why=%s", dir->path, err_name(err));
+    }
+    if (store_dirs_offline(store) < store->dir_count) return ERR_OK;
+    buf_add_text(problem, "no directory of log.dirs can be used");
+    return ERR_OFFLINE;
+}
+
+/* ---- lookup ---- */
+
+int store_dir_count(const struct store *store)
+{
+    return store->dir_count;
+}
+
+struct log_dir *store_dir(struct store *store, int index)
+{
+    return &store->dirs[index].dir;
+}
+
+struct store_dir *store_dir_of(struct store *store, const struct log *log)
+{
+    return &store->dirs[log_directory(log)->index];
+}
+
+int store_dirs_offline(const struct store *store)
+{
+    int offline = 0;
+
+    for (int i = 0; i < store->dir_count; i++)
+        offline += store->dirs[i].dir.is_offline;
+    return offline;
+}
+
+int store_log_count(const struct store *store)
+{
+    return (int)store->logs.count;
+}
+
+struct log *store_find(struct store *store, struct slice topic, int32_t partition)
+{
+    char name[NAMES_MAX + 1];
+
+    if (names_live(name, topic, partition) != ERR_OK) return NULL;
+    return map_get(&store->logs, slice_text(name));
+}
+
+void store_each(struct store *store, void (*each)(void *to, struct log *log), void *to)
+{
+    map_each (entry, &store->logs)
+        each(to, entry->value);
+}
+
+/* ---- failure ---- */
+
+void store_dir_failed(struct store_dir *dir, enum err why)
+{
+    struct store *store = dir->store;
+
+    if (dir->has_failed) return;
+    dir->has_failed = true;
+    atomic_store(&dir->dir.is_offline, true);
+    int left = store->dir_count - store_dirs_offline(store);
+    log_error("log", "directory_offline", "path=%s why=%s left=%d", dir->path, err_name(why), left);
+    /* Nothing more is written here: whoever mends the disk may look at it. */
+    unlock(dir);
+    if (store->options.events->dir_failed != NULL)
+        store->options.events->dir_failed(store->options.owner, &dir->dir, why, left);
+}
+
+void store_fail_dir(struct store *store, struct log_dir *dir, enum err why)
+{
+    store_dir_failed(&store->dirs[dir->index], why);
+}
+
+/* ---- jobs ---- */
+
+void store_submit(struct store *store, enum disk_class class, struct disk_job *job)
+{
+    store->jobs_running++;
+    disk_submit(store->options.env, store->options.disk, class, store->options.home, job);
+}
+
+void store_job_ended(struct store *store)
+{
+    ensure(store->jobs_running > 0);
+    store->jobs_running--;
+    if (store->stage == STORE_DRAINING && store->jobs_running == 0) store_submit_close(store);
+}
+
+void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms)
+{
+    dir->deleted =
+        ensure_realloc(dir->deleted, (size_t)(dir->deleted_count + 1) * sizeof(*dir->deleted));
+    dir->deleted[dir->deleted_count++] = (struct store_deleted){path, due_ms};
+}

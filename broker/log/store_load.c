@@ -1,0 +1,628 @@
+/* broker/log/store_load.c - the logs of the directories: loaded at the start, created and deleted
+ * later. */
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/log/names.h"
+#include "broker/log/store_parts.h"
+#include <stdlib.h>
+
+/* ---- load ---- */
+
+/* Offsets of one checkpoint file. */
+struct offsets {
+    struct map by_name; /* "topic-partition" → int64_t * */
+};
+
+/* A partition that was found, and what became of it. */
+struct found_log {
+    char *name;
+    struct names_directory parsed;
+    struct recover_result result;
+    struct log *log;
+    enum err err;
+};
+
+/* All of one directory: first one job lists it, then some take partitions from it in turn. */
+struct dir_load {
+    struct disk_job job; /* the listing */
+    struct store_load *all;
+    struct store_dir *dir;
+    struct found_log *found;
+    int count, capacity;
+    struct offsets recovery, start, high_watermark;
+    char **deleting; /* directories that wait for their removal */
+    int deleting_count;
+    _Atomic int next; /* which partition is to be taken */
+    int loaders;      /* that still run */
+    struct loader *loader;
+    enum err err;
+    struct buf problem; /* what keeps the broker from starting */
+    struct instant began;
+};
+
+struct loader {
+    struct disk_job job;
+    struct dir_load *load;
+};
+
+struct store_load {
+    struct store *store;
+    struct dir_load *dirs;
+    int left;
+};
+
+static void add_offset(void *to, struct slice topic, int32_t partition, int64_t offset)
+{
+    struct offsets *offsets = to;
+    char name[NAMES_MAX + 1];
+
+    if (names_live(name, topic, partition) != ERR_OK) return;
+    int64_t *value = ensure_malloc(sizeof(*value));
+    *value = offset;
+    free(map_set(&offsets->by_name, slice_text(name), value));
+}
+
+static int64_t offset_of(const struct offsets *offsets, const char *name)
+{
+    const int64_t *value = map_get(&offsets->by_name, slice_text(name));
+
+    return value == NULL || *value < 0 ? 0 : *value;
+}
+
+static void offsets_fini(struct offsets *offsets)
+{
+    map_each (entry, &offsets->by_name)
+        free(entry->value);
+    map_fini(&offsets->by_name);
+}
+
+/* A number that is none means "nothing known": then more is recovered, and nothing is lost. Another
+ * shape means that the disk is not to be trusted. */
+static enum err read_offsets(struct dir_load *load, const char *file, struct offsets *offsets)
+{
+    const struct env *env = load->dir->store->options.env;
+    char path[FILES_PATH_MAX];
+    struct buf text;
+
+    map_init(&offsets->by_name);
+    buf_init(&text);
+    enum err err = names_join(path, load->dir->path, file);
+    if (err == ERR_OK) err = files_read_all(env, path, CHECKPOINT_BYTES_MAX, &text);
+    if (err == ERR_OK) err = checkpoint_read(buf_slice(&text), add_offset, offsets);
+    buf_fini(&text);
+    if (err == ERR_NOT_FOUND) return ERR_OK;
+    if (err != ERR_OK)
+        log_warn("log", "checkpoint_unreadable", "path=%s why=%s", path, err_name(err));
+    if (err == ERR_INVALID) {
+        offsets_fini(offsets);
+        map_init(&offsets->by_name);
+        return ERR_OK;
+    }
+    return err;
+}
+
+static void add_deleting(struct dir_load *load, const char *name)
+{
+    char path[FILES_PATH_MAX];
+
+    if (names_join(path, load->dir->path, name) != ERR_OK) return;
+    load->deleting =
+        ensure_realloc(load->deleting, (size_t)(load->deleting_count + 1) * sizeof(char *));
+    load->deleting[load->deleting_count++] = ensure_strdup(path);
+}
+
+static void find_one(void *to, const char *name, bool is_directory)
+{
+    struct dir_load *load = to;
+    struct names_directory parsed;
+
+    if (!is_directory || strcmp(name, "remote-log-index-cache") == 0 ||
+        strncmp(name, "__cluster_metadata-", 19) == 0)
+        return;
+    if (!names_parse_directory(name, &parsed)) {
+        if (load->problem.len == 0)
+            buf_printf(&load->problem,
+                       "%s/%s is no partition's directory: a log directory has only these",
+                       load->dir->path, name);
+        load->err = ERR_INVALID;
+        return;
+    }
+    switch (parsed.kind) {
+    case NAMES_DELETING:
+        add_deleting(load, name);
+        return;
+    case NAMES_FUTURE:
+    case NAMES_STRAY:
+        log_warn("log", "directory_left_alone", "path=%s/%s", load->dir->path, name);
+        return;
+    case NAMES_LIVE:
+        break;
+    }
+    if (load->count == load->capacity) {
+        load->capacity = load->capacity == 0 ? 64 : load->capacity * 2;
+        load->found = ensure_realloc(load->found, (size_t)load->capacity * sizeof(*load->found));
+    }
+    struct found_log *found = &load->found[load->count++];
+    *found = (struct found_log){.name = ensure_strdup(name)};
+    ensure(names_parse_directory(found->name, &found->parsed));
+}
+
+static void list_run(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct dir_load, job);
+    const struct env *env = load->dir->store->options.env;
+
+    enum err err = read_offsets(load, CHECKPOINT_RECOVERY_POINT, &load->recovery);
+    enum err second = read_offsets(load, CHECKPOINT_LOG_START, &load->start);
+    enum err third = read_offsets(load, CHECKPOINT_REPLICATION, &load->high_watermark);
+    err = err != ERR_OK ? err : second != ERR_OK ? second : third;
+    if (err == ERR_OK) err = files_list(env, load->dir->path, find_one, load);
+    if (err != ERR_OK) load->err = err;
+}
+
+static void load_one(struct dir_load *load, struct found_log *found, struct log_files *files)
+{
+    const struct store_options *options = &load->dir->store->options;
+    struct log_config config;
+
+    options->config(options->owner, found->parsed.topic, &config);
+    const struct recover_request request = {
+        .env = options->env,
+        .dir = &load->dir->dir,
+        .name = found->name,
+        .topic = found->parsed.topic,
+        .partition = found->parsed.partition,
+        .config = &config,
+        .files = files,
+        .is_clean = load->dir->was_clean,
+        .keeps_topic_ids = options->keeps_topic_ids,
+        .recovery_point = offset_of(&load->recovery, found->name),
+        .log_start = offset_of(&load->start, found->name),
+        .high_watermark = offset_of(&load->high_watermark, found->name),
+        .now_ms = env_wall_ms(options->env),
+    };
+    found->err = recover_log(&request, &found->result, &found->log);
+}
+
+static void load_run(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct loader, job)->load;
+    struct log_files *files = log_files_create(load->dir->store->options.env, STORE_JOB_FILES_MAX);
+    int i;
+
+    while ((i = atomic_fetch_add(&load->next, 1)) < load->count)
+        load_one(load, &load->found[i], files);
+    log_files_destroy(&files);
+}
+
+static void dir_load_fini(struct dir_load *load)
+{
+    for (int i = 0; i < load->count; i++) {
+        log_destroy(&load->found[i].log);
+        free(load->found[i].name);
+    }
+    for (int i = 0; i < load->deleting_count; i++)
+        free(load->deleting[i]);
+    free(load->deleting);
+    free(load->found);
+    free(load->loader);
+    offsets_fini(&load->recovery);
+    offsets_fini(&load->start);
+    offsets_fini(&load->high_watermark);
+    buf_fini(&load->problem);
+}
+
+/* What a log's failure means: a broken device takes its directory, a damaged file of ours the
+ * start. */
+static enum err note_failures(struct dir_load *load)
+{
+    for (int i = 0; i < load->count && load->err == ERR_OK; i++) {
+        const struct found_log *found = &load->found[i];
+        if (found->err == ERR_OK) continue;
+        log_error("log", "load_failed", "path=%s/%s why=%s", load->dir->path, found->name,
+                  err_name(found->err));
+        load->err = found->err;
+        if (found->err == ERR_INVALID)
+            buf_printf(&load->problem, "%s/%s/" CHECKPOINT_EPOCHS " has an entry that is no number",
+                       load->dir->path, found->name);
+    }
+    return load->err;
+}
+
+/* Moves what was loaded into the store. */
+static enum err take_logs(struct store *store, struct dir_load *load)
+{
+    for (int i = 0; i < load->count; i++) {
+        struct found_log *found = &load->found[i];
+        struct slice key = slice_text(found->name);
+        struct log *other = map_get(&store->logs, key);
+        if (other != NULL) {
+            buf_printf(&load->problem, "%s is in %s and in %s", found->name,
+                       log_directory(other)->path, load->dir->path);
+            return ERR_INVALID;
+        }
+        map_set(&store->logs, key, found->log);
+        found->log = NULL;
+        load->dir->log_count++;
+    }
+    return ERR_OK;
+}
+
+static void log_result(const struct dir_load *load)
+{
+    int recovered = 0;
+    int64_t cut = 0;
+
+    for (int i = 0; i < load->count; i++) {
+        recovered += load->found[i].result.segments_recovered;
+        cut += load->found[i].result.bytes_cut;
+    }
+    log_info("log", "directory_loaded",
+             "path=%s logs=%d clean=%d segments_recovered=%d bytes_cut=%lld ms=%lld",
+             load->dir->path, load->count, load->dir->was_clean, recovered, (long long)cut,
+             (long long)instant_ms_between(load->began, env_now(load->dir->store->options.env)));
+}
+
+static void queue_deleting(struct dir_load *load)
+{
+    const struct store_options *options = &load->dir->store->options;
+    struct log_config config;
+
+    options->config(options->owner, SLICE(""), &config);
+    for (int i = 0; i < load->deleting_count; i++)
+        store_add_deleted(load->dir, load->deleting[i],
+                          env_wall_ms(options->env) + config.file_delete_delay_ms);
+    load->deleting_count = 0;
+}
+
+static void all_loaded(struct store_load *all)
+{
+    struct store *store = all->store;
+    struct buf problem;
+    enum err result = ERR_OK;
+
+    buf_init(&problem);
+    for (int i = 0; i < store->dir_count; i++) {
+        struct dir_load *load = &all->dirs[i];
+        if (load->dir == NULL) continue;
+        enum err err = note_failures(load);
+        if (err == ERR_OK) err = take_logs(store, load);
+        if (err == ERR_INVALID && result == ERR_OK) {
+            result = err;
+            buf_add_slice(&problem, buf_slice(&load->problem));
+        }
+        if (err == ERR_OK) {
+            load->dir->is_loaded = true;
+            queue_deleting(load);
+            log_result(load);
+        } else if (err != ERR_INVALID) {
+            load->dir->failed_why = err;
+        }
+        dir_load_fini(load);
+    }
+    free(all->dirs);
+    free(all);
+
+    for (int i = 0; i < store->dir_count; i++)
+        if (store->dirs[i].failed_why != ERR_OK)
+            store_dir_failed(&store->dirs[i], store->dirs[i].failed_why);
+    if (result == ERR_OK && store_dirs_offline(store) == store->dir_count) {
+        result = ERR_OFFLINE;
+        buf_add_text(&problem, "no directory of log.dirs can be used");
+    }
+    buf_add(&problem, "", 1);
+    store->options.events->loaded(store->options.owner, result,
+                                  result == ERR_OK ? "" : (const char *)problem.ptr);
+    buf_fini(&problem);
+}
+
+/* The store's own event comes last: its owner may close the store in it. */
+static void one_ended(struct store_load *all)
+{
+    struct store *store = all->store;
+
+    if (--all->left == 0) all_loaded(all);
+    store_job_ended(store);
+}
+
+static void load_done(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct loader, job)->load;
+    struct store_load *all = load->all;
+    struct store *store = all->store;
+
+    if (--load->loaders == 0)
+        one_ended(all);
+    else
+        store_job_ended(store);
+}
+
+static void list_done(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct dir_load, job);
+    struct store *store = load->dir->store;
+    int loaders = store->options.recovery_threads < 1 ? 1 : store->options.recovery_threads;
+
+    if (loaders > load->count) loaders = load->count;
+    if (load->err != ERR_OK || loaders == 0) {
+        one_ended(load->all);
+        return;
+    }
+    load->loaders = loaders;
+    load->loader = ensure_zalloc((size_t)loaders * sizeof(*load->loader));
+    for (int i = 0; i < loaders; i++) {
+        load->loader[i] = (struct loader){{.run = load_run, .done = load_done}, load};
+        store_submit(store, DISK_LONG, &load->loader[i].job);
+    }
+    store_job_ended(store);
+}
+
+void store_load(struct store *store)
+{
+    struct store_load *all = ensure_zalloc(sizeof(*all));
+
+    all->store = store;
+    all->dirs = ensure_zalloc((size_t)store->dir_count * sizeof(*all->dirs));
+    for (int i = 0; i < store->dir_count; i++)
+        all->left += !store->dirs[i].dir.is_offline;
+    ensure(all->left > 0);
+    for (int i = 0; i < store->dir_count; i++) {
+        struct dir_load *load = &all->dirs[i];
+        if (store->dirs[i].dir.is_offline) continue;
+        *load = (struct dir_load){.all = all, .dir = &store->dirs[i]};
+        load->began = env_now(store->options.env);
+        load->job = (struct disk_job){.run = list_run, .done = list_done};
+        store_submit(store, DISK_LONG, &load->job);
+    }
+}
+
+/* ---- create ---- */
+
+/* Each topic id is a file that is synced: of few new logs at once, so that their first append need
+ * not wait; of many with their first append or at the end. */
+#define CREATE_IDS_AT_ONCE 64
+
+struct creation {
+    struct log_dir *dir;
+    enum err err;
+    bool is_ours; /* the job makes it */
+};
+
+struct create {
+    struct disk_job job;
+    struct store *store;
+    struct store_new_log *logs;
+    struct creation *creations;
+    int count;
+    void (*done)(void *to);
+    void *to;
+};
+
+static struct store_dir *emptiest(struct store *store)
+{
+    struct store_dir *best = NULL;
+
+    for (int i = 0; i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        if (!dir->dir.is_offline && (best == NULL || dir->log_count < best->log_count)) best = dir;
+    }
+    return best;
+}
+
+static void create_one(struct create *create, struct store_new_log *new, struct creation *creation,
+                       struct log_files *files, bool saves_id)
+{
+    const struct store_options *options = &create->store->options;
+    char name[NAMES_MAX + 1];
+
+    enum err err = names_live(name, new->topic, new->partition);
+    const struct recover_request request = {
+        .env = options->env,
+        .dir = creation->dir,
+        .name = name,
+        .topic = new->topic,
+        .partition = new->partition,
+        .config = new->config,
+        .files = files,
+        .keeps_topic_ids = options->keeps_topic_ids,
+        .now_ms = env_wall_ms(options->env),
+    };
+    if (err == ERR_OK) err = recover_create(&request, &new->log);
+    if (err == ERR_OK && options->keeps_topic_ids && !uuid_is_zero(new->topic_id)) {
+        err = log_set_topic_id(new->log, new->topic_id);
+        if (err == ERR_OK && saves_id) err = log_save_topic_id(new->log);
+    }
+    if (err != ERR_OK) log_destroy(&new->log);
+    new->err = err;
+}
+
+static void create_run(struct disk_job *job)
+{
+    struct create *create = list_entry(job, struct create, job);
+    const struct env *env = create->store->options.env;
+    struct log_files *files = log_files_create(env, STORE_JOB_FILES_MAX);
+    int made = 0;
+
+    for (int i = 0; i < create->count; i++)
+        if (create->creations[i].is_ours)
+            create_one(create, &create->logs[i], &create->creations[i], files,
+                       made++ < CREATE_IDS_AT_ONCE);
+    log_files_destroy(&files);
+}
+
+static void create_done(struct disk_job *job)
+{
+    struct create *create = list_entry(job, struct create, job);
+    struct store *store = create->store;
+    char name[NAMES_MAX + 1];
+
+    for (int i = 0; i < create->count; i++) {
+        struct store_new_log *new = &create->logs[i];
+        if (!create->creations[i].is_ours) continue;
+        ensure(names_live(name, new->topic, new->partition) == ERR_OK);
+        map_remove(&store->busy, slice_text(name));
+        struct store_dir *dir = &store->dirs[create->creations[i].dir->index];
+        if (new->err == ERR_OK) {
+            map_set(&store->logs, slice_text(name), new->log);
+            continue;
+        }
+        dir->log_count--;
+        if (new->err != ERR_FULL &&new->err != ERR_TOO_MANY &&new->err != ERR_LIMIT)
+            store_dir_failed(dir, new->err);
+    }
+    create->done(create->to);
+    free(create->creations);
+    free(create);
+    store_job_ended(store);
+}
+
+/* What can be said without touching the disk. */
+static void prepare(struct store *store, struct store_new_log *new, struct creation *creation)
+{
+    char name[NAMES_MAX + 1];
+
+    new->log = NULL;
+    new->err = names_live(name, new->topic, new->partition);
+    if (new->err != ERR_OK) return;
+    struct store_dir *dir = emptiest(store);
+    new->log = map_get(&store->logs, slice_text(name));
+    if (new->log != NULL)
+        new->err = ERR_EXISTS;
+    else if (map_get(&store->busy, slice_text(name)) != NULL)
+        new->err = ERR_BUSY;
+    else if (dir == NULL || (!new->is_new &&store_dirs_offline(store) > 0))
+        new->err = ERR_OFFLINE;
+    if (new->err != ERR_OK) return;
+    map_set(&store->busy, slice_text(name), store);
+    dir->log_count++;
+    *creation = (struct creation){.dir = &dir->dir, .is_ours = true};
+}
+
+void store_create_many(struct store *store, struct store_new_log *logs, int count,
+                       void (*done)(void *to), void *to)
+{
+    struct create *create = ensure_zalloc(sizeof(*create));
+
+    *create = (struct create){.job = {.run = create_run, .done = create_done},
+                              .store = store,
+                              .logs = logs,
+                              .count = count,
+                              .done = done,
+                              .to = to};
+    create->creations = ensure_zalloc((size_t)(count + 1) * sizeof(*create->creations));
+    for (int i = 0; i < count; i++)
+        prepare(store, &logs[i], &create->creations[i]);
+    store_submit(store, DISK_SOON, &create->job);
+}
+
+struct create_single {
+    struct store_new_log log;
+    struct log_config config;
+    char *topic;
+    void (*done)(void *to, enum err err, struct log *log);
+    void *to;
+};
+
+static void single_done(void *to)
+{
+    struct create_single *single = to;
+
+    single->done(single->to, single->log.err, single->log.log);
+    free(single->topic);
+    free(single);
+}
+
+void store_create(struct store *store, struct slice topic, int32_t partition, struct uuid topic_id,
+                  const struct log_config *config, bool is_new,
+                  void (*done)(void *to, enum err err, struct log *log), void *to)
+{
+    struct create_single *single = ensure_zalloc(sizeof(*single));
+
+    single->config = *config;
+    single->topic = ensure_strndup(topic.ptr, topic.len);
+    single->done = done;
+    single->to = to;
+    single->log = (struct store_new_log){.topic = slice_of(single->topic, topic.len),
+                                         .partition = partition,
+                                         .topic_id = topic_id,
+                                         .config = &single->config,
+                                         .is_new = is_new};
+    store_create_many(store, &single->log, 1, single_done, single);
+}
+
+/* ---- delete ---- */
+
+struct delete
+{
+    struct disk_job job;
+    struct store *store;
+    struct store_dir *dir;
+    char *name, *from, *to_path;
+    int64_t delay_ms;
+    enum err err;
+    void (*done)(void *to, enum err err);
+    void *to;
+};
+
+static void delete_run(struct disk_job *job)
+{
+    struct delete *delete = list_entry(job, struct delete, job);
+    const struct env *env = delete->store->options.env;
+
+    delete->err = files_rename(env, delete->from, delete->to_path);
+    if (delete->err == ERR_OK) delete->err = files_sync_directory(env, delete->dir->path);
+}
+
+static void delete_done(struct disk_job *job)
+{
+    struct delete *delete = list_entry(job, struct delete, job);
+    struct store *store = delete->store;
+    enum err err = delete->err;
+
+    map_remove(&store->busy, slice_text(delete->name));
+    if (err == ERR_OK) {
+        store_add_deleted(delete->dir, delete->to_path,
+                          env_wall_ms(store->options.env) + delete->delay_ms);
+        delete->to_path = NULL;
+        store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_LOG_STARTS | STORE_HIGH_WATERMARKS);
+    } else {
+        store_dir_failed(delete->dir, err);
+    }
+    if (delete->done != NULL) delete->done(delete->to, err);
+    free(delete->name);
+    free(delete->from);
+    free(delete->to_path);
+    free(delete);
+    store_job_ended(store);
+}
+
+void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
+                  void *to)
+{
+    struct log *l = *log;
+    struct delete *delete = ensure_zalloc(sizeof(*delete));
+    char live[NAMES_MAX + 1], name[NAMES_MAX + 1], path[FILES_PATH_MAX];
+    struct uuid unique = uuid_from_random(env_random(store->options.env, "delete"),
+                                          env_random(store->options.env, "delete"));
+
+    ensure(names_live(live, l->topic, l->partition) == ERR_OK);
+    names_deleting(name, l->topic, l->partition, unique);
+    struct store_dir *dir = store_dir_of(store, l);
+    ensure(names_join(path, dir->path, name) == ERR_OK);
+    *delete = (struct delete){
+        .job = {.run = delete_run, .done = delete_done},
+        .store = store,
+        .dir = dir,
+        .name = ensure_strdup(live),
+        .from = ensure_strdup(l->path),
+        .to_path = ensure_strdup(path),
+        .delay_ms = l->config.file_delete_delay_ms,
+        .done = done,
+        .to = to,
+    };
+    map_remove(&store->logs, slice_text(live));
+    map_set(&store->busy, slice_text(live), store);
+    dir->log_count--;
+    log_destroy(log);
+    store_submit(store, DISK_SOON, &delete->job);
+}

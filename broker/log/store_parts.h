@@ -1,0 +1,62 @@
+/* broker/log/store_parts.h - what the store consists of. Internal to the room: store.c,
+ * store_load.c, store_save.c. All of it is touched on the home shard only; jobs work on what they
+ * were given. */
+#pragma once
+#include "base/conf.h"
+#include "base/map.h"
+#include "broker/log/checkpoint.h"
+#include "broker/log/parts.h"
+#include "broker/log/recover.h"
+#include "broker/log/store.h"
+
+#define STORE_CHECKPOINTS    3
+#define STORE_JOB_FILES_MAX  8 /* files that a job keeps open */
+#define STORE_META_BYTES_MAX 65536
+
+/* A directory that was renamed to …-delete. */
+struct store_deleted {
+    char *path;
+    int64_t due_ms;
+};
+
+struct store_dir {
+    struct log_dir dir; /* first: what its logs see */
+    struct store *store;
+    char *path;
+    struct file *lock;
+    struct conf meta;    /* meta.properties as found */
+    bool was_clean;      /* it had the clean-shutdown marker */
+    bool has_failed;     /* and everybody was told */
+    enum err failed_why; /* found before anybody could be told */
+    bool is_loaded;      /* every log that was there */
+    int log_count;       /* with those that are being created */
+    struct {
+        bool is_writing, is_wanted;
+        uint32_t crc; /* of the text last written, 0 with len 0: none */
+        size_t len;
+    } checkpoints[STORE_CHECKPOINTS];
+    struct store_deleted *deleted;
+    int deleted_count;
+};
+
+struct store {
+    struct store_options options;
+    struct store_dir *dirs;
+    int dir_count;
+    struct map logs; /* "topic-partition" → struct log * */
+    struct map busy; /* names whose directory is being made or renamed */
+    int32_t broker_id;
+    char *cluster_id;
+    int jobs_running;
+    enum { STORE_OPEN, STORE_DRAINING, STORE_CLOSING, STORE_CLOSED } stage;
+};
+
+struct store_dir *store_dir_of(struct store *store, const struct log *log);
+/* A job of the store's; `done` must call store_job_ended. */
+void store_submit(struct store *store, enum disk_class class, struct disk_job *job);
+void store_job_ended(struct store *store);
+void store_submit_close(struct store *store); /* when the other jobs have ended */
+/* Takes a directory that gave an I/O error offline; tells the owner, once. */
+void store_dir_failed(struct store_dir *dir, enum err why);
+/* Adds to the directories that wait to be removed; takes `path`. */
+void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms);

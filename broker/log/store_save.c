@@ -1,0 +1,352 @@
+/* broker/log/store_save.c - what the store writes while it runs and when it ends: checkpoints, the
+ * removal of deleted directories, the clean shutdown. */
+#include "base/crc32c.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/log/names.h"
+#include "broker/log/store_parts.h"
+#include <stdlib.h>
+
+/* Kafka's, in ZooKeeper mode; only its being there matters. */
+#define CLEAN_SHUTDOWN_TEXT "{\"version\":0,\"brokerEpoch\":-1}"
+
+static const char *const checkpoint_files[STORE_CHECKPOINTS] = {
+    CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START, CHECKPOINT_REPLICATION};
+
+/* ---- checkpoints ---- */
+
+/* False: the log needs no line. */
+static bool value_of(const struct log *log, int which, int64_t *value)
+{
+    switch (1 << which) {
+    case STORE_RECOVERY_POINTS:
+        *value = log_recovery_point(log);
+        return true;
+    case STORE_LOG_STARTS:
+        *value = log_start_offset(log);
+        return *value > atomic_load_explicit(&log->first_base, memory_order_relaxed);
+    default:
+        *value = log_high_watermark(log);
+        return true;
+    }
+}
+
+static void write_text(const struct store_dir *dir, int which, struct buf *out)
+{
+    struct buf lines;
+    size_t count = 0;
+    int64_t value;
+
+    buf_init(&lines);
+    map_each (entry, &dir->store->logs) {
+        const struct log *log = entry->value;
+        if (log_directory(log) != &dir->dir || !value_of(log, which, &value)) continue;
+        checkpoint_add(&lines, log_topic(log), log_partition(log), value);
+        count++;
+    }
+    checkpoint_begin(out, count);
+    buf_add_slice(out, buf_slice(&lines));
+    buf_fini(&lines);
+}
+
+struct write_job {
+    struct disk_job job;
+    struct store_dir *dir;
+    int which;
+    struct buf text;
+    enum err err;
+};
+
+static void write_run(struct disk_job *job)
+{
+    struct write_job *write = list_entry(job, struct write_job, job);
+    char path[FILES_PATH_MAX];
+
+    write->err = names_join(path, write->dir->path, checkpoint_files[write->which]);
+    if (write->err == ERR_OK)
+        write->err = files_replace(write->dir->store->options.env, path, buf_slice(&write->text));
+}
+
+static void write_one(struct store_dir *dir, int which);
+
+static void write_done(struct disk_job *job)
+{
+    struct write_job *write = list_entry(job, struct write_job, job);
+    struct store_dir *dir = write->dir;
+    struct store *store = dir->store;
+    int which = write->which;
+
+    dir->checkpoints[which].is_writing = false;
+    if (write->err != ERR_OK) {
+        /* Written again next time, whatever it says then. */
+        dir->checkpoints[which].len = 0;
+        if (write->err == ERR_FULL || write->err == ERR_TOO_MANY)
+            log_warn("log", "checkpoint_not_written", "path=%s/%s why=%s", dir->path,
+                     checkpoint_files[which], err_name(write->err));
+        else
+            store_dir_failed(dir, write->err);
+    }
+    bool again = dir->checkpoints[which].is_wanted;
+    dir->checkpoints[which].is_wanted = false;
+    if (again && !dir->dir.is_offline && store->stage == STORE_OPEN) write_one(dir, which);
+    buf_fini(&write->text);
+    free(write);
+    store_job_ended(store);
+}
+
+static void write_one(struct store_dir *dir, int which)
+{
+    if (dir->checkpoints[which].is_writing) {
+        dir->checkpoints[which].is_wanted = true;
+        return;
+    }
+    struct write_job *write = ensure_zalloc(sizeof(*write));
+    write->job = (struct disk_job){.run = write_run, .done = write_done};
+    write->dir = dir;
+    write->which = which;
+    write_text(dir, which, &write->text);
+
+    uint32_t crc = crc32c(buf_slice(&write->text));
+    if (dir->checkpoints[which].len == write->text.len && dir->checkpoints[which].crc == crc) {
+        buf_fini(&write->text);
+        free(write);
+        return;
+    }
+    dir->checkpoints[which].len = write->text.len;
+    dir->checkpoints[which].crc = crc;
+    dir->checkpoints[which].is_writing = true;
+    store_submit(dir->store, DISK_SOON, &write->job);
+}
+
+void store_checkpoint(struct store *store, int which)
+{
+    if (store->stage != STORE_OPEN) return;
+    for (int i = 0; i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        /* Before all logs are there a checkpoint would forget the others. */
+        if (dir->dir.is_offline || !dir->is_loaded) continue;
+        for (int k = 0; k < STORE_CHECKPOINTS; k++)
+            if ((which & (1 << k)) != 0) write_one(dir, k);
+    }
+}
+
+/* ---- deleted directories ---- */
+
+struct remove_job {
+    struct disk_job job;
+    struct store *store;
+    char **paths;
+    int count;
+};
+
+struct remove_walk {
+    const struct env *env;
+    const char *directory;
+};
+
+static void remove_file(void *to, const char *name, bool is_directory)
+{
+    const struct remove_walk *walk = to;
+    char path[FILES_PATH_MAX];
+
+    if (!is_directory && names_join(path, walk->directory, name) == ERR_OK)
+        (void)!files_remove(walk->env, path);
+}
+
+static void remove_run(struct disk_job *job)
+{
+    struct remove_job *remove = list_entry(job, struct remove_job, job);
+    const struct env *env = remove->store->options.env;
+
+    for (int i = 0; i < remove->count; i++) {
+        struct remove_walk walk = {env, remove->paths[i]};
+        /* What cannot be removed is found by the next start. */
+        if (files_list(env, walk.directory, remove_file, &walk) == ERR_OK)
+            (void)!files_remove_directory(env, walk.directory);
+    }
+}
+
+static void remove_done(struct disk_job *job)
+{
+    struct remove_job *remove = list_entry(job, struct remove_job, job);
+    struct store *store = remove->store;
+
+    for (int i = 0; i < remove->count; i++)
+        free(remove->paths[i]);
+    free(remove->paths);
+    free(remove);
+    store_job_ended(store);
+}
+
+static void remove_due(struct store_dir *dir, int64_t now_ms)
+{
+    struct store *store = dir->store;
+    int kept = 0, due = 0;
+
+    for (int i = 0; i < dir->deleted_count; i++)
+        due += dir->deleted[i].due_ms <= now_ms;
+    if (due == 0) return;
+    struct remove_job *remove = ensure_zalloc(sizeof(*remove));
+    remove->job = (struct disk_job){.run = remove_run, .done = remove_done};
+    remove->store = store;
+    remove->paths = ensure_malloc((size_t)due * sizeof(*remove->paths));
+    for (int i = 0; i < dir->deleted_count; i++) {
+        if (dir->deleted[i].due_ms <= now_ms)
+            remove->paths[remove->count++] = dir->deleted[i].path;
+        else
+            dir->deleted[kept++] = dir->deleted[i];
+    }
+    dir->deleted_count = kept;
+    store_submit(store, DISK_LONG, &remove->job);
+}
+
+void store_tick(struct store *store)
+{
+    int64_t now_ms = env_wall_ms(store->options.env);
+
+    for (int i = 0; store->stage == STORE_OPEN && i < store->dir_count; i++)
+        if (!store->dirs[i].dir.is_offline) remove_due(&store->dirs[i], now_ms);
+}
+
+/* ---- clean shutdown ---- */
+
+/* One directory: some jobs finish its logs in turn; the last one's end starts the marker's. */
+struct dir_close {
+    struct store_dir *dir;
+    struct log **logs;
+    int count;
+    _Atomic int next;
+    _Atomic bool has_failed;
+    struct closer *closers;
+    int left;
+    struct disk_job mark;
+    struct buf texts[STORE_CHECKPOINTS];
+    enum err err;
+};
+
+struct closer {
+    struct disk_job job;
+    struct dir_close *close;
+};
+
+static void close_run(struct disk_job *job)
+{
+    struct dir_close *close = list_entry(job, struct closer, job)->close;
+    const struct env *env = close->dir->store->options.env;
+    struct log_files *files = log_files_create(env, STORE_JOB_FILES_MAX);
+    int i;
+
+    while ((i = atomic_fetch_add(&close->next, 1)) < close->count) {
+        struct log *log = close->logs[i];
+        log_attach(log, files);
+        enum err err = log_finish(log, env_wall_ms(env));
+        log_detach(log);
+        if (err == ERR_OK) continue;
+        log_error("log", "close_failed", "path=%s why=%s", log->path, err_name(err));
+        atomic_store(&close->has_failed, true);
+    }
+    log_files_destroy(&files);
+}
+
+/* All its logs are on the device: now it may be said. */
+static void mark_run(struct disk_job *job)
+{
+    struct dir_close *close = list_entry(job, struct dir_close, mark);
+    const struct env *env = close->dir->store->options.env;
+    char path[FILES_PATH_MAX];
+    enum err err = ERR_OK;
+
+    for (int i = 0; err == ERR_OK && i < STORE_CHECKPOINTS; i++) {
+        err = names_join(path, close->dir->path, checkpoint_files[i]);
+        if (err == ERR_OK) err = files_replace(env, path, buf_slice(&close->texts[i]));
+    }
+    if (err == ERR_OK) err = names_join(path, close->dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
+    if (err == ERR_OK) err = files_replace(env, path, SLICE(CLEAN_SHUTDOWN_TEXT));
+    close->err = err;
+}
+
+static void dir_closed(struct dir_close *close)
+{
+    struct store *store = close->dir->store;
+    bool is_last = true;
+
+    for (int i = 0; i < STORE_CHECKPOINTS; i++)
+        buf_fini(&close->texts[i]);
+    free(close->closers);
+    free(close->logs);
+    free(close);
+    store_job_ended(store);
+    is_last = store->jobs_running == 0;
+    if (is_last) {
+        store->stage = STORE_CLOSED;
+        store->options.events->closed(store->options.owner);
+    }
+}
+
+static void mark_done(struct disk_job *job)
+{
+    struct dir_close *close = list_entry(job, struct dir_close, mark);
+
+    if (close->err != ERR_OK)
+        log_error("log", "marker_not_written", "path=%s why=%s", close->dir->path,
+                  err_name(close->err));
+    dir_closed(close);
+}
+
+static void close_done(struct disk_job *job)
+{
+    struct dir_close *close = list_entry(job, struct closer, job)->close;
+    struct store_dir *dir = close->dir;
+
+    if (--close->left > 0) {
+        store_job_ended(dir->store);
+        return;
+    }
+    if (atomic_load(&close->has_failed) || (!dir->is_loaded && !dir->was_clean)) {
+        dir_closed(close);
+        return;
+    }
+    for (int i = 0; i < STORE_CHECKPOINTS; i++)
+        write_text(dir, i, &close->texts[i]);
+    close->mark = (struct disk_job){.run = mark_run, .done = mark_done};
+    store_submit(dir->store, DISK_LONG, &close->mark);
+    store_job_ended(dir->store);
+}
+
+static void close_dir(struct store_dir *dir)
+{
+    struct store *store = dir->store;
+    struct dir_close *close = ensure_zalloc(sizeof(*close));
+    int closers = store->options.recovery_threads < 1 ? 1 : store->options.recovery_threads;
+
+    close->dir = dir;
+    close->logs = ensure_malloc((store->logs.count + 1) * sizeof(*close->logs));
+    map_each (entry, &store->logs) {
+        struct log *log = entry->value;
+        if (log_directory(log) == &dir->dir) close->logs[close->count++] = log;
+    }
+    if (dir->dir.is_offline) {
+        close->count = 0;
+        close->has_failed = true;
+    }
+    close->left = closers;
+    close->closers = ensure_zalloc((size_t)closers * sizeof(*close->closers));
+    for (int i = 0; i < closers; i++) {
+        close->closers[i] = (struct closer){{.run = close_run, .done = close_done}, close};
+        store_submit(store, DISK_LONG, &close->closers[i].job);
+    }
+}
+
+void store_submit_close(struct store *store)
+{
+    store->stage = STORE_CLOSING;
+    for (int i = 0; i < store->dir_count; i++)
+        close_dir(&store->dirs[i]);
+}
+
+void store_close(struct store *store)
+{
+    ensure(store->stage == STORE_OPEN);
+    store->stage = STORE_DRAINING;
+    if (store->jobs_running == 0) store_submit_close(store);
+}

@@ -1,0 +1,247 @@
+/* broker/log/sync.c - what must be on the device: planned on the shard, run on the disk pool, and
+ * only then believed (storage reference §7). */
+#include "base/ensure.h"
+#include "broker/log/checkpoint.h"
+#include "broker/log/names.h"
+#include "broker/log/parts.h"
+#include <stdlib.h>
+
+struct log_sync {
+    const struct env *env;
+    struct log_file **files;
+    int count, capacity;
+    char *directory;
+    bool syncs_directory, has_epochs, has_topic_id;
+    struct buf epochs, topic_id;
+    int64_t end; /* all below is on the device afterwards */
+    int64_t active_base, active_size;
+    uint32_t cuts;
+    enum err err;
+};
+
+static enum err replace(const struct env *env, const char *directory, const char *name,
+                        const struct buf *text)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_join(path, directory, name);
+
+    return err == ERR_OK ? files_replace(env, path, buf_slice(text)) : err;
+}
+
+enum err log_save_topic_id(struct log *log)
+{
+    struct buf text;
+
+    if (!log->topic_id_dirty) return ERR_OK;
+    buf_init(&text);
+    checkpoint_write_topic_id(&text, log->topic_id);
+    enum err err = replace(log->env, log->path, CHECKPOINT_TOPIC_ID, &text);
+    buf_fini(&text);
+    if (err == ERR_OK) log->topic_id_dirty = false;
+    return err;
+}
+
+bool log_sync_due(const struct log *log, int64_t now_ms)
+{
+    return log->end > log_recovery_point(log) && now_ms - log->synced_ms >= log->config.flush_ms;
+}
+
+static void add(struct log_sync *sync, struct log_file *file)
+{
+    if (sync->count == sync->capacity) {
+        sync->capacity = sync->capacity == 0 ? 4 : sync->capacity * 2;
+        sync->files = ensure_realloc(sync->files, (size_t)sync->capacity * sizeof(*sync->files));
+    }
+    sync->files[sync->count++] = file;
+}
+
+/* A sealed segment with its indexes, which were saved when it was sealed; of the active one only
+ * the batches: up to the recovery point in it its indexes are built anew after a crash. */
+static enum err add_segment(struct log *log, struct log_sync *sync, struct segment *segment,
+                            bool with_indexes)
+{
+    struct segment_place place = log_place(log, segment->base);
+    struct log_file *file = NULL;
+
+    enum err err = segment_use(segment, &place, &file);
+    if (err == ERR_OK) add(sync, file);
+    if (err == ERR_OK && with_indexes) err = index_use(&segment->offsets, &place, &file);
+    if (err == ERR_OK && with_indexes) add(sync, file);
+    if (err == ERR_OK && with_indexes) err = index_use(&segment->times, &place, &file);
+    if (err == ERR_OK && with_indexes) add(sync, file);
+    return err;
+}
+
+static enum err add_segments(struct log *log, struct log_sync *sync, bool is_closing)
+{
+    int64_t from = log_recovery_point(log);
+    int first = log_floor(log, from);
+    enum err err = ERR_OK;
+
+    for (int i = first < 0 ? 0 : first; err == ERR_OK && i < log->count; i++) {
+        struct segment *segment = log->segments[i];
+        bool is_active = i + 1 == log->count;
+        if (segment->base >= sync->end && !is_closing) break;
+        if (is_closing || segment->synced < segment->size)
+            err = add_segment(log, sync, segment, !is_active || is_closing);
+    }
+    return err;
+}
+
+static void free_sync(struct log_sync **sync)
+{
+    for (int i = 0; i < (*sync)->count; i++)
+        handles_drop(&(*sync)->files[i]);
+    free((*sync)->files);
+    free((*sync)->directory);
+    buf_fini(&(*sync)->epochs);
+    buf_fini(&(*sync)->topic_id);
+    free(*sync);
+    *sync = NULL;
+}
+
+static bool has_work(const struct log *log, int64_t end)
+{
+    return end > log_recovery_point(log) || log->epochs_dirty || log->topic_id_dirty ||
+           log->directory_dirty;
+}
+
+static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_sync **out)
+{
+    struct log_sync *sync = ensure_zalloc(sizeof(*sync));
+
+    *sync = (struct log_sync){
+        .env = log->env,
+        .directory = ensure_strdup(log->path),
+        .syncs_directory = log->directory_dirty,
+        .has_epochs = log->epochs_dirty,
+        .has_topic_id = log->topic_id_dirty,
+        .end = end,
+        .active_base = log_active(log)->base,
+        .active_size = log_active(log)->size,
+        .cuts = log->cuts,
+    };
+    if (sync->has_epochs) checkpoint_write_epochs(&sync->epochs, &log->epochs);
+    if (sync->has_topic_id) checkpoint_write_topic_id(&sync->topic_id, log->topic_id);
+
+    enum err err = add_segments(log, sync, is_closing);
+    if (err != ERR_OK) {
+        free_sync(&sync);
+        return log_settle(log, err);
+    }
+    log->epochs_dirty = log->topic_id_dirty = log->directory_dirty = false;
+    log->is_syncing = true;
+    *out = sync;
+    return ERR_OK;
+}
+
+static enum err plan_up_to(struct log *log, int64_t end, int64_t now_ms, struct log_sync **out)
+{
+    *out = NULL;
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (log->is_syncing || !has_work(log, end)) return ERR_OK;
+    log->synced_ms = now_ms;
+    return plan(log, end, false, out);
+}
+
+enum err log_sync_plan(struct log *log, int64_t now_ms, struct log_sync **out)
+{
+    return plan_up_to(log, log->end, now_ms, out);
+}
+
+enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync **out)
+{
+    return plan_up_to(log, log_active(log)->base, now_ms, out);
+}
+
+void log_sync_run(struct log_sync *sync)
+{
+    enum err err = ERR_OK;
+
+    if (sync->has_topic_id)
+        err = replace(sync->env, sync->directory, CHECKPOINT_TOPIC_ID, &sync->topic_id);
+    if (err == ERR_OK && sync->has_epochs)
+        err = replace(sync->env, sync->directory, CHECKPOINT_EPOCHS, &sync->epochs);
+    for (int i = 0; err == ERR_OK && i < sync->count; i++)
+        err = file_sync(sync->env, sync->files[i]->file);
+    if (err == ERR_OK && sync->syncs_directory)
+        err = files_sync_directory(sync->env, sync->directory);
+    sync->err = err;
+}
+
+enum err log_sync_done(struct log *log, struct log_sync **sync)
+{
+    struct log_sync *s = *sync;
+    enum err err = s->err;
+
+    log->is_syncing = false;
+    if (err != ERR_OK) {
+        log->epochs_dirty |= s->has_epochs;
+        log->topic_id_dirty |= s->has_topic_id;
+        log->directory_dirty |= s->syncs_directory;
+    } else if (s->cuts == log->cuts) {
+        for (int i = 0; i < log->count && log->segments[i]->base < s->active_base; i++)
+            log->segments[i]->synced = log->segments[i]->size;
+        int active = log_floor(log, s->active_base);
+        if (s->end > s->active_base && active >= 0 && log->segments[active]->base == s->active_base)
+            log->segments[active]->synced = s->active_size;
+        if (log_recovery_point(log) < s->end)
+            atomic_store_explicit(&log->recovery_point, s->end, memory_order_relaxed);
+    }
+    free_sync(sync);
+    return log_settle(log, err);
+}
+
+enum err log_finish(struct log *log, int64_t now_ms)
+{
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    struct log_sync *sync = NULL;
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    enum err err = log_settle(log, segment_seal(active, &place, log->was_allocated));
+    if (err != ERR_OK) return err;
+    log->was_allocated = false;
+    log->synced_ms = now_ms;
+    bool is_untouched = !has_work(log, log->end) && active->synced == active->size;
+    if (is_untouched) return ERR_OK;
+    err = plan(log, log->end, true, &sync);
+    if (err != ERR_OK) return err;
+    log_sync_run(sync);
+    return log_sync_done(log, &sync);
+}
+
+/* ---- write-behind ---- */
+
+struct log_slice log_dirty_slice(struct log *log)
+{
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    struct log_slice slice = {0};
+
+    if (log->behind_base != active->base) {
+        log->behind_base = active->base;
+        log->behind = 0;
+    }
+    if (log_is_offline(log) || log->behind >= active->size) {
+        /* Quiet since the last call: what the indexes hold in memory is not needed soon. */
+        if (!log_is_offline(log)) {
+            (void)!index_save(&active->offsets, &place, true);
+            (void)!index_save(&active->times, &place, true);
+        }
+        return slice;
+    }
+    if (segment_use(active, &place, &slice.file) == ERR_OK) {
+        slice.position = log->behind;
+        slice.len = active->size - log->behind;
+        log->behind = active->size;
+    }
+    return slice;
+}
+
+void log_write_behind_run(const struct env *env, const struct log_slice *slice)
+{
+    if (slice->file != NULL)
+        (void)!file_write_behind(env, slice->file->file, (uint64_t)slice->position,
+                                 (uint64_t)slice->len);
+}

@@ -1,0 +1,247 @@
+/* broker/log/trim.c - what makes a log shorter: truncation, log start, retention, and the unlinking
+ * of what they leave (storage reference §6, §7). */
+#include "base/ensure.h"
+#include "broker/log/names.h"
+#include "broker/log/parts.h"
+#include "broker/log/policy.h"
+#include <stdlib.h>
+
+/* ---- deleted segments ---- */
+
+enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
+{
+    enum err err = ERR_OK;
+    int done = 0;
+
+    for (; err == ERR_OK && done < n; done++) {
+        struct segment *segment = log->segments[from + done];
+        struct segment_place place = log_place(log, segment->base);
+        err = segment_mark_deleted(segment, &place);
+        if (err != ERR_OK) break;
+        log->garbage =
+            ensure_realloc(log->garbage, (size_t)(log->garbage_count + 1) * sizeof(*log->garbage));
+        log->garbage[log->garbage_count++] =
+            (struct log_garbage){segment->base, now_ms + log->config.file_delete_delay_ms};
+    }
+    log_drop_segments(log, from, done);
+    log->directory_dirty = true;
+    return log_settle(log, err);
+}
+
+struct log_unlink {
+    const struct env *env;
+    char *directory;
+    int64_t *bases;
+    int count;
+};
+
+struct log_unlink *log_unlink_plan(struct log *log, int64_t now_ms)
+{
+    int due = 0;
+
+    for (int i = 0; i < log->garbage_count; i++)
+        due += log->garbage[i].due_ms <= now_ms;
+    if (due == 0) return NULL;
+
+    struct log_unlink *unlink = ensure_zalloc(sizeof(*unlink));
+    *unlink = (struct log_unlink){.env = log->env, .directory = ensure_strdup(log->path)};
+    unlink->bases = ensure_malloc((size_t)due * sizeof(*unlink->bases));
+    int kept = 0;
+    for (int i = 0; i < log->garbage_count; i++) {
+        if (log->garbage[i].due_ms <= now_ms)
+            unlink->bases[unlink->count++] = log->garbage[i].base;
+        else
+            log->garbage[kept++] = log->garbage[i];
+    }
+    log->garbage_count = kept;
+    if (kept == 0) {
+        free(log->garbage);
+        log->garbage = NULL;
+    }
+    return unlink;
+}
+
+void log_unlink_run(struct log_unlink *unlink)
+{
+    static const char *const extensions[] = {NAMES_LOG, NAMES_OFFSETS, NAMES_TIMES, NAMES_ABORTED,
+                                             NAMES_PRODUCERS};
+    char path[FILES_PATH_MAX];
+
+    /* What stays is found and removed by the next start. */
+    for (int i = 0; i < unlink->count; i++)
+        for (size_t k = 0; k < sizeof(extensions) / sizeof(extensions[0]); k++)
+            if (names_segment(path, unlink->directory, unlink->bases[i], extensions[k],
+                              NAMES_DELETED) == ERR_OK)
+                (void)!files_remove(unlink->env, path);
+}
+
+void log_unlink_done(struct log_unlink **unlink)
+{
+    if (*unlink == NULL) return;
+    free((*unlink)->directory);
+    free((*unlink)->bases);
+    free(*unlink);
+    *unlink = NULL;
+}
+
+/* ---- log start ---- */
+
+/* The start moves before anything is removed: nobody reads what is about to go. */
+static void move_start(struct log *log, int64_t offset)
+{
+    if (offset <= log_start_offset(log)) return;
+    atomic_store_explicit(&log->start, offset, memory_order_relaxed);
+    if (log_recovery_point(log) < offset)
+        atomic_store_explicit(&log->recovery_point, offset, memory_order_relaxed);
+    if (epochs_truncate_start(&log->epochs, offset)) log->epochs_dirty = true;
+}
+
+enum err log_advance_start(struct log *log, int64_t offset)
+{
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (offset > log_high_watermark(log)) return ERR_RANGE;
+    move_start(log, offset);
+    return ERR_OK;
+}
+
+/* ---- truncation ---- */
+
+static void clamp_to_end(struct log *log)
+{
+    if (log_recovery_point(log) > log->end)
+        atomic_store_explicit(&log->recovery_point, log->end, memory_order_relaxed);
+    if (log_high_watermark(log) > log->end) log_set_high_watermark(log, log->end);
+    log_forget_recent(log);
+    log->cuts++;
+    log->behind = 0;
+}
+
+enum err log_truncate_to(struct log *log, int64_t offset)
+{
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    if (offset >= log->end) {
+        log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
+        return ERR_OK;
+    }
+    if (offset < log->segments[0]->base) return log_truncate_fully(log, offset, -1);
+
+    int keep = log_floor(log, offset) + 1;
+    enum err err = ERR_OK;
+    if (keep < log->count) {
+        err = log_delete_segments(log, keep, log->count - keep, env_wall_ms(log->env));
+        log->was_allocated = false;
+    }
+    struct segment *active = log_active(log);
+    struct segment_place place = log_place(log, active->base);
+    if (err == ERR_OK) err = log_settle(log, segment_truncate(active, &place, offset));
+    if (err == ERR_CORRUPT) {
+        /* What cannot be read cannot be cut at a batch: the disk is not to be trusted. */
+        err = log_settle(log, ERR_IO);
+    }
+    if (err != ERR_OK) return err;
+
+    log->end = offset;
+    log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
+    if (log_start_offset(log) > offset)
+        atomic_store_explicit(&log->start, offset, memory_order_relaxed);
+    clamp_to_end(log);
+    log_publish(log);
+    return ERR_OK;
+}
+
+enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
+{
+    int64_t now_ms = env_wall_ms(log->env);
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    enum err err = log_delete_segments(log, 0, log->count, now_ms);
+    log->was_allocated = false;
+    if (err == ERR_OK) err = log_roll_at(log, offset, now_ms);
+    /* A log without a segment is no log: even a full disk ends it here. */
+    if (err != ERR_OK) return log_settle(log, ERR_IO);
+
+    log->end = offset;
+    log->epochs_dirty |= epochs_clear(&log->epochs);
+    atomic_store_explicit(&log->start, start < 0 ? offset : start, memory_order_relaxed);
+    if (log_recovery_point(log) > offset)
+        atomic_store_explicit(&log->recovery_point, offset, memory_order_relaxed);
+    log_set_high_watermark(log, offset);
+    clamp_to_end(log);
+    return ERR_OK;
+}
+
+/* ---- retention ---- */
+
+/* When it was last written, for segments whose records have no timestamps. Unknown: now. */
+static int64_t modified_ms(const struct log *log, const struct segment *segment, int64_t now_ms)
+{
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+
+    if (names_segment(path, log->path, segment->base, NAMES_LOG, "") != ERR_OK ||
+        files_status(log->env, path, &status) != ERR_OK)
+        return now_ms;
+    return status.modified_ms;
+}
+
+static struct policy_segment *facts(const struct log *log, int64_t now_ms)
+{
+    struct policy_segment *facts = ensure_malloc((size_t)log->count * sizeof(*facts));
+    bool needs_time = log->config.is_deleted && log->config.retention_ms >= 0;
+
+    for (int i = 0; i < log->count; i++) {
+        const struct segment *segment = log->segments[i];
+        int64_t largest = segment->max_timestamp;
+        if (largest < 0)
+            largest = needs_time && segment->size > 0 ? modified_ms(log, segment, now_ms) : 0;
+        facts[i] = (struct policy_segment){segment->base, segment->size, largest};
+    }
+    return facts;
+}
+
+enum err log_retain(struct log *log, int64_t now_ms, int *removed)
+{
+    enum err err = ERR_OK;
+
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    /* The common case, an idle empty log, costs nothing. */
+    if (log->count == 1 && log_active(log)->size == 0) {
+        *removed = 0;
+        return ERR_OK;
+    }
+    struct policy_segment *segments = facts(log, now_ms);
+    int gone = policy_retention(&log->config, segments, log->count, log_start_offset(log), log->end,
+                                log_high_watermark(log), now_ms);
+    free(segments);
+
+    if (gone > 0 && gone == log->count) err = log_roll(log, now_ms);
+    if (err == ERR_OK && gone > 0) {
+        move_start(log, log->segments[gone]->base);
+        err = log_delete_segments(log, 0, gone, now_ms);
+        log_publish(log);
+    }
+    if (err == ERR_OK) *removed = gone;
+    return err;
+}
+
+/* ---- find by file times ---- */
+
+int log_offsets_before(struct log *log, int64_t timestamp, int max, int64_t *out)
+{
+    int64_t now_ms = env_wall_ms(log->env), start = log_start_offset(log);
+    int n = 0;
+
+    if (timestamp == -2) {
+        if (max > 0) out[n++] = start;
+        return n;
+    }
+    /* An active segment without records ends where it begins: one entry, not two. */
+    if (n < max && log_active(log)->size > 0 && (timestamp == -1 || now_ms <= timestamp))
+        out[n++] = log->end;
+    for (int i = log->count - 1; i >= 0 && n < max; i--) {
+        const struct segment *segment = log->segments[i];
+        int64_t base = segment->base > start ? segment->base : start;
+        if (timestamp == -1 || modified_ms(log, segment, now_ms) <= timestamp) out[n++] = base;
+    }
+    return n;
+}
