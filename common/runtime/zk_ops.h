@@ -97,9 +97,10 @@ struct zk_session_handlers {
     void (*state)(void *owner, enum zk_session_state state);
     /* ZK_NODE_…; full path */
     void (*watch)(void *owner, enum zk_event_type type, struct slice path);
-    /* As `done` of zk_call; children in any order. ERR_ZK_LOSS: it may have happened. */
-    void (*answer)(void *owner, struct zk_request *request, enum err err,
-                   const struct zk_result *results, int count);
+    /* As `done` of zk_call, but children are in any order and paths whole: zk.c puts right what it
+     * is lent. ERR_ZK_LOSS: it may have happened. */
+    void (*answer)(void *owner, struct zk_request *request, enum err err, struct zk_result *results,
+                   int count);
 };
 
 struct zk_session_options {
@@ -116,6 +117,7 @@ struct zk_ops {
     /* Ends the session at the ensemble if it can, without waiting long. No handler is called any
      * more. Allowed inside a handler. */
     void (*close)(struct zk_session *session);
+    /* While ZK_SESSION_CONNECTED was the last state told. */
     void (*submit)(struct zk_session *session, struct zk_request *request);
     int64_t (*id)(const struct zk_session *session);         /* 0: not connected so far */
     int32_t (*timeout_ms)(const struct zk_session *session); /* as negotiated; 0: not yet */

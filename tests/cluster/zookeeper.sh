@@ -94,7 +94,7 @@ launch() { # DIR I
     setsid "$java" -Xms16m "-Xmx${OTTLA_ZOOKEEPER_HEAP:-64m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
         -Xshare:auto -Dzookeeper.forceSync=$sync -Dzookeeper.jmx.log4j.disable=true \
         -Dorg.slf4j.simpleLogger.showDateTime=true \
-        -Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ \
+        '-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS' \
         -cp "$jar:/usr/share/java/slf4j-simple.jar" \
         org.apache.zookeeper.server.quorum.QuorumPeerMain "$1/$2/zoo.cfg" \
         >>"$1/$2/zookeeper.log" 2>&1 </dev/null 9>&- &
