@@ -1,10 +1,17 @@
-# common/zk
+# common/zk: the ZooKeeper session, paths, documents, recipes.
 libottla_common_a_SOURCES += \
-	common/runtime/env_zookeeper.h \
+	common/runtime/env_zookeeper.c common/runtime/env_zookeeper.h \
 	common/runtime/zk_ops.h \
 	common/zk/doc_json.c common/zk/doc_json.h \
 	common/zk/docs.c common/zk/docs.h common/zk/docs_entities.c \
 	common/zk/paths.c common/zk/paths.h \
-	common/zk/recipes.h \
-	common/zk/zk.h
-EXTRA_DIST += tests/cluster/zookeeper.sh
+	common/zk/recipe.h \
+	common/zk/recipes.c common/zk/recipes.h common/zk/roles.c \
+	common/zk/zk.c common/zk/zk.h
+EXTRA_DIST += common/zk/README.md tests/cluster/zookeeper.sh
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_docs \
+	tests/unit/test_paths
+endif

@@ -61,16 +61,16 @@ struct recipe *recipe_register(struct zk *zk, struct slice path, struct slice js
 
 struct recipe_election {
     bool is_won;
-    int32_t epoch;         /* won: ours */
-    int32_t epoch_version; /* won: of /controller_epoch, for recipe_fence */
-    int32_t controller_id; /* who it is; −1 when nobody is now (it went while we lost: try again) */
+    int32_t epoch;            /* won: ours */
+    int32_t epoch_version;    /* won: of /controller_epoch, for recipe_fence */
+    int32_t controller_id;    /* who it is; −1: the node cannot be read */
     int64_t controller_owner; /* session that owns /controller; 0: a persistent node */
     int64_t czxid;            /* of /controller */
     bool is_kraft;            /* a migration controller owns it */
 };
-/* One round of the election of §4: arms the watch on /controller (so that its events come), and if
- * there is none creates it together with the next /controller_epoch. `json` is our document for
- * /controller, `id` the id in it. */
+/* The election of §4: arms the watch on /controller, and if there is none creates it together with
+ * the next /controller_epoch. `json` is our document for /controller, `id` the id in it. Whoever
+ * did not win waits for the event of /controller, and begins again. */
 struct recipe *recipe_elect(struct zk *zk, int32_t id, struct slice json,
                             void (*done)(void *owner, enum err err,
                                          const struct recipe_election *election),
@@ -83,7 +83,8 @@ struct recipe *recipe_broker_id(struct zk *zk, int32_t reserved_max,
 struct recipe *recipe_cluster_id(struct zk *zk, struct slice fresh_id,
                                  void (*done)(void *owner, enum err err, struct slice id),
                                  void *owner);
-/* The next block of producer ids for `broker`. `epoch`-free: its own compare-and-set. */
+/* The next block of producer ids, for `broker`: `first` … `last`. Not fenced, its own
+ * compare-and-set. ERR_RANGE when ids are used up. */
 struct recipe *recipe_producer_ids(struct zk *zk, int32_t broker,
                                    void (*done)(void *owner, enum err err, int64_t first,
                                                 int64_t last),
