@@ -75,6 +75,7 @@ WIRE_SCHEMAS = \
 	common/wire/schema/list_transactions.msg \
 	common/wire/schema/metadata.msg \
 	common/wire/schema/offset_commit.msg \
+	common/wire/schema/offset_commit_record.msg \
 	common/wire/schema/offset_delete.msg \
 	common/wire/schema/offset_fetch.msg \
 	common/wire/schema/offset_for_leader_epoch.msg \
@@ -167,6 +168,7 @@ WIRE_GEN = \
 	common/wire/gen/list_transactions.c common/wire/gen/list_transactions.h \
 	common/wire/gen/metadata.c common/wire/gen/metadata.h \
 	common/wire/gen/offset_commit.c common/wire/gen/offset_commit.h \
+	common/wire/gen/offset_commit_record.c common/wire/gen/offset_commit_record.h \
 	common/wire/gen/offset_delete.c common/wire/gen/offset_delete.h \
 	common/wire/gen/offset_fetch.c common/wire/gen/offset_fetch.h \
 	common/wire/gen/offset_for_leader_epoch.c common/wire/gen/offset_for_leader_epoch.h \
@@ -216,10 +218,16 @@ $(WIRE_GEN): $(WIRE_STAMP)
 $(libottla_common_a_OBJECTS) $(libottla_broker_a_OBJECTS) $(libottla_controller_a_OBJECTS) \
 $(addsuffix .$(OBJEXT),$(check_PROGRAMS) $(noinst_PROGRAMS)): | $(WIRE_STAMP)
 
-EXTRA_DIST += tests/unit/wire_values.h
+EXTRA_DIST += tests/unit/kcat_frames.h tests/unit/wire_values.h
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/unit/test_batch \
 	tests/unit/test_codec \
+	tests/unit/test_compress \
+	tests/unit/test_frame \
 	tests/unit/test_messages \
-	tests/unit/test_prim
+	tests/unit/test_oldset \
+	tests/unit/test_prim \
+	tests/unit/test_protocol \
+	tests/unit/test_record
 endif

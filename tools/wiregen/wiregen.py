@@ -84,6 +84,7 @@ class Schema:
         self.path = path
         self.base = os.path.splitext(os.path.basename(path))[0]
         self.api = None             # (key, name)
+        self.record = None          # its name
         self.is_kraft = self.is_unstable = False
         self.versions = self.flexible = None
         self.messages = []
@@ -134,8 +135,9 @@ def parse_head(schema, words, where):
         schema.is_unstable = 'unstable' in head
         return None
     if kind == 'record':
-        if len(words) != 2 or words[1] != schema.base:
-            raise Mistake(where, 'expected "record %s"' % schema.base)
+        if len(words) != 2 or schema.base not in (words[1], words[1] + '_record'):
+            raise Mistake(where, 'the file of record NAME is NAME.msg, or NAME_record.msg beside an api')
+        schema.record = words[1]
         return None
     if kind in ('request', 'response'):
         if not schema.api or len(words) > 1:
@@ -143,12 +145,14 @@ def parse_head(schema, words, where):
         name, versions, flexible = '%s_%s' % (schema.base, kind), schema.versions, schema.flexible
     elif kind in ('key', 'value', 'data'):
         rest = words[1:]
+        if kind != 'data' and not schema.record:
+            raise Mistake(where, '"%s" belongs below a "record" line' % kind)
         if kind == 'data':
             if not rest or not NAME.match(rest[0]):
                 raise Mistake(where, 'expected "data NAME versions … flexible …"')
             name = rest.pop(0)
         else:
-            name = '%s_%s' % (schema.base, kind)
+            name = '%s_%s' % (schema.record, kind)
         head = parse_head_words(rest, where)
         versions = parse_versions(head.get('versions', ''), None, where)
         flexible = parse_flexible(head.get('flexible'), versions, where)
@@ -465,6 +469,17 @@ def read_errors(path):
     return errors
 
 
+def check_names(schemas):
+    seen = {}
+    for schema in schemas:
+        for message in schema.messages:
+            for struct in message.structs:
+                if struct.c_name in seen:
+                    raise Mistake(struct.where, 'struct %s is also in %s:%d' %
+                                  (struct.c_name, *seen[struct.c_name]))
+                seen[struct.c_name] = struct.where
+
+
 def check_apis(schemas):
     apis = sorted((s for s in schemas if s.api), key=lambda s: s.api[0])
     for one, two in zip(apis, apis[1:]):
@@ -566,6 +581,7 @@ def main(args):
         paths = sorted(path for path in args[2:] if path.endswith('.msg'))
         tables = [path for path in args[2:] if path.endswith('.tsv')]
         schemas = [parse_file(path) for path in paths]
+        check_names(schemas)
         apis = check_apis(schemas)
         errors = read_errors(tables[0])
     except Mistake as mistake:
