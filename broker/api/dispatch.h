@@ -57,7 +57,8 @@ struct api_process {
 struct api_shard {
     struct shard *shard;
     const struct api_process *process;
-    struct partitions *partitions; /* NULL on the control shard */
+    struct partitions *partitions; /* NULL on the control shard, as the next */
+    struct fetch_shard *fetches;   /* broker/api/fetch.h */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
     struct forward *forward; /* control shard only */

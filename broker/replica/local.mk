@@ -1,4 +1,4 @@
-# broker/replica: one partition among brokers.
+# broker/replica: one partition among brokers, and the data path of broker/api above it.
 libottla_broker_a_SOURCES += \
 	broker/replica/follow.c \
 	broker/replica/hosted.h \
@@ -7,4 +7,18 @@ libottla_broker_a_SOURCES += \
 	broker/replica/partitions.c broker/replica/partitions.h \
 	broker/replica/purgatory.c broker/replica/purgatory.h \
 	broker/replica/serve.c \
-	broker/replica/upkeep.c
+	broker/replica/sessions.c broker/replica/sessions.h \
+	broker/replica/upkeep.c \
+	broker/api/fetch.c broker/api/fetch.h \
+	broker/api/leaders.c broker/api/leaders.h \
+	broker/api/offsets.c broker/api/offsets.h \
+	broker/api/produce.c broker/api/produce.h \
+	broker/api/reads.c broker/api/reads.h
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_isr \
+	tests/unit/test_partition \
+	tests/unit/test_purgatory \
+	tests/unit/test_sessions
+endif

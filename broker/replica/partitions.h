@@ -229,6 +229,7 @@ struct read {
     struct epoch_end diverging;
     int32_t preferred; /* read replica; −1 */
     int32_t leader, leader_epoch_here;
+    bool is_zstd; /* the topic stores zstd: not for Fetch before v10 */
     struct log_slice slice; /* yours to release, on this shard */
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
@@ -285,6 +286,7 @@ struct offset_query {
     int32_t found_epoch;
 
     void (*done)(struct offset_query *query); /* not inside partitions_list_offsets */
+    void *to;                                 /* the caller's */
     struct list_node node; /* of partitions.c, as all below */
     struct disk_job job;
     struct partitions *partitions;

@@ -7,6 +7,7 @@
 
 /* What was written so lately is in the page cache: no probe. */
 #define TAIL_BYTES (4 << 20)
+#define COMPRESSION_ZSTD 4
 
 /* ---- produce ---- */
 
@@ -76,7 +77,6 @@ void partitions_append(struct partitions *partitions, struct append *append)
     if (append->err == ERR_OK)
         append->err = check_and_append(hosted, append, &appended, &checked);
     if (append->err != ERR_OK) {
-        counter_add(&partitions->counts.produce_failed, 1);
         if (tells_log_start(append->err))
             append->log_start = machine->log_start;
         return;
@@ -285,10 +285,8 @@ void partitions_read(struct partitions *partitions, const struct reader *reader,
         read->err = check_divergence(hosted, read);
     if (read->err == ERR_OK && !read->diverges)
         read->err = read_slice(hosted, reader, read);
-    if (read->err != ERR_OK) {
-        counter_add(&partitions->counts.fetch_failed, 1);
+    if (read->err != ERR_OK)
         return;
-    }
 
     /* What a follower asks for is what it has: the offset acknowledges all below. Never on a second
      * pass, which would make it look caught up; never when it diverges. */
@@ -305,6 +303,7 @@ void partitions_read(struct partitions *partitions, const struct reader *reader,
         };
         hosted_feed(hosted, &event);
     }
+    read->is_zstd = log_config(hosted->log)->compression == COMPRESSION_ZSTD;
     read->high_watermark = read->last_stable = partition_high_watermark(machine);
     read->log_start_here = machine->log_start;
     if (reader->replica >= 0)
