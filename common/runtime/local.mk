@@ -16,3 +16,8 @@ libottla_common_a_SOURCES += \
 	common/runtime/process.c common/runtime/process.h \
 	common/runtime/resolve_posix.c \
 	common/runtime/shard.c common/runtime/shard.h
+
+EXTRA_DIST += tests/unit/loop.h
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_conn
+endif
