@@ -1,5 +1,24 @@
 # broker: wiring, registration, and the APIs of broker/api
 libottla_broker_a_SOURCES += \
+	broker/api/admin.c \
+	broker/api/alter.c broker/api/alter.h \
+	broker/api/describe.c \
+	broker/api/forward.c broker/api/forward.h \
+	broker/api/autocreate.c broker/api/autocreate.h \
+	broker/api/connections.c broker/api/connections.h \
+	broker/api/control.c broker/api/control.h \
+	broker/api/dispatch.c broker/api/dispatch.h \
+	broker/api/metadata.c \
+	broker/api/orders.c broker/api/orders.h \
+	broker/api/table.c broker/api/table.h \
+	broker/api/topic_configs.c broker/api/topic_configs.h \
+	broker/api/update.c broker/api/update.h \
+	broker/api/versions.c \
+	broker/broker.c broker/broker.h broker/broker_private.h \
+	broker/start.c \
+	broker/stop.c \
 	broker/messages.c broker/messages.h
-EXTRA_DIST += broker/api/dispatch.h broker/api/dispatch.c broker/api/connections.h \
-	broker/api/connections.c
+
+bin_PROGRAMS += ottla-broker
+ottla_broker_SOURCES = broker/main.c
+ottla_broker_LDADD = $(BROKER_LIBS)

@@ -12,6 +12,7 @@
 /* A decoded body is larger than its bytes: the least element of an array takes few bytes in the
  * frame, and a struct in the arena. */
 #define DECODED_BYTES_MIN   (64 * 1024)
+#define DECODED_BYTES_MAX   (64 * 1024 * 1024)
 #define DECODED_PER_BYTE    48
 
 #define ADMIT_INTERVAL_MS   100
@@ -222,6 +223,11 @@ bool request_is_orphan(const struct request *request)
     return request->client->conn == NULL;
 }
 
+struct slice request_frame(const struct request *request)
+{
+    return block_slice(request->block);
+}
+
 struct block *request_block(struct request *request)
 {
     return request->at == request->client->home ? request->block : NULL;
@@ -229,7 +235,7 @@ struct block *request_block(struct request *request)
 
 /* ---- frames ---- */
 
-const struct api *api_find(int16_t key)
+const struct api *table_find(int16_t key)
 {
     for (const struct api *const *api = api_table(); *api != NULL; api++)
         if ((*api)->key == key) return *api;
@@ -247,7 +253,7 @@ enum err request_read_head(struct slice frame, struct request_head *out)
     if (err != ERR_OK) return err;
     *out = (struct request_head){
         .key = head.api_key, .version = head.api_version, .correlation_id = head.correlation_id};
-    out->api = api_find(head.api_key);
+    out->api = table_find(head.api_key);
     if (out->api == NULL || head.api_version < out->api->version_min ||
         head.api_version > out->api->version_max)
         return ERR_UNSUPPORTED;
@@ -263,6 +269,12 @@ static void refuse_frame(struct client *client, const struct request_head *head,
     counter_add(&client->home->requests_refused, 1);
     log_info("broker", "request-refused", "why=%s api=%d version=%d peer=%s", err_name(err),
              head->key, head->version, client->host);
+}
+
+static size_t decoded_bytes_max(size_t len)
+{
+    return len > DECODED_BYTES_MAX / DECODED_PER_BYTE ? DECODED_BYTES_MAX
+                                                      : DECODED_BYTES_MIN + DECODED_PER_BYTE * len;
 }
 
 static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
@@ -299,7 +311,7 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
         versions_refuse_version(request);
         return;
     }
-    request->arena.limit = DECODED_BYTES_MIN + DECODED_PER_BYTE * head.body.len;
+    request->arena.limit = decoded_bytes_max(head.body.len);
     request->body = arena_zalloc(&request->arena, head.api->request_size);
     err =
         wire_read(head.body, head.version, head.api->request_wire, &request->arena, request->body);

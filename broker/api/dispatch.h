@@ -61,11 +61,12 @@ struct api_shard {
     struct fetch_shard *fetches;   /* broker/api/fetch.h */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
-    struct forward *forward; /* control shard only */
-    struct control *control; /* control shard only */
-    struct slice cluster_id; /* set once, before the first connection */
-    int64_t broker_epoch;    /* −1: not registered yet */
-    int64_t feature_epoch;   /* data version of /feature; −1: not seen */
+    struct image *held_image; /* the same, as this shard's hold of it (orders.c) */
+    struct forward *forward;  /* control shard only */
+    struct control *control;  /* control shard only */
+    struct slice cluster_id;  /* set once, before the first connection */
+    int64_t broker_epoch;     /* −1: not registered yet */
+    int64_t feature_epoch;    /* data version of /feature; −1: not seen */
 
     /* of dispatch.c */
     struct list spare; /* requests to use again */
@@ -76,6 +77,7 @@ struct api_shard {
     struct timer admit;
     struct conn_limits limits;
     bool is_leaving;
+    struct msg *leave_order; /* of orders.c */
     void (*left)(struct api_shard *api);
     struct counter requests, requests_refused;
 };
@@ -149,6 +151,8 @@ void request_to_control(struct request *request, void (*handle)(struct request *
 /* The peer has gone: what waits for it may as well end. On the connection's own shard only. */
 bool request_is_orphan(const struct request *request);
 
+/* The request as it came, header and body. */
+struct slice request_frame(const struct request *request);
 /* The frame's bytes, for a message that points into them: see block_hold. NULL on the control
  * shard. */
 struct block *request_block(struct request *request);
@@ -156,7 +160,7 @@ struct block *request_block(struct request *request);
 /* The table, in order of keys, NULL at the end. */
 const struct api *const *api_table(void);
 /* NULL when it is not served. */
-const struct api *api_find(int16_t key);
+const struct api *table_find(int16_t key);
 
 /* For broker.c. Enters the routes of dispatch.c. */
 void api_shard_init(struct api_shard *api, struct shard *shard, const struct api_process *process,

@@ -15,9 +15,5 @@ libottla_common_a_SOURCES += \
 	common/runtime/posix.h \
 	common/runtime/process.c common/runtime/process.h \
 	common/runtime/resolve_posix.c \
-	common/runtime/shard.c common/runtime/shard.h
-
-EXTRA_DIST += tests/unit/loop.h
-if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_conn
-endif
+	common/runtime/shard.c common/runtime/shard.h \
+	common/runtime/thread.c common/runtime/thread.h

@@ -1,0 +1,21 @@
+/* broker/api/alter.h - ISR changes on their way to the controller: AlterPartition.
+ *
+ * Leaders propose on their shards; the control shard gathers what has come while one request is on
+ * its way, sends it as the next, and brings each answer home. One request in flight, and it is
+ * never given up: a partition waits for its answer. Rules: controller.md §21. */
+#pragma once
+#include "broker/api/dispatch.h"
+#include "broker/replica/partitions.h"
+#include "cluster/options.h"
+
+struct alter;
+
+/* On the control shard. */
+struct alter *alter_create(struct api_shard *control, struct msg_routes *routes);
+/* Sets to NULL; NULL is fine. */
+void alter_destroy(struct alter **alter);
+
+/* On a data shard, when its partitions exist. */
+void alter_listen(struct api_shard *api, struct msg_routes *routes);
+/* For partitions_ops.propose, with the shard's `struct api_shard` as owner. */
+void alter_propose(void *api, const struct isr_change *change);

@@ -1,0 +1,751 @@
+/* What each of the three does, in steps; the queue that keeps them in order. The image that an
+ * UpdateMetadata makes is in update.c. */
+#include "broker/api/control.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "broker/api/autocreate.h"
+#include "broker/api/orders.h"
+#include "broker/api/table.h"
+#include "broker/api/topic_configs.h"
+#include "broker/api/update.h"
+#include "broker/log/store.h"
+#include "cluster/image.h"
+#include "wire/gen/leader_and_isr.h"
+#include "wire/gen/stop_replica.h"
+#include "wire/gen/update_metadata.h"
+#include "wire/protocol.h"
+#include <stdlib.h>
+
+struct control {
+    struct api_shard *api;
+    struct store *store;
+    struct autocreate *autocreate;
+    struct topic_configs *topic_configs;
+    struct image *image;
+    struct list watchers;
+    int32_t epoch; /* of the latest controller heard of */
+    int32_t controller_process;
+
+    struct list queue;       /* requests that wait for their turn */
+    struct request *current; /* or NULL */
+    struct post next;
+};
+
+/* What a LeaderAndIsr or StopReplica asks of one partition, in the order of the request; and the
+ * same sorted by shard, as the orders carry it. In the request's arena. */
+struct item {
+    struct slice topic;
+    struct uuid topic_id;
+    int32_t partition;
+    int shard;
+    int place; /* in `changes` or `stops` */
+    int16_t code;
+};
+
+struct work {
+    struct control *control;
+    struct request *request;
+    struct item *items;
+    int count, capacity;
+    struct replica_change *changes;
+    struct replica_stop *stops;
+    struct order_control *orders; /* one per shard */
+    int waiting;
+    struct store_new_log *logs; /* to be made */
+    int *log_items;             /* for which item each */
+    struct log_config *configs;
+    int log_count;
+};
+
+/* ---- one after the other ---- */
+
+static void control_next(struct control *control);
+static void handle_now(struct request *request);
+
+static void on_next(struct post *post)
+{
+    control_next((struct control *)(void *)((char *)post - offsetof(struct control, next)));
+}
+
+static void control_enqueue(struct request *request)
+{
+    struct control *control = request->at->control;
+
+    list_push(&control->queue, &request->node);
+    control_next(control);
+}
+
+static void control_next(struct control *control)
+{
+    if (control->current != NULL) return;
+    struct list_node *node = list_pop(&control->queue);
+    if (node == NULL) return;
+    control->current = list_entry(node, struct request, node);
+    handle_now(control->current);
+}
+
+static void control_done(struct control *control)
+{
+    control->current = NULL;
+    shard_post(control->api->shard, &control->next);
+}
+
+static void finish(struct request *request, const void *body)
+{
+    struct control *control = request->at->control;
+
+    request_reply(request, body);
+    control_done(control);
+}
+
+static void refuse(struct request *request, int16_t code)
+{
+    struct control *control = request->at->control;
+
+    request_fail(request, code);
+    control_done(control);
+}
+
+/* ---- epochs ---- */
+
+int16_t control_check_epochs(int64_t own_broker_epoch, int64_t broker_epoch, int32_t *seen,
+                             int32_t controller_epoch)
+{
+    /* A larger one is accepted: the controller may know of our new registration before we do. */
+    if (broker_epoch != -1 && broker_epoch < own_broker_epoch) return KAFKA_STALE_BROKER_EPOCH;
+    if (controller_epoch < *seen) return KAFKA_STALE_CONTROLLER_EPOCH;
+    *seen = controller_epoch;
+    return KAFKA_NONE;
+}
+
+static int16_t check_epochs(struct request *request, int32_t controller_id, int64_t broker_epoch,
+                            int32_t controller_epoch)
+{
+    struct control *control = request->at->control;
+    int16_t code = control_check_epochs(request->at->broker_epoch, broker_epoch, &control->epoch,
+                                        controller_epoch);
+
+    if (code != KAFKA_NONE)
+        log_warn("broker", "control-request-refused",
+                 "api=%s controller=%d epoch=%d known=%d broker_epoch=%lld own=%lld code=%d",
+                 api_info_name(request->api->key), controller_id, controller_epoch, control->epoch,
+                 (long long)broker_epoch, (long long)request->at->broker_epoch, code);
+    return code;
+}
+
+/* Kafka's code for what became of one partition. */
+static int16_t partition_code(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return KAFKA_NONE;
+    case ERR_STALE_CONTROLLER_EPOCH:
+        return KAFKA_STALE_CONTROLLER_EPOCH;
+    case ERR_TOPIC_ID:
+        return KAFKA_INCONSISTENT_TOPIC_ID;
+    case ERR_NOT_FOUND:
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    case ERR_FENCED_EPOCH:
+        return KAFKA_FENCED_LEADER_EPOCH;
+    case ERR_OFFLINE:
+    case ERR_IO:
+    case ERR_FULL:
+    case ERR_TOO_MANY:
+        return KAFKA_KAFKA_STORAGE_ERROR;
+    default:
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+}
+
+/* ---- work: the partitions of a request, by shard ---- */
+
+static struct work *work_create(struct request *request, int capacity)
+{
+    struct arena *arena = &request->arena;
+    struct work *work = arena_zalloc(arena, sizeof(*work));
+
+    work->control = request->at->control;
+    work->request = request;
+    work->capacity = capacity;
+    work->items = arena_zalloc(arena, sizeof(*work->items) * (size_t)(capacity + 1));
+    request->state = work;
+    return work;
+}
+
+static struct item *work_add(struct work *work, struct slice topic, int32_t partition)
+{
+    ensure(work->count < work->capacity);
+    struct item *item = &work->items[work->count++];
+
+    item->topic = topic;
+    item->partition = partition;
+    item->shard = partition_shard(topic, partition, work->request->at->process->shards);
+    return item;
+}
+
+/* Gives each item its place among those of its shard, in the order of the request. */
+static void work_place(struct work *work)
+{
+    int shards = work->request->at->process->shards;
+    struct arena *arena = &work->request->arena;
+    int *at = arena_zalloc(arena, sizeof(*at) * (size_t)(shards + 1));
+
+    for (int i = 0; i < work->count; i++)
+        at[work->items[i].shard + 1]++;
+    for (int s = 0; s < shards; s++)
+        at[s + 1] += at[s];
+    work->orders = arena_zalloc(arena, sizeof(*work->orders) * (size_t)shards);
+    for (int i = 0; i < work->count; i++)
+        work->items[i].place = at[work->items[i].shard]++;
+}
+
+static void work_ordered(struct work *work);
+
+static void on_order_done(struct order_control *order)
+{
+    struct work *work = order->owner;
+
+    if (--work->waiting == 0) work_ordered(work);
+}
+
+static void work_order(struct work *work)
+{
+    int shards = work->request->at->process->shards;
+    struct api_shard *api = work->request->at;
+
+    work->waiting = 1;
+    for (int i = 0; i < work->count; i++) {
+        struct order_control *order = &work->orders[work->items[i].shard];
+        int place = work->items[i].place;
+        order->done = on_order_done;
+        order->owner = work;
+        if (work->changes != NULL) {
+            if (order->call.change_count++ == 0) order->call.changes = &work->changes[place];
+        } else {
+            if (order->call.stop_count++ == 0) order->call.stops = &work->stops[place];
+        }
+    }
+    for (int s = 0; s < shards; s++) {
+        if (work->orders[s].done == NULL) continue;
+        work->waiting++;
+        order_control(api, s, &work->orders[s]);
+    }
+    if (--work->waiting == 0) work_ordered(work);
+}
+
+/* ---- LeaderAndIsr ---- */
+
+static int count_leader_and_isr(const struct leader_and_isr_request *in)
+{
+    int64_t count = in->ungrouped_partition_states.count;
+
+    if (count < 0) count = 0;
+    for (int32_t t = 0; t < in->topic_states.count; t++)
+        if (in->topic_states.at[t].partition_states.count > 0)
+            count += in->topic_states.at[t].partition_states.count;
+    return (int)count;
+}
+
+static void fill_change(struct work *work, struct item *item,
+                        const struct leader_and_isr_request_partition_state *state)
+{
+    struct replica_change *change = &work->changes[item->place];
+    struct broker_ids replicas = {state->replicas.at, state->replicas.count};
+
+    *change = (struct replica_change){
+        .topic = item->topic,
+        .topic_id = item->topic_id,
+        .partition = item->partition,
+        .leader = state->leader,
+        .leader_epoch = state->leader_epoch,
+        .partition_epoch = state->partition_epoch,
+        .replicas = state->replicas.at,
+        .replica_count = state->replicas.count,
+        .isr = state->isr.at,
+        .isr_count = state->isr.count,
+        .is_leader_alive = image_broker(work->control->image, state->leader) != NULL,
+        .is_recovering = state->leader_recovery_state == LEADER_RECOVERING,
+    };
+    if (!text_is_topic_name(item->topic) || item->partition < 0) {
+        change->log_err = ERR_INVALID; /* it names a directory */
+        return;
+    }
+    if (!broker_ids_have(replicas, work->request->at->process->broker_id)) {
+        change->log_err = ERR_NOT_FOUND;
+        return;
+    }
+    change->log = store_find(work->control->store, item->topic, item->partition);
+    if (change->log == NULL) {
+        struct store_new_log *log = &work->logs[work->log_count];
+        work->log_items[work->log_count++] = (int)(item - work->items);
+        *log = (struct store_new_log){.topic = item->topic,
+                                      .partition = item->partition,
+                                      .topic_id = item->topic_id,
+                                      .is_new = state->is_new};
+    }
+}
+
+static void lisr_made(void *to)
+{
+    struct work *work = to;
+
+    for (int i = 0; i < work->log_count; i++) {
+        struct item *item = &work->items[work->log_items[i]];
+        struct replica_change *change = &work->changes[item->place];
+        struct store_new_log *made = &work->logs[i];
+        change->log = made->log;
+        change->log_err = made->err == ERR_EXISTS ? ERR_OK : made->err;
+        if (change->log == NULL && change->log_err == ERR_OK) change->log_err = ERR_IO;
+        if (change->log == NULL)
+            log_error("broker", "log-not-created", "topic=%.*s partition=%d why=%s",
+                      SLICE_ARGS(item->topic), item->partition, err_name(made->err));
+    }
+    for (int i = 0; i < work->count; i++) {
+        struct log_config config;
+        topic_configs_get(work->control->topic_configs, work->items[i].topic, &config,
+                          &work->changes[work->items[i].place].min_insync);
+    }
+    work_order(work);
+}
+
+static void lisr_configured(void *to)
+{
+    struct work *work = to;
+
+    if (--work->waiting > 0) return;
+    work->configs =
+        arena_zalloc(&work->request->arena, sizeof(*work->configs) * (size_t)(work->log_count + 1));
+    for (int i = 0; i < work->log_count; i++) {
+        int32_t min_insync;
+        topic_configs_get(work->control->topic_configs, work->logs[i].topic, &work->configs[i],
+                          &min_insync);
+        work->logs[i].config = &work->configs[i];
+    }
+    if (work->log_count == 0)
+        lisr_made(work);
+    else
+        store_create_many(work->control->store, work->logs, work->log_count, lisr_made, work);
+}
+
+static void lisr_handle(struct request *request)
+{
+    const struct leader_and_isr_request *in = request->body;
+    struct arena *arena = &request->arena;
+    int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
+
+    if (code != KAFKA_NONE) {
+        refuse(request, code);
+        return;
+    }
+    int count = count_leader_and_isr(in);
+    struct work *work = work_create(request, count);
+    const struct leader_and_isr_request_partition_state **states =
+        arena_zalloc(arena, sizeof(*states) * (size_t)(count + 1));
+    for (int32_t p = 0; p < in->ungrouped_partition_states.count; p++) {
+        const struct leader_and_isr_request_partition_state *state =
+            &in->ungrouped_partition_states.at[p];
+        states[work->count] = state;
+        work_add(work, state->topic_name, state->partition_index);
+    }
+    for (int32_t t = 0; t < in->topic_states.count; t++) {
+        const struct leader_and_isr_request_topic_state *topic = &in->topic_states.at[t];
+        for (int32_t p = 0; p < topic->partition_states.count; p++) {
+            states[work->count] = &topic->partition_states.at[p];
+            work_add(work, topic->topic_name, topic->partition_states.at[p].partition_index)
+                ->topic_id = topic->topic_id;
+        }
+    }
+    work_place(work);
+    work->changes = arena_zalloc(arena, sizeof(*work->changes) * (size_t)(count + 1));
+    work->logs = arena_zalloc(arena, sizeof(*work->logs) * (size_t)(count + 1));
+    work->log_items = arena_zalloc(arena, sizeof(*work->log_items) * (size_t)(count + 1));
+    for (int i = 0; i < count; i++)
+        fill_change(work, &work->items[i], states[i]);
+
+    /* What is created reads its configuration first, each topic once. */
+    work->waiting = 1;
+    for (int i = 0; i < work->log_count; i++) {
+        if (i > 0 && slice_equal(work->logs[i].topic, work->logs[i - 1].topic)) continue;
+        work->waiting++;
+        topic_configs_read(work->control->topic_configs, work->logs[i].topic, lisr_configured,
+                           work);
+    }
+    lisr_configured(work);
+}
+
+/* The answer by its version: flat with names, or grouped by topic id. */
+static void *lisr_answer(struct request *request, int16_t top, const struct work *work)
+{
+    const struct leader_and_isr_request *in = request->body;
+    struct leader_and_isr_response *out = arena_zalloc(&request->arena, sizeof(*out));
+    int count = count_leader_and_isr(in), i = 0;
+    struct leader_and_isr_response_partition_error *errors =
+        arena_zalloc(&request->arena, sizeof(*errors) * (size_t)(count + 1));
+
+    wire_default(&leader_and_isr_response_wire, out);
+    out->error_code = top;
+    out->partition_errors.at = errors;
+    out->partition_errors.count = count;
+    for (int32_t p = 0; p < in->ungrouped_partition_states.count; p++, i++) {
+        errors[i].topic_name = in->ungrouped_partition_states.at[p].topic_name;
+        errors[i].partition_index = in->ungrouped_partition_states.at[p].partition_index;
+    }
+    int topics = in->topic_states.count < 0 ? 0 : in->topic_states.count;
+    out->topics.at = arena_zalloc(&request->arena, sizeof(*out->topics.at) * (size_t)(topics + 1));
+    out->topics.count = topics;
+    for (int t = 0; t < topics; t++) {
+        const struct leader_and_isr_request_topic_state *topic = &in->topic_states.at[t];
+        out->topics.at[t].topic_id = topic->topic_id;
+        out->topics.at[t].partition_errors.at = &errors[i];
+        out->topics.at[t].partition_errors.count =
+            topic->partition_states.count < 0 ? 0 : topic->partition_states.count;
+        for (int32_t p = 0; p < topic->partition_states.count; p++, i++) {
+            errors[i].topic_name = topic->topic_name;
+            errors[i].partition_index = topic->partition_states.at[p].partition_index;
+        }
+    }
+    ensure(i == count);
+    for (i = 0; i < count; i++)
+        errors[i].error_code = work == NULL ? top : work->items[i].code;
+    return out;
+}
+
+static const void *lisr_refuse(struct request *request, int16_t code)
+{
+    return lisr_answer(request, code, NULL);
+}
+
+static void lisr_ordered(struct work *work)
+{
+    const struct leader_and_isr_request *in = work->request->body;
+    int failed = 0;
+
+    for (int i = 0; i < work->count; i++) {
+        struct item *item = &work->items[i];
+        item->code = partition_code(work->changes[item->place].err);
+        if (item->code != KAFKA_NONE) failed++;
+    }
+    log_info("broker", "leader-and-isr",
+             "controller=%d controller_epoch=%d partitions=%d created=%d failed=%d",
+             in->controller_id, in->controller_epoch, work->count, work->log_count, failed);
+    finish(work->request, lisr_answer(work->request, KAFKA_NONE, work));
+}
+
+const struct api leader_and_isr_api = {
+    .key = API_LEADER_AND_ISR,
+    .version_min = 0,
+    .version_max = 7,
+    .request_wire = &leader_and_isr_request_wire,
+    .response_wire = &leader_and_isr_response_wire,
+    .request_size = sizeof(struct leader_and_isr_request),
+    .is_cluster_action = true,
+    .place = API_ON_CONTROL,
+    .handle = control_enqueue,
+    .refuse = lisr_refuse,
+};
+
+/* ---- StopReplica ---- */
+
+static int count_stop_replica(const struct stop_replica_request *in)
+{
+    int64_t count = in->ungrouped_partitions.count < 0 ? 0 : in->ungrouped_partitions.count;
+
+    for (int32_t t = 0; t < in->topics.count; t++)
+        if (in->topics.at[t].partition_indexes.count > 0)
+            count += in->topics.at[t].partition_indexes.count;
+    for (int32_t t = 0; t < in->topic_states.count; t++)
+        if (in->topic_states.at[t].partition_states.count > 0)
+            count += in->topic_states.at[t].partition_states.count;
+    return (int)count;
+}
+
+/* The three layouts as one list; before v3 there is one flag for all and no epoch. */
+static struct replica_stop *list_stops(struct work *work, const struct stop_replica_request *in)
+{
+    struct replica_stop *stops =
+        arena_zalloc(&work->request->arena, sizeof(*stops) * (size_t)(work->capacity + 1));
+
+    for (int32_t p = 0; p < in->ungrouped_partitions.count; p++) {
+        stops[work->count] =
+            (struct replica_stop){.leader_epoch = EPOCH_NONE, .is_delete = in->delete_partitions};
+        work_add(work, in->ungrouped_partitions.at[p].topic_name,
+                 in->ungrouped_partitions.at[p].partition_index);
+    }
+    for (int32_t t = 0; t < in->topics.count; t++) {
+        for (int32_t p = 0; p < in->topics.at[t].partition_indexes.count; p++) {
+            stops[work->count] = (struct replica_stop){.leader_epoch = EPOCH_NONE,
+                                                       .is_delete = in->delete_partitions};
+            work_add(work, in->topics.at[t].name, in->topics.at[t].partition_indexes.at[p]);
+        }
+    }
+    for (int32_t t = 0; t < in->topic_states.count; t++) {
+        const struct stop_replica_request_topic_state *topic = &in->topic_states.at[t];
+        for (int32_t p = 0; p < topic->partition_states.count; p++) {
+            stops[work->count] =
+                (struct replica_stop){.leader_epoch = topic->partition_states.at[p].leader_epoch,
+                                      .is_delete = topic->partition_states.at[p].delete_partition};
+            work_add(work, topic->topic_name, topic->partition_states.at[p].partition_index);
+        }
+    }
+    return stops;
+}
+
+static void stop_handle(struct request *request)
+{
+    const struct stop_replica_request *in = request->body;
+    int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
+
+    if (code != KAFKA_NONE) {
+        refuse(request, code);
+        return;
+    }
+    struct work *work = work_create(request, count_stop_replica(in));
+    struct replica_stop *stops = list_stops(work, in);
+    work_place(work);
+    work->stops = arena_zalloc(&request->arena, sizeof(*work->stops) * (size_t)(work->count + 1));
+    for (int i = 0; i < work->count; i++) {
+        struct item *item = &work->items[i];
+        struct replica_stop *stop = &work->stops[item->place];
+        *stop = stops[i];
+        stop->topic = item->topic;
+        stop->partition = item->partition;
+    }
+    work_order(work);
+}
+
+static const void *stop_answer(struct request *request, int16_t top, const struct work *work)
+{
+    struct stop_replica_response *out = arena_zalloc(&request->arena, sizeof(*out));
+
+    wire_default(&stop_replica_response_wire, out);
+    out->error_code = top;
+    int count = work == NULL ? 0 : work->count;
+    out->partition_errors.at =
+        arena_zalloc(&request->arena, sizeof(*out->partition_errors.at) * (size_t)(count + 1));
+    out->partition_errors.count = count;
+    for (int i = 0; i < count; i++) {
+        out->partition_errors.at[i] = (struct stop_replica_response_partition_error){
+            .topic_name = work->items[i].topic,
+            .partition_index = work->items[i].partition,
+            .error_code = work->items[i].code};
+    }
+    return out;
+}
+
+static const void *stop_refuse(struct request *request, int16_t code)
+{
+    return stop_answer(request, code, NULL);
+}
+
+static void stop_finish(struct work *work)
+{
+    const struct stop_replica_request *in = work->request->body;
+    int deleted = 0;
+
+    for (int i = 0; i < work->count; i++) {
+        struct replica_stop *stop = &work->stops[work->items[i].place];
+        work->items[i].code = partition_code(stop->err);
+        if (stop->is_delete && stop->err == ERR_OK) deleted++;
+    }
+    log_info("broker", "stop-replica", "controller=%d controller_epoch=%d partitions=%d deleted=%d",
+             in->controller_id, in->controller_epoch, work->count, deleted);
+    finish(work->request, stop_answer(work->request, KAFKA_NONE, work));
+}
+
+struct deletion {
+    struct work *work;
+    struct replica_stop *stop;
+};
+
+static void on_deleted(void *to, enum err err)
+{
+    struct deletion *deletion = to;
+
+    if (err != ERR_OK) deletion->stop->err = err;
+    if (--deletion->work->waiting == 0) stop_finish(deletion->work);
+}
+
+/* Every shard has let go: what is to be deleted is now the store's alone. Also a log that no shard
+ * had, left from a time when this broker was away. */
+static void stop_ordered(struct work *work)
+{
+    struct deletion *deletions =
+        arena_zalloc(&work->request->arena, sizeof(*deletions) * (size_t)(work->count + 1));
+
+    work->waiting = 1;
+    for (int i = 0; i < work->count; i++) {
+        struct replica_stop *stop = &work->stops[work->items[i].place];
+        if (!stop->is_delete || stop->err != ERR_OK) continue;
+        struct log *log = store_find(work->control->store, stop->topic, stop->partition);
+        if (log == NULL) continue;
+        deletions[i] = (struct deletion){work, stop};
+        work->waiting++;
+        store_delete(work->control->store, &log, on_deleted, &deletions[i]);
+    }
+    if (--work->waiting == 0) stop_finish(work);
+}
+
+static void work_ordered(struct work *work)
+{
+    if (work->changes != NULL)
+        lisr_ordered(work);
+    else
+        stop_ordered(work);
+}
+
+const struct api stop_replica_api = {
+    .key = API_STOP_REPLICA,
+    .version_min = 0,
+    .version_max = 4,
+    .request_wire = &stop_replica_request_wire,
+    .response_wire = &stop_replica_response_wire,
+    .request_size = sizeof(struct stop_replica_request),
+    .is_cluster_action = true,
+    .place = API_ON_CONTROL,
+    .handle = control_enqueue,
+    .refuse = stop_refuse,
+};
+
+/* ---- UpdateMetadata ---- */
+
+static const void *update_refuse(struct request *request, int16_t code)
+{
+    struct update_metadata_response *out = arena_zalloc(&request->arena, sizeof(*out));
+
+    out->error_code = code;
+    return out;
+}
+
+static void on_image_held(void *to)
+{
+    struct request *request = to;
+
+    finish(request, update_refuse(request, KAFKA_NONE));
+}
+
+static void update_handle(struct request *request)
+{
+    const struct update_metadata_request *in = request->body;
+    struct control *control = request->at->control;
+    int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
+
+    if (code != KAFKA_NONE) {
+        refuse(request, code);
+        return;
+    }
+    struct image_change change;
+    update_change(in, request->version, control->controller_process, &request->arena, &change);
+    struct image *next = image_next(control->image, &change);
+    struct image *old = control->image;
+    control->image = next;
+    control->api->image = next;
+    image_release(&old);
+    log_debug("broker", "update-metadata",
+              "controller=%d controller_epoch=%d topics=%d brokers=%d image=%llu",
+              in->controller_id, in->controller_epoch, change.topic_count, change.broker_count,
+              (unsigned long long)image_version(next));
+
+    list_each (node, &control->watchers) {
+        struct image_watcher *watcher = list_entry(node, struct image_watcher, node);
+        watcher->changed(watcher);
+    }
+    order_image(control->api, next, on_image_held, request);
+}
+
+const struct api update_metadata_api = {
+    .key = API_UPDATE_METADATA,
+    .version_min = 0,
+    .version_max = 8,
+    .request_wire = &update_metadata_request_wire,
+    .response_wire = &update_metadata_response_wire,
+    .request_size = sizeof(struct update_metadata_request),
+    .is_cluster_action = true,
+    .place = API_ON_CONTROL,
+    .handle = control_enqueue,
+    .refuse = update_refuse,
+};
+
+static void handle_now(struct request *request)
+{
+    if (request->api == &leader_and_isr_api)
+        lisr_handle(request);
+    else if (request->api == &stop_replica_api)
+        stop_handle(request);
+    else
+        update_handle(request);
+}
+
+/* ---- life ---- */
+
+struct control *control_create(struct api_shard *api)
+{
+    struct control *control = ensure_zalloc(sizeof(*control));
+
+    control->api = api;
+    control->controller_process = BROKER_NONE;
+    control->image = image_create();
+    control->next.run = on_next;
+    list_init(&control->queue);
+    list_init(&control->watchers);
+    control->autocreate = autocreate_create(api);
+    control->topic_configs = topic_configs_create(api);
+    api->control = control;
+    api->image = control->image;
+    return control;
+}
+
+void control_destroy(struct control **control)
+{
+    struct control *gone = *control;
+
+    if (gone == NULL) return;
+    shard_unpost(&gone->next);
+    autocreate_destroy(&gone->autocreate);
+    topic_configs_destroy(&gone->topic_configs);
+    image_release(&gone->image);
+    gone->api->control = NULL;
+    gone->api->image = NULL;
+    free(gone);
+    *control = NULL;
+}
+
+void control_set_store(struct control *control, struct store *store)
+{
+    control->store = store;
+}
+
+void control_set_controller_process(struct control *control, int32_t id)
+{
+    control->controller_process = id;
+}
+
+struct image *control_image(const struct control *control)
+{
+    return control->image;
+}
+
+struct store *control_store(const struct control *control)
+{
+    return control->store;
+}
+
+struct autocreate *control_autocreate(const struct control *control)
+{
+    return control->autocreate;
+}
+
+struct topic_configs *control_topic_configs(const struct control *control)
+{
+    return control->topic_configs;
+}
+
+int32_t control_epoch(const struct control *control)
+{
+    return control->epoch;
+}
+
+void control_watch(struct control *control, struct image_watcher *watcher)
+{
+    list_push(&control->watchers, &watcher->node);
+}

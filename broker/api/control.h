@@ -1,0 +1,41 @@
+/* broker/api/control.h - what the controller tells this broker: LeaderAndIsr, StopReplica,
+ * UpdateMetadata. On the control shard.
+ *
+ * It keeps the newest metadata image and the highest controller epoch seen. Requests are carried
+ * out one after the other, each answered when all shards have done their part: so what a controller
+ * sent later never overtakes what it sent before. Rules: controller.md §20. */
+#pragma once
+#include "broker/api/dispatch.h"
+
+struct control;
+struct autocreate;
+struct topic_configs;
+struct store;
+struct image;
+
+struct control *control_create(struct api_shard *api);
+/* Sets to NULL; NULL is fine. Requests that wait end without answer: their connections are gone. */
+void control_destroy(struct control **control);
+
+/* The logs; before the first request. */
+void control_set_store(struct control *control, struct store *store);
+/* The id of a controller that is a process of its own: no live broker, though UpdateMetadata may
+ * list it for Apache's sake. −1: none. */
+void control_set_controller_process(struct control *control, int32_t id);
+
+struct image *control_image(const struct control *control);
+struct store *control_store(const struct control *control);
+struct autocreate *control_autocreate(const struct control *control);
+struct topic_configs *control_topic_configs(const struct control *control);
+int32_t control_epoch(const struct control *control);
+
+/* Told after each change of the image, until removed. */
+struct image_watcher {
+    struct list_node node;
+    void (*changed)(struct image_watcher *watcher);
+};
+void control_watch(struct control *control, struct image_watcher *watcher);
+
+/* Kafka's code for a request of these epochs, or 0. `*seen` is raised. Pure. */
+int16_t control_check_epochs(int64_t own_broker_epoch, int64_t broker_epoch, int32_t *seen,
+                             int32_t controller_epoch);

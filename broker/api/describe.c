@@ -1,0 +1,227 @@
+/* broker/api/describe.c - DescribeConfigs: topics and this broker, with sources and synonyms.
+ *
+ * A topic's overrides are read from ZooKeeper for each request, so that who has changed one sees it
+ * at once; while ZooKeeper is away what was read last serves. Rules: apis.md §10. */
+#include "broker/api/control.h"
+#include "broker/api/table.h"
+#include "broker/api/topic_configs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cluster/image.h"
+#include "wire/codec.h"
+#include "wire/gen/describe_configs.h"
+#include "wire/gen/protocol.h"
+
+#define RESOURCE_TOPIC         2
+#define RESOURCE_BROKER        4
+#define RESOURCE_BROKER_LOGGER 8
+
+#define SOURCE_BROKER_LOGGER   6
+
+struct describe {
+    struct request *request;
+    int waiting;
+};
+
+static bool is_wanted(const struct describe_configs_request_resource *in, struct slice name)
+{
+    if (in->configuration_keys.count <= 0) return true;
+    for (int32_t i = 0; i < in->configuration_keys.count; i++)
+        if (slice_equal(in->configuration_keys.at[i], name)) return true;
+    return false;
+}
+
+static void fill_entry(struct request *request, const struct option_entry *from,
+                       struct describe_configs_response_result_config *to)
+{
+    const struct describe_configs_request *in = request->body;
+
+    *to = (struct describe_configs_response_result_config){
+        .name = from->name,
+        .value = from->value,
+        .read_only = from->is_read_only,
+        .config_source = (int8_t)from->source,
+        .is_sensitive = from->is_sensitive,
+        .config_type = (int8_t)from->type,
+        .documentation = in->include_documentation ? from->doc : SLICE_NULL};
+    if (!in->include_synonyms) return;
+    to->synonyms.at =
+        arena_zalloc(&request->arena, sizeof(*to->synonyms.at) * (size_t)(from->synonym_count + 1));
+    to->synonyms.count = from->synonym_count;
+    for (int i = 0; i < from->synonym_count; i++)
+        to->synonyms.at[i] = (struct describe_configs_response_result_config_synonym){
+            .name = from->synonyms[i].name,
+            .value = from->synonyms[i].value,
+            .source = (int8_t)from->synonyms[i].source};
+}
+
+static void fill_entries(struct request *request,
+                         const struct describe_configs_request_resource *in,
+                         const struct option_entry *entries, int count,
+                         struct describe_configs_response_result *out)
+{
+    out->configs.at = arena_zalloc(&request->arena, sizeof(*out->configs.at) * (size_t)(count + 1));
+    out->configs.count = 0;
+    for (int i = 0; i < count; i++)
+        if (is_wanted(in, entries[i].name))
+            fill_entry(request, &entries[i], &out->configs.at[out->configs.count++]);
+}
+
+static void fail_result(struct request *request, struct describe_configs_response_result *out,
+                        int16_t code, const char *format, struct slice what)
+{
+    out->error_code = code;
+    out->error_message = arena_printf(&request->arena, "%s: %.*s", format, SLICE_ARGS(what));
+}
+
+static void describe_topic(struct request *request,
+                           const struct describe_configs_request_resource *in,
+                           struct describe_configs_response_result *out)
+{
+    const struct option_pair *pairs;
+    struct option_entry *entries;
+
+    if (!text_is_topic_name(in->resource_name)) {
+        fail_result(request, out, KAFKA_INVALID_TOPIC_EXCEPTION, "not a topic name",
+                    in->resource_name);
+        return;
+    }
+    if (image_topic(request->at->image, in->resource_name) == NULL) {
+        fail_result(request, out, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "no such topic",
+                    in->resource_name);
+        return;
+    }
+    int count =
+        topic_configs_pairs(control_topic_configs(request->at->control), in->resource_name, &pairs);
+    count = topic_options_describe(request->at->process->options, pairs, count, &request->arena,
+                                   &entries);
+    fill_entries(request, in, entries, count, out);
+}
+
+static bool is_own_id(const struct request *request, struct slice name)
+{
+    int64_t id;
+
+    return text_int(name, 0, INT32_MAX, &id) == ERR_OK && id == request->at->process->broker_id;
+}
+
+static void describe_broker(struct request *request,
+                            const struct describe_configs_request_resource *in,
+                            struct describe_configs_response_result *out)
+{
+    struct option_entry *entries;
+
+    if (in->resource_name.len > 0 && !is_own_id(request, in->resource_name)) {
+        fail_result(request, out, KAFKA_INVALID_REQUEST, "not the id of this broker",
+                    in->resource_name);
+        return;
+    }
+    int count = options_describe(request->at->process->options, in->resource_name.len == 0,
+                                 &request->arena, &entries);
+    fill_entries(request, in, entries, count, out);
+}
+
+static void describe_logger(struct request *request,
+                            const struct describe_configs_request_resource *in,
+                            struct describe_configs_response_result *out)
+{
+    static const char *const levels[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+
+    if (!is_own_id(request, in->resource_name)) {
+        fail_result(request, out, KAFKA_INVALID_REQUEST, "not the id of this broker",
+                    in->resource_name);
+        return;
+    }
+    struct option_entry root = {.name = SLICE("root"),
+                                .value = slice_text(levels[atomic_load(&log_level)]),
+                                .source = (enum option_source)SOURCE_BROKER_LOGGER,
+                                .type = OPTION_TYPE_STRING,
+                                .doc = SLICE_NULL};
+    fill_entries(request, in, &root, 1, out);
+}
+
+static void answer(struct request *request)
+{
+    const struct describe_configs_request *in = request->body;
+    struct describe_configs_response out;
+    int count = in->resources.count < 0 ? 0 : in->resources.count;
+
+    wire_default(&describe_configs_response_wire, &out);
+    out.results.at = arena_zalloc(&request->arena, sizeof(*out.results.at) * (size_t)(count + 1));
+    out.results.count = count;
+    for (int i = 0; i < count; i++) {
+        const struct describe_configs_request_resource *resource = &in->resources.at[i];
+        struct describe_configs_response_result *result = &out.results.at[i];
+        result->resource_type = resource->resource_type;
+        result->resource_name = resource->resource_name;
+        switch (resource->resource_type) {
+        case RESOURCE_TOPIC:
+            describe_topic(request, resource, result);
+            break;
+        case RESOURCE_BROKER:
+            describe_broker(request, resource, result);
+            break;
+        case RESOURCE_BROKER_LOGGER:
+            describe_logger(request, resource, result);
+            break;
+        default:
+            fail_result(request, result, KAFKA_INVALID_REQUEST, "resource type not known",
+                        resource->resource_name);
+        }
+    }
+    request_reply(request, &out);
+}
+
+static void on_read(void *to)
+{
+    struct describe *describe = to;
+
+    if (--describe->waiting == 0) answer(describe->request);
+}
+
+static void describe_handle(struct request *request)
+{
+    const struct describe_configs_request *in = request->body;
+    struct describe *describe = arena_zalloc(&request->arena, sizeof(*describe));
+
+    describe->request = request;
+    describe->waiting = 1;
+    for (int32_t i = 0; i < in->resources.count; i++) {
+        struct slice name = in->resources.at[i].resource_name;
+        if (in->resources.at[i].resource_type != RESOURCE_TOPIC || !text_is_topic_name(name) ||
+            image_topic(request->at->image, name) == NULL)
+            continue;
+        describe->waiting++;
+        topic_configs_read(control_topic_configs(request->at->control), name, on_read, describe);
+    }
+    on_read(describe);
+}
+
+static const void *describe_refuse(struct request *request, int16_t code)
+{
+    const struct describe_configs_request *in = request->body;
+    struct describe_configs_response *out = arena_zalloc(&request->arena, sizeof(*out));
+    int count = in->resources.count < 0 ? 0 : in->resources.count;
+
+    wire_default(&describe_configs_response_wire, out);
+    out->results.at = arena_zalloc(&request->arena, sizeof(*out->results.at) * (size_t)(count + 1));
+    out->results.count = count;
+    for (int i = 0; i < count; i++)
+        out->results.at[i] = (struct describe_configs_response_result){
+            .error_code = code,
+            .resource_type = in->resources.at[i].resource_type,
+            .resource_name = in->resources.at[i].resource_name};
+    return out;
+}
+
+const struct api describe_configs_api = {
+    .key = API_DESCRIBE_CONFIGS,
+    .version_min = 0,
+    .version_max = 4,
+    .request_wire = &describe_configs_request_wire,
+    .response_wire = &describe_configs_response_wire,
+    .request_size = sizeof(struct describe_configs_request),
+    .place = API_ON_CONTROL,
+    .handle = describe_handle,
+    .refuse = describe_refuse,
+};

@@ -1,0 +1,43 @@
+/* broker/api/orders.h - what the control shard has the data shards do: each hears it here.
+ *
+ * The control shard's side of each order is a call with `done`; the data shard's side is entered by
+ * orders_listen. Orders to one shard are carried out in the order of the calls. */
+#pragma once
+#include "broker/api/dispatch.h"
+#include "broker/log/config.h"
+#include "broker/replica/partitions.h"
+
+/* On a data shard, when its partitions exist. */
+void orders_listen(struct api_shard *api, struct msg_routes *routes);
+/* On the control shard. */
+void orders_answers(struct api_shard *control, struct msg_routes *routes);
+
+/* A shard's part of a LeaderAndIsr or StopReplica. The caller's until `done`; `call` is filled by
+ * the caller but for its `done`. */
+struct order_control {
+    struct msg msg;
+    struct api_shard *heard_by; /* of orders.c */
+    struct replica_call call;
+    void (*done)(struct order_control *order);
+    void *owner;
+};
+void order_control(struct api_shard *control, int shard, struct order_control *order);
+
+/* The next metadata image, to every data shard. Takes a hold of `image` for each, and releases each
+ * shard's hold of the one before when the shard has let it go. `done` may be NULL. */
+void order_image(struct api_shard *control, struct image *image, void (*done)(void *to), void *to);
+
+/* What a topic's logs are told from now on, to every data shard. */
+void order_config(struct api_shard *control, struct slice topic, const struct log_config *config,
+                  int32_t min_insync);
+
+/* Small facts that every shard holds a copy of. */
+void order_facts(struct api_shard *control);
+
+/* A log directory has failed: its partitions answer so. */
+void order_dir_failed(struct api_shard *control, struct log_dir *dir);
+
+/* The end of the data shards' part: `done` when every shard has answered. */
+void order_stop_accepting(struct api_shard *control, void (*done)(void *to), void *to);
+void order_close_partitions(struct api_shard *control, void (*done)(void *to), void *to);
+void order_leave(struct api_shard *control, void (*done)(void *to), void *to);

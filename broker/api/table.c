@@ -1,0 +1,24 @@
+#include "broker/api/table.h"
+
+const struct api *const *api_table(void)
+{
+    static const struct api *const table[] = {
+        &produce_api,
+        &fetch_api,
+        &list_offsets_api,
+        &metadata_api,
+        &leader_and_isr_api,
+        &stop_replica_api,
+        &update_metadata_api,
+        &versions_api,
+        &create_topics_api,
+        &delete_topics_api,
+        &describe_configs_api,
+        &offset_for_leader_epoch_api,
+        &create_partitions_api,
+        &describe_cluster_api,
+        NULL,
+    };
+
+    return table;
+}

@@ -1,0 +1,418 @@
+#include "broker/api/topic_configs.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/api/orders.h"
+#include "zk/docs.h"
+#include "zk/paths.h"
+#include "zk/recipes.h"
+#include "zk/zk.h"
+#include <stdlib.h>
+
+#define ARENA_BYTES_MAX (2 * DOC_BYTES_MAX)
+
+/* The overrides of one topic; only topics that have some are kept. */
+struct overrides {
+    struct option_pair *pairs;
+    int count;
+    char *text; /* what the pairs point into */
+};
+
+struct topic_configs {
+    struct api_shard *control;
+    struct zk *zk;
+    struct map topics;   /* name → struct overrides * */
+    struct list reads;   /* under way */
+    struct recipe *load; /* the whole, or the notifications: one at a time */
+    bool changes_again;  /* /config/changes has news that the one under way may lack */
+    int64_t change_seen; /* the last notification that was carried out */
+    void (*loaded)(void *to);
+    void *loaded_to;
+    struct arena arena;
+};
+
+/* ---- what is known ---- */
+
+static void overrides_free(struct overrides *overrides)
+{
+    if (overrides == NULL) return;
+    free(overrides->pairs);
+    free(overrides->text);
+    free(overrides);
+}
+
+static struct overrides *overrides_from(const struct doc_config *doc)
+{
+    struct overrides *overrides = ensure_zalloc(sizeof(*overrides));
+    size_t len = 0;
+
+    for (int32_t i = 0; i < doc->count; i++)
+        len += doc->entries[i].name.len + doc->entries[i].value.len;
+    overrides->count = doc->count;
+    overrides->pairs = ensure_zalloc(sizeof(*overrides->pairs) * (size_t)doc->count);
+    char *at = overrides->text = ensure_malloc(len + 1);
+    for (int32_t i = 0; i < doc->count; i++) {
+        const struct slice from[2] = {doc->entries[i].name, doc->entries[i].value};
+        struct slice to[2];
+        for (int k = 0; k < 2; k++) {
+            if (from[k].len > 0) memcpy(at, from[k].ptr, from[k].len);
+            to[k] = slice_of(at, from[k].len);
+            at += from[k].len;
+        }
+        overrides->pairs[i] = (struct option_pair){.key = to[0], .value = to[1]};
+    }
+    return overrides;
+}
+
+static bool overrides_equal(const struct overrides *a, const struct overrides *b)
+{
+    int count_a = a == NULL ? 0 : a->count, count_b = b == NULL ? 0 : b->count;
+
+    if (count_a != count_b) return false;
+    for (int i = 0; i < count_a; i++)
+        if (!slice_equal(a->pairs[i].key, b->pairs[i].key) ||
+            !slice_equal(a->pairs[i].value, b->pairs[i].value))
+            return false;
+    return true;
+}
+
+static void on_problem(void *to, bool is_error, const char *message)
+{
+    const struct slice *topic = to;
+
+    (void)is_error;
+    log_warn("broker", "topic-config-ignored", "topic=%.*s why=\"%s\"", SLICE_ARGS(*topic),
+             message);
+}
+
+void topic_configs_get(const struct topic_configs *configs, struct slice topic,
+                       struct log_config *log, int32_t *min_insync)
+{
+    const struct options *options = configs->control->process->options;
+    const struct option_pair *pairs = NULL;
+    struct topic_options resolved;
+    int count = topic_configs_pairs(configs, topic, &pairs);
+
+    topic_options_resolve(options, pairs, count,
+                          &(struct options_report){.problem = on_problem, .to = &topic}, &resolved);
+    log_config_from_topic(&resolved, options, log);
+    *min_insync = resolved.min_insync_replicas;
+}
+
+int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
+                        const struct option_pair **pairs)
+{
+    const struct overrides *overrides = map_get(&configs->topics, topic);
+
+    *pairs = overrides == NULL ? NULL : overrides->pairs;
+    return overrides == NULL ? 0 : overrides->count;
+}
+
+/* Takes what ZooKeeper says; tells the partitions if it differs. */
+static void learn(struct topic_configs *configs, struct slice topic, enum err err,
+                  struct slice json)
+{
+    struct doc_config doc = {0};
+
+    if (err != ERR_OK && err != ERR_NOT_FOUND) return;
+    arena_reset(&configs->arena);
+    if (err == ERR_OK) err = doc_config_read(json, &configs->arena, &doc);
+    if (err != ERR_OK && err != ERR_NOT_FOUND) {
+        log_error("broker", "topic-config-unreadable", "topic=%.*s why=%s", SLICE_ARGS(topic),
+                  err_name(err));
+        return;
+    }
+    struct overrides *next = doc.count > 0 ? overrides_from(&doc) : NULL;
+    if (overrides_equal(next, map_get(&configs->topics, topic))) {
+        overrides_free(next);
+        return;
+    }
+    overrides_free(next == NULL ? map_remove(&configs->topics, topic)
+                                : map_set(&configs->topics, topic, next));
+    struct log_config log;
+    int32_t min_insync;
+    topic_configs_get(configs, topic, &log, &min_insync);
+    order_config(configs->control, topic, &log, min_insync);
+    log_info("broker", "topic-config", "topic=%.*s overrides=%d", SLICE_ARGS(topic), doc.count);
+}
+
+/* ---- one topic ---- */
+
+struct one_read {
+    struct list_node node;
+    struct zk_call call;
+    struct post post;
+    struct topic_configs *configs; /* NULL: destroyed meanwhile */
+    void (*done)(void *to);
+    void *to;
+    size_t len;
+    char topic[];
+};
+
+static void one_read_end(struct one_read *read)
+{
+    if (read->configs != NULL) {
+        list_remove(&read->node);
+        if (read->done != NULL) read->done(read->to);
+    }
+    free(read);
+}
+
+static void on_one_read(struct zk_call *call, enum err err, const struct zk_result *results,
+                        int count)
+{
+    struct one_read *read =
+        (struct one_read *)(void *)((char *)call - offsetof(struct one_read, call));
+
+    if (read->configs != NULL)
+        learn(read->configs, slice_of(read->topic, read->len), err,
+              count > 0 ? results[0].data : SLICE_NULL);
+    one_read_end(read);
+}
+
+static void on_no_read(struct post *post)
+{
+    one_read_end((struct one_read *)(void *)((char *)post - offsetof(struct one_read, post)));
+}
+
+void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
+                        void *to)
+{
+    struct one_read *read = ensure_zalloc(sizeof(*read) + topic.len);
+
+    read->configs = configs;
+    read->done = done;
+    read->to = to;
+    read->len = topic.len;
+    memcpy(read->topic, topic.ptr, topic.len);
+    list_push(&configs->reads, &read->node);
+    if (configs->zk == NULL || !zk_is_connected(configs->zk)) {
+        read->post.run = on_no_read;
+        shard_post(configs->control->shard, &read->post);
+        return;
+    }
+    read->call.done = on_one_read;
+    read->call.retry_loss = true;
+    arena_reset(&configs->arena);
+    struct zk_op op = {.kind = ZK_GET, .path = path_config_topic(&configs->arena, topic)};
+    zk_submit(configs->zk, &read->call, &op, 1);
+}
+
+/* ---- notifications ---- */
+
+static void read_changes(struct topic_configs *configs);
+
+static void carry_out(struct topic_configs *configs, const struct recipe_child *child)
+{
+    struct slice entity_path;
+    struct path_entity entity;
+    int64_t sequence;
+
+    if (path_parse_sequence(child->name, "config_change_", &sequence) != ERR_OK ||
+        sequence <= configs->change_seen)
+        return;
+    configs->change_seen = sequence;
+    arena_reset(&configs->arena);
+    enum err err = doc_config_change_read(child->data, &configs->arena, &entity_path);
+    if (err == ERR_OK) err = path_parse_entity(&configs->arena, entity_path, &entity);
+    if (err != ERR_OK) {
+        log_warn("broker", "config-change-ignored", "node=%.*s why=%s", SLICE_ARGS(child->name),
+                 err_name(err));
+        return;
+    }
+    if (entity.type == PATH_ENTITY_TOPIC && !slice_is_null(entity.name)) {
+        char name[256];
+        if (entity.name.len >= sizeof(name)) return;
+        memcpy(name, entity.name.ptr, entity.name.len); /* the arena is used again */
+        topic_configs_read(configs, slice_of(name, entity.name.len), NULL, NULL);
+    }
+}
+
+static void on_changes(void *owner, enum err err, const struct recipe_child *children, int count,
+                       const struct zk_stat *stat)
+{
+    struct topic_configs *configs = owner;
+
+    (void)stat;
+    configs->load = NULL;
+    for (int i = 0; err == ERR_OK && i < count; i++)
+        carry_out(configs, &children[i]);
+    if (err != ERR_OK && err != ERR_ZK_EXPIRED && err != ERR_CANCELLED)
+        log_warn("broker", "config-changes-unread", "why=%s", err_name(err));
+    if (configs->changes_again && configs->zk != NULL) read_changes(configs);
+}
+
+static void read_changes(struct topic_configs *configs)
+{
+    configs->changes_again = configs->load != NULL;
+    if (configs->load != NULL) return;
+    configs->load =
+        recipe_read_children(configs->zk, PATH_CONFIG_CHANGES, true, false, on_changes, configs);
+}
+
+void topic_configs_event(struct topic_configs *configs, const struct zk_event *event)
+{
+    if (configs->zk != NULL && event->type == ZK_NODE_CHILDREN &&
+        slice_equal(event->path, PATH_CONFIG_CHANGES))
+        read_changes(configs);
+}
+
+/* ---- the whole ---- */
+
+/* Who has lost all its overrides has no node, or is not among those that were read. */
+static void forget_missing(struct topic_configs *configs, const struct recipe_child *children,
+                           int count)
+{
+    struct map present;
+
+    map_init(&present);
+    for (int i = 0; i < count; i++)
+        map_set(&present, children[i].name, configs);
+    map_each (entry, &configs->topics)
+        if (map_get(&present, map_key(entry)) == NULL) {
+            char name[256];
+            struct slice key = map_key(entry);
+            size_t len = key.len < sizeof(name) ? key.len : sizeof(name);
+            memcpy(name, key.ptr, len);
+            learn(configs, slice_of(name, len), ERR_NOT_FOUND, SLICE_NULL);
+        }
+    map_fini(&present);
+}
+
+static void on_all(void *owner, enum err err, const struct recipe_child *children, int count,
+                   const struct zk_stat *stat)
+{
+    struct topic_configs *configs = owner;
+    void (*loaded)(void *to) = configs->loaded;
+
+    (void)stat;
+    configs->load = NULL;
+    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return; /* the next session begins anew */
+    if (err == ERR_OK) {
+        for (int i = 0; i < count; i++)
+            learn(configs, children[i].name, ERR_OK, children[i].data);
+        forget_missing(configs, children, count);
+    } else if (err != ERR_NOT_FOUND) {
+        log_warn("broker", "topic-configs-unread", "why=%s", err_name(err));
+    }
+    configs->loaded = NULL;
+    if (loaded != NULL) loaded(configs->loaded_to);
+    if (configs->changes_again && configs->zk != NULL && configs->load == NULL)
+        read_changes(configs);
+}
+
+/* Notifications from before are of no interest, for everything is read next: but what comes after
+ * this list was made is. */
+static void on_first_changes(void *owner, enum err err, const struct recipe_child *children,
+                             int count, const struct zk_stat *stat)
+{
+    struct topic_configs *configs = owner;
+
+    (void)stat;
+    configs->load = NULL;
+    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return;
+    for (int i = 0; err == ERR_OK && i < count; i++) {
+        int64_t sequence;
+        if (path_parse_sequence(children[i].name, "config_change_", &sequence) == ERR_OK &&
+            sequence > configs->change_seen)
+            configs->change_seen = sequence;
+    }
+    configs->load =
+        recipe_read_children(configs->zk, PATH_CONFIG_TOPICS, false, false, on_all, configs);
+}
+
+void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk, void (*loaded)(void *to),
+                          void *to)
+{
+    recipe_cancel(&configs->load);
+    configs->zk = zk;
+    configs->changes_again = false;
+    configs->change_seen = -1;
+    configs->loaded = loaded;
+    configs->loaded_to = to;
+    if (zk == NULL) return;
+    configs->load =
+        recipe_read_children(zk, PATH_CONFIG_CHANGES, true, false, on_first_changes, configs);
+}
+
+struct topic_configs *topic_configs_create(struct api_shard *control)
+{
+    struct topic_configs *configs = ensure_zalloc(sizeof(*configs));
+
+    configs->control = control;
+    configs->change_seen = -1;
+    map_init(&configs->topics);
+    list_init(&configs->reads);
+    arena_init(&configs->arena, ARENA_BYTES_MAX);
+    return configs;
+}
+
+void topic_configs_destroy(struct topic_configs **configs)
+{
+    struct topic_configs *all = *configs;
+
+    if (all == NULL) return;
+    recipe_cancel(&all->load);
+    list_each (node, &all->reads) {
+        list_remove(node);
+        list_entry(node, struct one_read, node)->configs = NULL;
+    }
+    map_each (entry, &all->topics)
+        overrides_free(entry->value);
+    map_fini(&all->topics);
+    arena_fini(&all->arena);
+    free(all);
+    *configs = NULL;
+}
+
+/* ---- as a log takes it ---- */
+
+static int8_t codec_of(enum compression_setting setting)
+{
+    switch (setting) {
+    case COMPRESSION_SETTING_PRODUCER:
+        return LOG_COMPRESSION_PRODUCER;
+    case COMPRESSION_SETTING_UNCOMPRESSED:
+        return 0;
+    case COMPRESSION_SETTING_GZIP:
+        return 1;
+    case COMPRESSION_SETTING_SNAPPY:
+        return 2;
+    case COMPRESSION_SETTING_LZ4:
+        return 3;
+    case COMPRESSION_SETTING_ZSTD:
+        return 4;
+    }
+    return LOG_COMPRESSION_PRODUCER;
+}
+
+void log_config_from_topic(const struct topic_options *topic, const struct options *options,
+                           struct log_config *out)
+{
+    log_config_default(out);
+    out->segment_bytes_max = topic->segment_bytes;
+    out->segment_ms_max = topic->segment_ms;
+    out->segment_jitter_ms_max = topic->segment_jitter_ms;
+    out->index_bytes_max = topic->segment_index_bytes;
+    out->index_interval_bytes = topic->index_interval_bytes;
+    out->preallocate = topic->preallocate;
+    out->is_deleted = topic->cleanup_delete;
+    out->is_compacted = topic->cleanup_compact;
+    out->retention_ms = topic->retention_ms < 0 ? -1 : topic->retention_ms;
+    out->retention_bytes = topic->retention_bytes < 0 ? -1 : topic->retention_bytes;
+    out->file_delete_delay_ms = topic->file_delete_delay_ms;
+    out->delete_retention_ms = topic->delete_retention_ms;
+    out->compaction_lag_ms_min = topic->min_compaction_lag_ms;
+    out->compaction_lag_ms_max = topic->max_compaction_lag_ms;
+    out->cleanable_ratio_min = topic->min_cleanable_dirty_ratio;
+    out->flush_messages = topic->flush_messages;
+    out->flush_ms = topic->flush_ms;
+    out->message_bytes_max = topic->max_message_bytes;
+    out->is_append_time = topic->timestamp_is_append_time;
+    out->timestamp_before_ms_max = topic->timestamp_before_max_ms;
+    out->timestamp_after_ms_max = topic->timestamp_after_max_ms;
+    out->compression = codec_of(topic->compression);
+    out->gzip_level = topic->compression_gzip_level;
+    out->lz4_level = topic->compression_lz4_level;
+    out->zstd_level = topic->compression_zstd_level;
+    out->validate_compressed = options_bool(options, OPTION_OTTLA_VALIDATE_COMPRESSED);
+}

@@ -1,0 +1,41 @@
+/* broker/api/topic_configs.h - what each topic's logs are told: /config/topics over the broker's
+ * own configuration. On the control shard.
+ *
+ * Overrides are read at the start, when a log is created, and when /config/changes says so; a
+ * change goes to the topic's partitions on their shards. Source: zookeeper.md §8, §9. */
+#pragma once
+#include "broker/api/dispatch.h"
+#include "broker/log/config.h"
+#include "cluster/options.h"
+
+struct topic_configs;
+struct zk;
+struct zk_event;
+
+struct topic_configs *topic_configs_create(struct api_shard *control);
+/* Sets to NULL; NULL is fine. */
+void topic_configs_destroy(struct topic_configs **configs);
+
+/* A session begins: arms the watch of /config/changes, then reads every topic's configuration;
+ * `loaded` (may be NULL) follows once, never inside the call. NULL: there is no session any more.
+ */
+void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk, void (*loaded)(void *to),
+                          void *to);
+/* Of the session: those of /config/changes matter. */
+void topic_configs_event(struct topic_configs *configs, const struct zk_event *event);
+
+/* Reads the configuration of `topic` again, then calls `done` (never inside the call), also when
+ * there is no connection: then what was known before stays. */
+void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
+                        void *to);
+
+/* As last read; the broker's own configuration for a topic without overrides. */
+void topic_configs_get(const struct topic_configs *configs, struct slice topic,
+                       struct log_config *log, int32_t *min_insync);
+/* The overrides. Borrowed until the next turn. */
+int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
+                        const struct option_pair **pairs);
+
+/* A topic's resolved options as its log takes them. Pure. */
+void log_config_from_topic(const struct topic_options *topic, const struct options *options,
+                           struct log_config *out);

@@ -1,0 +1,454 @@
+#include "broker/broker_private.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/api/control.h"
+#include "broker/api/fetch.h"
+#include "broker/api/forward.h"
+#include "broker/api/offsets.h"
+#include "broker/api/orders.h"
+#include "broker/api/produce.h"
+#include "broker/api/topic_configs.h"
+#include "cluster/image.h"
+#include <stdlib.h>
+
+#define DISK_THREADS_SOON            2
+#define DISK_THREADS_LONG            1
+#define FRAMES_PENDING_MAX           128
+#define REPLY_BYTES_MAX              (8 * 1024 * 1024)
+#define MEMORY_BYTES_SPARE           (64 * 1024 * 1024)
+#define STORE_TICK_MS                30000
+#define FILES_SHARE                  4 /* of the descriptors: for idle open segments; the rest for the others */
+#define FILES_OPEN_MIN               16
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+static const struct mailbox_handlers shard_handlers = {.call = messages_call,
+                                                       .answer = messages_answer};
+
+/* ---- what partitions ask of the process: on their shard ---- */
+
+static bool is_alive(void *owner, int32_t broker)
+{
+    const struct api_shard *api = owner;
+
+    return image_broker(api->image, broker) != NULL;
+}
+
+struct msg_dir {
+    struct msg msg;
+    struct log_dir *dir;
+};
+
+static void say_dir_failed(void *owner, struct log_dir *dir)
+{
+    struct api_shard *api = owner;
+    struct msg_dir *say = ensure_zalloc(sizeof(*say));
+
+    say->msg.type = MSG_LOG_DIR_FAILED;
+    say->dir = dir;
+    mailbox_call(api->shard->mailbox, (uint8_t)api->process->shards, &say->msg);
+}
+
+static void hear_dir_answer(void *owner, struct msg *msg)
+{
+    (void)owner;
+    free(msg);
+}
+
+static void hear_dir_failed(void *owner, struct msg *msg)
+{
+    struct broker *broker = owner;
+
+    store_fail_dir(broker->store, ((struct msg_dir *)(void *)msg)->dir, ERR_IO);
+    mailbox_reply(broker->main->shard.mailbox, msg);
+}
+
+static const struct partitions_ops partitions_ops = {
+    .propose = alter_propose, .is_alive = is_alive, .dir_failed = say_dir_failed};
+
+/* ---- a data shard ---- */
+
+static void on_accepted(void *owner, struct conn *conn)
+{
+    struct listener_slot *slot = owner;
+
+    api_accepted(&slot->owner->api, conn, slot->index);
+}
+
+static void hear_stop_accepting(void *owner, struct msg *msg)
+{
+    struct broker_shard *shard = owner;
+
+    for (int i = 0; i < LISTENERS_MAX; i++)
+        listener_close(&shard->listeners[i].listener);
+    mailbox_reply(shard->shard.mailbox, msg);
+}
+
+static void set_limits(const struct options *options, int shards, struct conn_limits *limits)
+{
+    int64_t queued = options_long(options, OPTION_QUEUED_MAX_REQUEST_BYTES);
+    int64_t idle_ms = options_long(options, OPTION_CONNECTIONS_MAX_IDLE_MS);
+
+    limits->frame_bytes_max = (size_t)options_int(options, OPTION_SOCKET_REQUEST_MAX_BYTES);
+    limits->frames_pending_max = FRAMES_PENDING_MAX;
+    limits->reply_bytes_max = REPLY_BYTES_MAX;
+    /* The largest frame must always fit: without a bound of the operator's there is room for it
+     * and for what others send meanwhile. */
+    limits->memory_bytes_max = limits->frame_bytes_max + MEMORY_BYTES_SPARE;
+    if (queued > 0) {
+        size_t share = (size_t)(queued / shards);
+        limits->memory_bytes_max =
+            share < limits->frame_bytes_max ? limits->frame_bytes_max : share;
+    }
+    limits->idle_ms_max = idle_ms < 0 ? 0 : idle_ms;
+}
+
+static void fill_replica_settings(const struct options *options, struct replica_settings *out)
+{
+    replica_settings_init(out);
+    out->replica_lag_time_ms_max = options_long(options, OPTION_REPLICA_LAG_TIME_MAX_MS);
+    out->retention_check_ms = options_long(options, OPTION_LOG_RETENTION_CHECK_INTERVAL_MS);
+    out->fetch_wait_ms_max = options_int(options, OPTION_REPLICA_FETCH_WAIT_MAX_MS);
+    out->fetch_min_bytes = options_int(options, OPTION_REPLICA_FETCH_MIN_BYTES);
+    out->fetch_max_bytes = options_int(options, OPTION_REPLICA_FETCH_MAX_BYTES);
+    out->fetch_response_max_bytes = options_int(options, OPTION_REPLICA_FETCH_RESPONSE_MAX_BYTES);
+    out->fetch_backoff_ms = options_int(options, OPTION_REPLICA_FETCH_BACKOFF_MS);
+    out->fetch_socket_timeout_ms = options_int(options, OPTION_REPLICA_SOCKET_TIMEOUT_MS);
+    out->fetch_socket_buffer_bytes =
+        options_int(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
+    out->level = (int32_t)options_level(options);
+}
+
+static void open_partitions(struct broker *broker, struct broker_shard *shard)
+{
+    uint64_t files = process_files_max() / FILES_SHARE / (uint64_t)broker->data_shards;
+    struct partitions_options options = {
+        .shard = &shard->shard,
+        .broker_id = broker->process.broker_id,
+        .files_open_max = files < FILES_OPEN_MIN ? FILES_OPEN_MIN
+                          : files > 100000       ? 100000
+                                                 : (int)files,
+        .ops = &partitions_ops,
+        .owner = &shard->api,
+    };
+
+    fill_replica_settings(broker->options, &options.settings);
+    shard->partitions = partitions_create(&options);
+    shard->api.partitions = shard->partitions;
+    shard->api.broker_epoch = broker->main->api.broker_epoch;
+    shard->api.feature_epoch = broker->main->api.feature_epoch;
+    shard->api.cluster_id = broker->main->api.cluster_id;
+}
+
+static enum err open_listener(struct broker *broker, struct broker_shard *shard, int index)
+{
+    struct listener_setting *setting = &broker->listeners.at[index];
+    struct listener_slot *slot = &shard->listeners[index];
+    struct listener_options options = {
+        .socket = {.receive_buffer_bytes =
+                       options_int(broker->options, OPTION_SOCKET_RECEIVE_BUFFER_BYTES),
+                   .send_buffer_bytes =
+                       options_int(broker->options, OPTION_SOCKET_SEND_BUFFER_BYTES),
+                   .backlog = options_int(broker->options, OPTION_SOCKET_LISTEN_BACKLOG_SIZE)},
+        .handlers = &api_conn_handlers,
+        .limits = &shard->api.limits,
+        .accepted = on_accepted,
+        .owner = slot,
+    };
+
+    slot->owner = shard;
+    slot->index = index;
+    if (setting->bind_host.len >= sizeof(options.address.host)) return ERR_INVALID;
+    memcpy(options.address.host, setting->bind_host.ptr, setting->bind_host.len);
+    options.address.port = (uint16_t)setting->bind_port;
+    enum err err = listener_open(&shard->shard, &options, &slot->listener);
+    if (err != ERR_OK) {
+        log_error("broker", "listener-not-opened", "listener=%.*s host=%.*s port=%d why=%s",
+                  SLICE_ARGS(setting->name), SLICE_ARGS(setting->bind_host), setting->bind_port,
+                  err_name(err));
+        return err;
+    }
+    /* A port that the system chose is the same for all shards, and the advertised one. */
+    if (setting->bind_port == 0) {
+        setting->bind_port = listener_port(slot->listener);
+        if (setting->port == 0) setting->port = setting->bind_port;
+    }
+    return ERR_OK;
+}
+
+enum err broker_open_shards(struct broker *broker)
+{
+    enum err err = ERR_OK;
+
+    for (int i = 0; i < broker->data_shards; i++)
+        open_partitions(broker, &broker->shards[i]);
+    for (int l = 0; l < broker->listeners.count && err == ERR_OK; l++)
+        for (int i = 0; i < broker->data_shards && err == ERR_OK; i++)
+            err = open_listener(broker, &broker->shards[i], l);
+    for (int i = 0; i < broker->data_shards && err == ERR_OK; i++) {
+        err = thread_start(&broker->shards[i].thread, &broker->shards[i].shard);
+        broker->shards[i].is_running = err == ERR_OK;
+    }
+    return err;
+}
+
+/* ---- the store ---- */
+
+static void store_config(void *owner, struct slice topic, struct log_config *out)
+{
+    const struct broker *broker = owner;
+
+    /* What a topic overrides is known later, before its logs are used. */
+    (void)topic;
+    *out = broker->log_config;
+}
+
+static void on_dir_failed(void *owner, struct log_dir *dir, enum err why, int left)
+{
+    struct broker *broker = owner;
+
+    log_error("broker", "log-dir-failed", "dir=%s why=%s left=%d", dir->path, err_name(why), left);
+    order_dir_failed(&broker->main->api, dir);
+    if (left == 0)
+        broker_fail(broker, ERR_OFFLINE, "all log directories have failed");
+    else
+        start_log_dir_event(broker);
+}
+
+static const struct store_events store_events = {
+    .loaded = start_logs_loaded, .dir_failed = on_dir_failed, .closed = stop_closed};
+
+static enum err open_store(struct broker *broker, struct buf *problem)
+{
+    struct slice dir;
+    int count = 0;
+
+    while (!slice_is_null(options_log_dir(broker->options, count)))
+        count++;
+    broker->log_dirs = ensure_zalloc(sizeof(*broker->log_dirs) * (size_t)(count + 1));
+    for (int i = 0; !slice_is_null(dir = options_log_dir(broker->options, i)); i++)
+        broker->log_dirs[i] = ensure_strndup(dir.ptr, dir.len);
+    broker->store_options = (struct store_options){
+        .env = broker->env,
+        .home = &broker->main->shard,
+        .disk = broker->disk,
+        .paths = broker->log_dirs,
+        .path_count = count,
+        .recovery_threads = options_int(broker->options, OPTION_NUM_RECOVERY_THREADS_PER_DATA_DIR),
+        .keeps_topic_ids = options_level(broker->options) >= LEVEL_2_8_IV0,
+        .config = store_config,
+        .events = &store_events,
+        .owner = broker,
+    };
+    return store_open(&broker->store_options, problem, &broker->store);
+}
+
+/* Periods of the store's upkeep: the period in ms of timer number i. */
+static int64_t store_period_ms(const struct options *options, int i)
+{
+    switch (i) {
+    case 0:
+        return options_int(options, OPTION_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS);
+    case 1:
+        return options_int(options, OPTION_LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS);
+    case 2:
+        return options_long(options, OPTION_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS);
+    default:
+        return STORE_TICK_MS;
+    }
+}
+
+static void on_store_timer(struct broker *broker, int i)
+{
+    static const int what[] = {STORE_RECOVERY_POINTS, STORE_LOG_STARTS, STORE_HIGH_WATERMARKS};
+    int64_t period_ms = store_period_ms(broker->options, i);
+
+    if (i < 3)
+        store_checkpoint(broker->store, what[i]);
+    else
+        store_tick(broker->store);
+    timer_arm(&broker->main->shard, &broker->store_timers[i],
+              instant_add_ms(shard_now(&broker->main->shard), period_ms < 1 ? 1 : period_ms));
+}
+
+static void on_store_timer_0(struct timer *timer)
+{
+    on_store_timer(CONTAINER(timer, struct broker, store_timers[0]), 0);
+}
+static void on_store_timer_1(struct timer *timer)
+{
+    on_store_timer(CONTAINER(timer, struct broker, store_timers[1]), 1);
+}
+static void on_store_timer_2(struct timer *timer)
+{
+    on_store_timer(CONTAINER(timer, struct broker, store_timers[2]), 2);
+}
+static void on_store_timer_3(struct timer *timer)
+{
+    on_store_timer(CONTAINER(timer, struct broker, store_timers[3]), 3);
+}
+
+void broker_start_upkeep(struct broker *broker)
+{
+    static void (*const fires[])(struct timer * timer) = {on_store_timer_0, on_store_timer_1,
+                                                          on_store_timer_2, on_store_timer_3};
+
+    for (int i = 0; i < 4; i++) {
+        int64_t period_ms = store_period_ms(broker->options, i);
+        broker->store_timers[i].fire = fires[i];
+        timer_arm(&broker->main->shard, &broker->store_timers[i],
+                  instant_add_ms(shard_now(&broker->main->shard), period_ms < 1 ? 1 : period_ms));
+    }
+}
+
+void broker_stop_upkeep(struct broker *broker)
+{
+    for (int i = 0; i < 4; i++)
+        timer_cancel(&broker->main->shard, &broker->store_timers[i]);
+}
+
+/* ---- life ---- */
+
+void broker_fail(struct broker *broker, enum err err, const char *what)
+{
+    log_error("broker", "failed", "what=\"%s\" why=%s", what, err_name(err));
+    broker->result = err;
+    shard_stop(&broker->main->shard);
+}
+
+static enum err open_shards(struct broker *broker)
+{
+    int total = broker->data_shards + 1;
+    enum err err = ERR_OK;
+
+    broker->mesh = mesh_create(total);
+    broker->shards = ensure_zalloc(sizeof(*broker->shards) * (size_t)total);
+    broker->main = &broker->shards[broker->data_shards];
+    for (int i = 0; i < total && err == ERR_OK; i++) {
+        struct broker_shard *shard = &broker->shards[i];
+        shard->broker = broker;
+        err = shard_open(&shard->shard, broker->env, i, broker->mesh, &shard_handlers, shard,
+                         broker->disk);
+        if (err != ERR_OK) break;
+        shard->is_open = true;
+        api_shard_init(&shard->api, &shard->shard, &broker->process, &shard->routes);
+    }
+    return err;
+}
+
+static void open_control(struct broker *broker)
+{
+    struct broker_shard *control = broker->main;
+
+    broker->control = control_create(&control->api);
+    broker->forward =
+        forward_create(&control->shard, broker->control, &broker->listeners, broker->options);
+    control->api.forward = broker->forward;
+    orders_answers(&control->api, &control->routes);
+    broker->alter = alter_create(&control->api, &control->routes);
+    messages_on_call(&control->routes, MSG_LOG_DIR_FAILED, hear_dir_failed, broker);
+    int session_slots =
+        options_int(broker->options, OPTION_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
+    session_slots = (session_slots + broker->data_shards - 1) / broker->data_shards;
+    for (int i = 0; i < broker->data_shards; i++) {
+        struct broker_shard *shard = &broker->shards[i];
+        shard->api.held_image = image_hold(control_image(broker->control));
+        shard->api.image = shard->api.held_image;
+        set_limits(broker->options, broker->data_shards, &shard->api.limits);
+        orders_listen(&shard->api, &shard->routes);
+        alter_listen(&shard->api, &shard->routes);
+        produce_open(&shard->api, &shard->routes);
+        shard->api.fetches = fetch_open(&shard->api, &shard->routes, session_slots);
+        offsets_open(&shard->api, &shard->routes);
+        messages_on_answer(&shard->routes, MSG_LOG_DIR_FAILED, hear_dir_answer, shard);
+        messages_on_call(&shard->routes, MSG_STOP_ACCEPTING, hear_stop_accepting, shard);
+    }
+}
+
+enum err broker_create(const struct broker_options *options, struct buf *problem,
+                       struct broker **out)
+{
+    struct broker *broker = ensure_zalloc(sizeof(*broker));
+    struct topic_options defaults;
+
+    broker->env = options->env;
+    broker->options = options->options;
+    broker->listeners = *options->listeners;
+    broker->takes_signals = options->takes_signals;
+    broker->began = env_now(options->env);
+    int cpus = thread_cpus(), wanted = options_int(broker->options, OPTION_NUM_NETWORK_THREADS);
+    broker->data_shards = wanted < cpus ? wanted : cpus;
+    if (broker->data_shards > SHARDS_MAX - 1) broker->data_shards = SHARDS_MAX - 1;
+
+    const char *rack = options_text(broker->options, OPTION_BROKER_RACK);
+    broker->process =
+        (struct api_process){.options = broker->options,
+                             .broker_id = options_int(broker->options, OPTION_BROKER_ID),
+                             .rack = rack == NULL ? SLICE_NULL : slice_text(rack),
+                             .shards = broker->data_shards,
+                             .listeners = &broker->listeners,
+                             .connections = &broker->connections};
+    connections_init(&broker->connections, broker->options, &broker->listeners);
+    topic_options_resolve(broker->options, NULL, 0, NULL, &defaults);
+    log_config_from_topic(&defaults, broker->options, &broker->log_config);
+    arena_init(&broker->arena, 1024 * 1024);
+
+    enum err err = disk_open(broker->env, DISK_THREADS_SOON, DISK_THREADS_LONG, &broker->disk);
+    if (err == ERR_OK) err = open_shards(broker);
+    if (err == ERR_OK) err = open_store(broker, problem);
+    if (err != ERR_OK) {
+        if (problem->len == 0) buf_printf(problem, "the broker's threads: %s", err_text(err));
+        broker_destroy(&broker);
+        return err;
+    }
+    open_control(broker);
+    control_set_store(broker->control, broker->store);
+    *out = broker;
+    return ERR_OK;
+}
+
+enum err broker_run(struct broker *broker)
+{
+    broker->result = start_begin(broker);
+    if (broker->result == ERR_OK) shard_run(&broker->main->shard);
+
+    for (int i = 0; i < broker->data_shards; i++) {
+        if (!broker->shards[i].is_running) continue;
+        shard_stop(&broker->shards[i].shard);
+        thread_join(&broker->shards[i].thread);
+        broker->shards[i].is_running = false;
+    }
+    return broker->result;
+}
+
+void broker_destroy(struct broker **it)
+{
+    struct broker *broker = *it;
+
+    if (broker == NULL) return;
+    alter_destroy(&broker->alter);
+    forward_destroy(&broker->forward);
+    for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++)
+        image_release(&broker->shards[i].api.held_image);
+    control_destroy(&broker->control);
+    for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++) {
+        if (broker->shards[i].api.fetches != NULL) fetch_close(&broker->shards[i].api.fetches);
+        partitions_destroy(&broker->shards[i].partitions);
+    }
+    store_destroy(&broker->store);
+    for (int i = 0; broker->shards != NULL && i <= broker->data_shards; i++) {
+        if (!broker->shards[i].is_open) continue;
+        api_shard_fini(&broker->shards[i].api);
+        shard_close(&broker->shards[i].shard);
+    }
+    if (broker->disk != NULL) disk_close(broker->env, &broker->disk);
+    if (broker->mesh != NULL) mesh_destroy(&broker->mesh);
+    connections_fini(&broker->connections);
+    arena_fini(&broker->arena);
+    for (int i = 0; broker->log_dirs != NULL && broker->log_dirs[i] != NULL; i++)
+        free((void *)(uintptr_t)broker->log_dirs[i]);
+    free(broker->log_dirs);
+    free(broker->shards);
+    free(broker);
+    *it = NULL;
+}

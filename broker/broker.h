@@ -1,0 +1,35 @@
+/* broker/broker.h - one broker: its shards, what they share, from the start to the end.
+ *
+ *     broker_create → broker_run … (SIGTERM, or broker_stop) → broker_destroy
+ *
+ * Data shards have connections and partitions; the control shard, on the caller's thread, has
+ * ZooKeeper, the store of logs, the metadata image and what the controller says. Nothing here is
+ * global: a program may hold many brokers. */
+#pragma once
+#include "base/conf.h"
+#include "cluster/listeners.h"
+#include "runtime/env.h"
+
+struct broker;
+
+struct broker_options {
+    struct env *env;
+    const struct options *options;     /* checked (options_check); borrowed until broker_destroy */
+    const struct listeners *listeners; /* likewise */
+    bool takes_signals;                /* SIGTERM and SIGINT end it */
+};
+
+/* Locks and reads the log directories. ERR_BUSY, ERR_INVALID, ERR_OFFLINE, ERR_IO …; `problem` gets
+ * a sentence. */
+MUST_CHECK enum err broker_create(const struct broker_options *options, struct buf *problem,
+                                  struct broker **out);
+
+/* Until the end. ERR_OK: it was asked to end, and has done so in order. Else why it could not
+ * start, or go on; it has been logged. */
+MUST_CHECK enum err broker_run(struct broker *broker);
+
+/* Asks for the orderly end. On the control shard. */
+void broker_stop(struct broker *broker);
+
+/* Sets to NULL; NULL is fine. */
+void broker_destroy(struct broker **broker);

@@ -1,0 +1,105 @@
+/* broker/broker_private.h - what the files of one broker share: broker.c (what it is made of),
+ * start.c (start, sessions, registration), stop.c (the orderly end). */
+#pragma once
+#include "broker/api/alter.h"
+#include "broker/api/connections.h"
+#include "broker/api/dispatch.h"
+#include "broker/api/forward.h"
+#include "broker/api/topic_configs.h"
+#include "broker/broker.h"
+#include "broker/log/store.h"
+#include "cluster/options.h"
+#include "runtime/process.h"
+#include "runtime/thread.h"
+#include "zk/recipes.h"
+#include "zk/zk.h"
+
+struct broker_shard {
+    struct msg_routes routes; /* first: the owner of the shard's messages */
+    struct broker *broker;
+    struct shard shard;
+    struct api_shard api;
+    struct partitions *partitions;
+    struct thread thread;
+    bool is_open, is_running;
+    struct listener_slot {
+        struct broker_shard *owner;
+        int index;
+        struct listener *listener;
+    } listeners[LISTENERS_MAX];
+};
+
+/* What must have happened before the broker may register. */
+enum start_need {
+    NEED_LOGS = 1,
+    NEED_PATHS = 2,
+    NEED_CLUSTER_ID = 4,
+    NEED_CONFIGS = 8,
+    NEED_FEATURE = 16,
+    NEED_PEERS = 32, /* the other brokers have been read: nobody has our address */
+};
+
+struct broker {
+    struct env *env;
+    const struct options *options;
+    struct listeners listeners; /* with real ports and hosts */
+    struct api_process process;
+    struct connections connections;
+    struct mesh *mesh;
+    struct disk *disk;
+    int data_shards;
+    struct broker_shard *shards; /* data shards, then the control shard */
+    struct broker_shard *main;   /* the control shard */
+    struct control *control;
+    struct forward *forward;
+    struct alter *alter;
+
+    struct store_options store_options;
+    const char **log_dirs;
+    struct store *store;
+    struct log_config log_config; /* of a topic without overrides */
+    struct timer store_timers[4];
+
+    /* start.c */
+    struct zk *zk;
+    unsigned needs; /* start_need that are missing */
+    bool had_session, is_started, is_registered;
+    struct instant began;
+    int64_t session_registered;
+    char cluster_id[64];
+    struct recipe *recipe_paths, *recipe_cluster, *recipe_id, *recipe_peers, *recipe_register;
+    struct timer retry, connect_limit;
+    struct zk_call feature_exists, feature_get;
+    bool feature_busy, feature_again;
+    struct arena arena;
+
+    /* stop.c */
+    struct process_signals signals;
+    bool takes_signals;
+    struct process_end end;
+    struct forward_call shutdown_call;
+    int shutdown_attempts;
+    struct timer shutdown_retry;
+    bool is_stopping;
+    enum err result;
+};
+
+/* start.c */
+MUST_CHECK enum err start_begin(struct broker *broker);
+void start_logs_loaded(void *owner, enum err err, const char *text);
+/* No more registration, no more watching: the session itself is closed by stop.c. */
+void start_end(struct broker *broker);
+
+/* broker.c: partitions on the data shards, listeners, threads. */
+MUST_CHECK enum err broker_open_shards(struct broker *broker);
+/* Cannot go on: logs what, ends broker_run with `err`. */
+void broker_fail(struct broker *broker, enum err err, const char *what);
+
+void broker_start_upkeep(struct broker *broker);
+void broker_stop_upkeep(struct broker *broker);
+/* start.c: tells the controller by ZooKeeper that a log directory has failed. */
+void start_log_dir_event(struct broker *broker);
+
+/* stop.c */
+MUST_CHECK enum err stop_listen(struct broker *broker); /* for signals */
+void stop_closed(void *owner);                          /* the store has */

@@ -1,0 +1,236 @@
+/* The orderly end: hand over leadership, stop listening, let connections go, give everything back
+ * that waits, close the logs clean, end the session. Each step has its time; the next comes anyway.
+ */
+#include "base/ensure.h"
+#include "base/log.h"
+#include "broker/api/control.h"
+#include "broker/api/forward.h"
+#include "broker/api/orders.h"
+#include "broker/broker_private.h"
+#include "wire/gen/controlled_shutdown.h"
+#include "wire/gen/protocol.h"
+#include <signal.h>
+
+#define STEP_MS                      30000
+#define STEP_LONG_MS                 600000 /* syncing every log of a large broker takes its time */
+#define NO_CONTROLLER_MS             1000
+
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ---- controlled shutdown ---- */
+
+static void attempt(struct broker *broker);
+
+static int shutdown_version(const struct broker *broker)
+{
+    enum level level = options_level(broker->options);
+
+    return level < LEVEL_0_9_0 ? 0 : level < LEVEL_2_2_IV0 ? 1 : level < LEVEL_2_4_IV1 ? 2 : 3;
+}
+
+static void write_shutdown(struct peer_call *peer, int version, struct buf *body)
+{
+    struct forward_call *call = CONTAINER(peer, struct forward_call, call);
+    struct broker *broker = CONTAINER(call, struct broker, shutdown_call);
+    struct controlled_shutdown_request out;
+
+    wire_default(&controlled_shutdown_request_wire, &out);
+    out.broker_id = broker->process.broker_id;
+    out.broker_epoch = broker->main->api.broker_epoch;
+    wire_write(body, version, &controlled_shutdown_request_wire, &out);
+}
+
+static void prepare_shutdown(struct forward_call *call, bool is_broker)
+{
+    struct broker *broker = CONTAINER(call, struct broker, shutdown_call);
+
+    (void)is_broker;
+    call->call.api_key = API_CONTROLLED_SHUTDOWN;
+    call->call.version_min = call->call.version_max = (int16_t)shutdown_version(broker);
+    call->call.write = write_shutdown;
+}
+
+static void on_shutdown_answer(struct forward_call *call, enum err err, struct slice answer)
+{
+    struct broker *broker = CONTAINER(call, struct broker, shutdown_call);
+    struct controlled_shutdown_response in = {0};
+
+    arena_reset(&broker->arena);
+    if (err == ERR_OK)
+        err = wire_read(answer, call->call.version, &controlled_shutdown_response_wire,
+                        &broker->arena, &in);
+    bool is_done =
+        err == ERR_OK && in.error_code == KAFKA_NONE && in.remaining_partitions.count <= 0;
+    log_info("broker", "controlled-shutdown", "attempt=%d why=%s code=%d remaining=%d",
+             broker->shutdown_attempts, err_name(err), in.error_code,
+             in.remaining_partitions.count);
+    if (is_done || broker->shutdown_attempts >
+                       options_int(broker->options, OPTION_CONTROLLED_SHUTDOWN_MAX_RETRIES)) {
+        if (!is_done) log_warn("broker", "controlled-shutdown-failed", "");
+        process_step_done(&broker->end, "controlled-shutdown");
+        return;
+    }
+    timer_arm(
+        &broker->main->shard, &broker->shutdown_retry,
+        instant_add_ms(shard_now(&broker->main->shard),
+                       options_long(broker->options, OPTION_CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS)));
+}
+
+/* Without a controller that could answer an attempt is over soon: it counts all the same. */
+static void attempt(struct broker *broker)
+{
+    int64_t timeout_ms = forward_controller_id(broker->forward) < 0
+                             ? NO_CONTROLLER_MS
+                             : options_int(broker->options, OPTION_CONTROLLER_SOCKET_TIMEOUT_MS);
+
+    broker->shutdown_attempts++;
+    broker->shutdown_call = (struct forward_call){
+        .lane = FORWARD_PROMPT,
+        .deadline = instant_add_ms(shard_now(&broker->main->shard), timeout_ms),
+        .prepare = prepare_shutdown,
+        .done = on_shutdown_answer};
+    forward_send(broker->forward, &broker->shutdown_call);
+}
+
+static void on_shutdown_retry(struct timer *timer)
+{
+    attempt(CONTAINER(timer, struct broker, shutdown_retry));
+}
+
+static void step_controlled_shutdown(void *owner)
+{
+    struct broker *broker = owner;
+
+    broker->shutdown_retry.fire = on_shutdown_retry;
+    if (!broker->is_registered ||
+        !options_bool(broker->options, OPTION_CONTROLLED_SHUTDOWN_ENABLE)) {
+        process_step_done(&broker->end, "controlled-shutdown");
+        return;
+    }
+    attempt(broker);
+}
+
+/* ---- the others ---- */
+
+static void done_stop_accepting(void *to)
+{
+    process_step_done(&((struct broker *)to)->end, "stop-accepting");
+}
+
+static void step_stop_accepting(void *owner)
+{
+    struct broker *broker = owner;
+
+    timer_cancel(&broker->main->shard, &broker->shutdown_retry);
+    if (!broker->is_started)
+        done_stop_accepting(broker);
+    else
+        order_stop_accepting(&broker->main->api, done_stop_accepting, broker);
+}
+
+static void done_leave(void *to)
+{
+    process_step_done(&((struct broker *)to)->end, "leave");
+}
+
+static void step_leave(void *owner)
+{
+    struct broker *broker = owner;
+
+    forward_stop(broker->forward);
+    if (!broker->is_started)
+        done_leave(broker);
+    else
+        order_leave(&broker->main->api, done_leave, broker);
+}
+
+static void done_close_partitions(void *to)
+{
+    process_step_done(&((struct broker *)to)->end, "close-partitions");
+}
+
+static void step_close_partitions(void *owner)
+{
+    struct broker *broker = owner;
+
+    if (!broker->is_started)
+        done_close_partitions(broker);
+    else
+        order_close_partitions(&broker->main->api, done_close_partitions, broker);
+}
+
+static void step_close_store(void *owner)
+{
+    struct broker *broker = owner;
+
+    broker_stop_upkeep(broker);
+    /* What was never loaded is not closed: no marker says that it is clean. */
+    if ((broker->needs & NEED_LOGS) != 0)
+        stop_closed(broker);
+    else
+        store_close(broker->store);
+}
+
+void stop_closed(void *owner)
+{
+    process_step_done(&((struct broker *)owner)->end, "close-store");
+}
+
+static void done_close_session(void *owner)
+{
+    process_step_done(&((struct broker *)owner)->end, "close-session");
+}
+
+static void step_close_session(void *owner)
+{
+    struct broker *broker = owner;
+
+    start_end(broker);
+    if (broker->zk == NULL)
+        done_close_session(broker);
+    else
+        zk_close(&broker->zk, done_close_session, broker);
+}
+
+static const struct process_step steps[] = {
+    {"controlled-shutdown", step_controlled_shutdown, STEP_LONG_MS},
+    {"stop-accepting", step_stop_accepting, STEP_MS},
+    {"leave", step_leave, STEP_MS},
+    {"close-partitions", step_close_partitions, STEP_LONG_MS},
+    {"close-store", step_close_store, STEP_LONG_MS},
+    {"close-session", step_close_session, STEP_MS},
+};
+
+static void on_ended(void *owner)
+{
+    struct broker *broker = owner;
+
+    log_info("broker", "stopped", "id=%d", broker->process.broker_id);
+    process_signals_close(&broker->signals);
+    shard_stop(&broker->main->shard);
+}
+
+void broker_stop(struct broker *broker)
+{
+    if (broker->is_stopping) return;
+    broker->is_stopping = true;
+    log_info("broker", "stopping", "id=%d", broker->process.broker_id);
+    process_notify("STOPPING=1");
+    process_end_start(&broker->end, &broker->main->shard, steps,
+                      (int)(sizeof(steps) / sizeof(steps[0])), broker, on_ended);
+}
+
+static void on_signal(struct process_signals *signals, int number)
+{
+    struct broker *broker = CONTAINER(signals, struct broker, signals);
+
+    if (number == SIGHUP) return;
+    log_info("broker", "signal", "number=%d", number);
+    broker_stop(broker);
+}
+
+enum err stop_listen(struct broker *broker)
+{
+    if (!broker->takes_signals) return ERR_OK;
+    return process_signals_open(&broker->signals, &broker->main->shard, on_signal);
+}
