@@ -18,3 +18,14 @@ libottla_broker_a_SOURCES += \
 	broker/log/store_load.c broker/log/store_save.c \
 	broker/log/sync.c \
 	broker/log/trim.c
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_checkpoint \
+	tests/unit/test_epochs \
+	tests/unit/test_log \
+	tests/unit/test_log_index \
+	tests/unit/test_policy \
+	tests/unit/test_recover
+endif
+EXTRA_DIST += tests/unit/log_world.h

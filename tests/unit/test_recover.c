@@ -1,0 +1,535 @@
+/* What a crash leaves, and what the next start makes of it. */
+#include "broker/log/recover.h"
+#include "log_world.h"
+
+static struct one_log one;
+
+#define LOG_0   "t-0/00000000000000000000.log"
+#define INDEX_0 "t-0/00000000000000000000.index"
+#define TIMES_0 "t-0/00000000000000000000.timeindex"
+
+static void begin(void)
+{
+    one = (struct one_log){.w = world_create(NULL)};
+    log_config_default(&one.config);
+    one.config.index_interval_bytes = 200;
+    one_log_create(&one);
+}
+static void end(void)
+{
+    one_log_gone(&one);
+    world_destroy(one.w);
+}
+static void reopen(bool is_clean, int64_t recovery_point)
+{
+    ck_assert_int_eq(one_log_reopen(&one, is_clean, recovery_point, 0), ERR_OK);
+}
+
+/* Batches of three records at 0, 3, 6 …; `ends[i]` is where batch i ends in the file. */
+static int64_t fill(int n, int64_t *ends)
+{
+    struct log_appended appended = {0};
+    for (int i = 0; i < n; i++) {
+        append_at(&one, 3, 40, 1000 + i * 10, 1, &appended);
+        if (ends != NULL) ends[i] = appended.end.position;
+    }
+    return appended.end.position;
+}
+
+START_TEST(a_clean_log_is_loaded_without_reading_it)
+{
+    begin();
+    fill(30, NULL);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    ck_assert_int_eq(log_recovery_point(one.log), 90);
+    int64_t index = world_size(one.w, INDEX_0);
+    reopen(true, 0);
+    ck_assert_int_eq(one.recovered.segments_recovered, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 90);
+    ck_assert_int_eq(log_recovery_point(one.log), 90);
+    ck_assert_int_eq(log_high_watermark(one.log), 90);
+    ck_assert_int_eq(epochs_latest(log_epochs(one.log)).epoch, 1);
+    ck_assert_int_lt(one.w->reads, 15);
+    ck_assert_int_eq(world_size(one.w, INDEX_0), index);
+    ck_assert_int_eq(read_all(&one, 0, 1000), 90);
+    ck_assert_int_eq(append_one(&one, 1), 90);
+    end();
+}
+END_TEST
+
+START_TEST(an_empty_log_costs_nothing_to_load)
+{
+    begin();
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    reopen(true, 0);
+    int opens = one.w->opens;
+    ck_assert_int_le(opens, 2); /* the epochs; no segment, no index */
+    ck_assert_int_eq(log_end_offset(one.log), 0);
+    ck_assert_int_eq(log_files_open_count(one.files), 0);
+    end();
+}
+END_TEST
+
+/* The tail may be cut at any byte: what is whole before the cut stays, no more and no less. */
+START_TEST(a_torn_tail_is_cut_at_the_last_whole_batch)
+{
+    int64_t ends[4];
+
+    for (int64_t cut = 0;; cut += 13) {
+        begin();
+        int64_t size = fill(4, ends);
+        if (cut > size) {
+            end();
+            break;
+        }
+        log_detach(one.log);
+        world_cut(one.w, LOG_0, cut);
+        reopen(false, 0);
+        int whole = 0;
+        while (whole < 4 && ends[whole] <= cut)
+            whole++;
+        ck_assert_int_eq(log_end_offset(one.log), whole * 3);
+        ck_assert_int_eq(world_size(one.w, LOG_0), whole == 0 ? 0 : ends[whole - 1]);
+        ck_assert_int_eq(one.recovered.bytes_cut, cut - (whole == 0 ? 0 : ends[whole - 1]));
+        ck_assert_int_eq(read_all(&one, 0, 100), whole * 3);
+        ck_assert_int_eq(append_one(&one, 1), whole * 3);
+        end();
+    }
+}
+END_TEST
+
+START_TEST(a_tail_of_zeros_is_cut)
+{
+    int64_t ends[3];
+    uint8_t zeros[5000] = {0};
+    struct buf bytes;
+
+    begin();
+    buf_init(&bytes);
+    fill(3, ends);
+    log_detach(one.log);
+    world_get(one.w, LOG_0, &bytes);
+    bytes.len = (size_t)ends[1] + 20; /* the third was written in part, then nothing */
+    buf_add(&bytes, zeros, sizeof(zeros));
+    world_put(one.w, LOG_0, buf_slice(&bytes));
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 6);
+    ck_assert_int_eq(world_size(one.w, LOG_0), ends[1]);
+    buf_fini(&bytes);
+    end();
+}
+END_TEST
+
+/* One flipped bit anywhere under a checksum ends the log there; the offset and the epoch are not
+ * under it, but an offset that does not fit ends it as well. */
+START_TEST(a_flipped_bit_ends_the_log_there)
+{
+    int64_t ends[3];
+
+    for (int64_t at = 0;; at += 7) {
+        struct buf bytes;
+        begin();
+        int64_t size = fill(3, ends);
+        if (at >= size) {
+            end();
+            break;
+        }
+        buf_init(&bytes);
+        log_detach(one.log);
+        world_get(one.w, LOG_0, &bytes);
+        bytes.ptr[at] ^= 0x80;
+        world_put(one.w, LOG_0, buf_slice(&bytes));
+        reopen(false, 0);
+        int hit = at < ends[0] ? 0 : at < ends[1] ? 1 : 2;
+        int64_t in_batch = at - (hit == 0 ? 0 : ends[hit - 1]);
+        if (in_batch >= 16) /* magic, checksum and what it covers */
+            ck_assert_int_eq(log_end_offset(one.log), hit * 3);
+        buf_fini(&bytes);
+        end();
+    }
+}
+END_TEST
+
+START_TEST(damage_in_the_middle_takes_what_follows)
+{
+    struct buf bytes;
+
+    begin();
+    one.config.segment_bytes_max = 700;
+    log_set_config(one.log, &one.config);
+    fill(12, NULL);
+    ck_assert_int_gt(log_segment_count(one.log), 3);
+    int64_t second = one.log->segments[1]->base;
+    char name[64];
+    snprintf(name, sizeof(name), "t-0/%020lld.log", (long long)second);
+    buf_init(&bytes);
+    log_detach(one.log);
+    world_get(one.w, name, &bytes);
+    bytes.ptr[bytes.len - 1] ^= 1;
+    world_put(one.w, name, buf_slice(&bytes));
+    reopen(false, 0);
+    ck_assert_int_eq(log_segment_count(one.log), 2);
+    ck_assert_int_gt(log_end_offset(one.log), second);
+    ck_assert_int_eq(read_all(&one, 0, 1000), log_end_offset(one.log));
+    buf_fini(&bytes);
+    end();
+}
+END_TEST
+
+START_TEST(what_was_synced_is_believed)
+{
+    begin();
+    one.config.segment_bytes_max = 700;
+    log_set_config(one.log, &one.config);
+    fill(12, NULL);
+    int count = log_segment_count(one.log);
+    int64_t last = log_active(one.log)->base, all = log_end_offset(one.log);
+    reopen(false, last);
+    ck_assert_int_eq(one.recovered.segments_recovered, 1); /* only the active one */
+    ck_assert_int_eq(log_segment_count(one.log), count);
+    ck_assert_int_eq(log_end_offset(one.log), all);
+    ck_assert_int_eq(log_recovery_point(one.log), last); /* recovery itself syncs nothing */
+    struct log_sync *sync = NULL;
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    ck_assert_int_eq(log_recovery_point(one.log), all);
+    end();
+}
+END_TEST
+
+START_TEST(sealed_segments_that_were_not_synced_are_synced_after_recovery)
+{
+    begin();
+    one.config.segment_bytes_max = 700;
+    log_set_config(one.log, &one.config);
+    fill(12, NULL);
+    int count = log_segment_count(one.log);
+    reopen(false, 0);
+    int syncs = one.w->syncs;
+    struct log_sync *sync = NULL;
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    ck_assert_int_ge(one.w->syncs - syncs, (count - 1) * 3 + 1);
+    end();
+}
+END_TEST
+
+START_TEST(indexes_are_built_anew_after_a_crash)
+{
+    struct buf built, kept;
+
+    begin();
+    buf_init(&built);
+    buf_init(&kept);
+    fill(40, NULL);
+    log_detach(one.log);
+    world_put(one.w, INDEX_0, SLICE("garbage that is no index at all"));
+    world_put(one.w, TIMES_0, SLICE("neither"));
+    reopen(false, 0);
+    ck_assert_int_eq(read_all(&one, 0, 300), 120);
+    log_detach(one.log);
+    world_get(one.w, INDEX_0, &built);
+    world_get(one.w, TIMES_0, &kept);
+    ck_assert_uint_gt(built.len, 100);
+    ck_assert_uint_eq(built.len % 8, 0);
+    ck_assert_uint_eq(kept.len % 12, 0);
+    /* The closing entry of the time index is the highest timestamp. */
+    ck_assert_int_eq(prim_load64(kept.ptr + kept.len - 12), 1000 + 39 * 10 + 2);
+    /* Kafka leaves the index of a crashed active segment full of zeros behind its entries. */
+    uint8_t zeros[1024] = {0};
+    struct buf padded;
+    buf_init(&padded);
+    buf_add_slice(&padded, buf_slice(&built));
+    buf_add(&padded, zeros, sizeof(zeros));
+    world_put(one.w, INDEX_0, buf_slice(&padded));
+    reopen(false, 60);
+    ck_assert_int_eq(read_all(&one, 0, 300), 120);
+    log_detach(one.log);
+    world_get(one.w, INDEX_0, &kept);
+    ck_assert(slice_equal(buf_slice(&built), buf_slice(&kept)));
+    buf_fini(&padded);
+    buf_fini(&built);
+    buf_fini(&kept);
+    end();
+}
+END_TEST
+
+START_TEST(a_missing_index_is_made_even_after_a_clean_stop)
+{
+    begin();
+    fill(40, NULL);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    int64_t size = world_size(one.w, INDEX_0);
+    log_detach(one.log);
+    world_delete(one.w, INDEX_0);
+    reopen(true, 0);
+    ck_assert_int_eq(one.recovered.segments_recovered, 1);
+    ck_assert_int_eq(world_size(one.w, INDEX_0), size);
+    log_detach(one.log);
+    world_delete(one.w, TIMES_0); /* this one starts empty */
+    reopen(true, 0);
+    ck_assert_int_eq(one.recovered.segments_recovered, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 120);
+    ck_assert_int_eq(read_all(&one, 0, 300), 120);
+    end();
+}
+END_TEST
+
+START_TEST(an_index_that_lies_makes_finding_slow_not_wrong)
+{
+    uint8_t entry[16] = {0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 50, 0, 0, 1, 99};
+
+    begin();
+    fill(40, NULL);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    log_detach(one.log);
+    world_put(one.w, INDEX_0, slice_of(entry, sizeof(entry)));
+    reopen(true, 0); /* the end cannot be found from there: recovered */
+    ck_assert_int_eq(log_end_offset(one.log), 120);
+    ck_assert_int_eq(read_all(&one, 0, 300), 120);
+    end();
+}
+END_TEST
+
+START_TEST(an_index_without_its_segment_goes)
+{
+    begin();
+    fill(2, NULL);
+    log_detach(one.log);
+    world_put(one.w, "t-0/00000000000000000500.index", SLICE("12345678"));
+    world_put(one.w, "t-0/00000000000000000500.timeindex", SLICE("123456789012"));
+    world_put(one.w, "t-0/00000000000000000000.log.deleted", SLICE("old"));
+    world_put(one.w, "t-0/other.file", SLICE("left alone"));
+    reopen(true, 0);
+    ck_assert(!world_has(one.w, "t-0/00000000000000000500.index"));
+    ck_assert(!world_has(one.w, "t-0/00000000000000000500.timeindex"));
+    ck_assert(!world_has(one.w, "t-0/00000000000000000000.log.deleted"));
+    ck_assert(world_has(one.w, "t-0/other.file"));
+    ck_assert_int_eq(log_end_offset(one.log), 6);
+    end();
+}
+END_TEST
+
+START_TEST(compaction_that_was_cut_off_is_undone_or_done)
+{
+    struct buf bytes;
+
+    begin();
+    buf_init(&bytes);
+    fill(4, NULL);
+    log_detach(one.log);
+    world_get(one.w, LOG_0, &bytes);
+    /* Not yet complete: it goes, the original stays. */
+    world_put(one.w, "t-0/00000000000000000000.log.cleaned", SLICE("half"));
+    world_put(one.w, "t-0/00000000000000000000.index.cleaned", SLICE("half"));
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    ck_assert(!world_has(one.w, "t-0/00000000000000000000.log.cleaned"));
+
+    /* Complete: it replaces what it covers, here segment 0 and a segment 6 within its range. */
+    log_detach(one.log);
+    world_put(one.w, "t-0/00000000000000000000.log.swap", buf_slice(&bytes));
+    world_put(one.w, "t-0/00000000000000000000.index.swap", SLICE(""));
+    world_put(one.w, "t-0/00000000000000000000.timeindex.swap", SLICE(""));
+    world_put(one.w, LOG_0, SLICE("old content"));
+    world_put(one.w, "t-0/00000000000000000006.log", SLICE("old content"));
+    world_put(one.w, "t-0/00000000000000000006.snapshot", SLICE("old"));
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    ck_assert_int_eq(log_segment_count(one.log), 1);
+    ck_assert(!world_has(one.w, "t-0/00000000000000000006.log"));
+    ck_assert(!world_has(one.w, "t-0/00000000000000000006.snapshot"));
+    ck_assert(!world_has(one.w, "t-0/00000000000000000000.log.swap"));
+
+    /* A split that was cut off: .cleaned says that the .swap files above it are of the same. */
+    log_detach(one.log);
+    world_put(one.w, "t-0/00000000000000000000.log.cleaned", SLICE("half"));
+    world_put(one.w, "t-0/00000000000000000006.log.swap", SLICE("half"));
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    ck_assert(!world_has(one.w, "t-0/00000000000000000006.log.swap"));
+    ck_assert(!world_has(one.w, "t-0/00000000000000000006.log"));
+    buf_fini(&bytes);
+    end();
+}
+END_TEST
+
+START_TEST(epochs_are_learnt_again_from_the_batches)
+{
+    begin();
+    append_at(&one, 3, 40, 1000, 2, NULL);
+    append_at(&one, 3, 40, 1000, 4, NULL);
+    append_at(&one, 3, 40, 1000, 4, NULL);
+    log_detach(one.log);
+    ck_assert_int_eq(world_size(one.w, "t-0/leader-epoch-checkpoint"), 0); /* never saved */
+    reopen(false, 0);
+    ck_assert_int_eq(log_epochs(one.log)->count, 2);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].epoch, 4);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].start, 3);
+    log_detach(one.log);
+    /* Entries behind the end were of batches that did not make it. */
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n3\n2 0\n4 3\n9 9\n"));
+    reopen(false, 0);
+    ck_assert_int_eq(epochs_latest(log_epochs(one.log)).epoch, 4);
+    end();
+}
+END_TEST
+
+START_TEST(damaged_small_files_are_errors_by_kind)
+{
+    begin();
+    fill(2, NULL);
+    log_detach(one.log);
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n2\n1 0\n"));
+    ck_assert_int_eq(one_log_reopen(&one, true, 0, 0), ERR_CORRUPT);
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n1\n1 x\n"));
+    ck_assert_int_eq(one_log_reopen(&one, true, 0, 0), ERR_INVALID);
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n1\n1 0\n"));
+    world_put(one.w, "t-0/partition.metadata", SLICE("version: 0\n"));
+    ck_assert_int_eq(one_log_reopen(&one, true, 0, 0), ERR_CORRUPT);
+    world_delete(one.w, "t-0/partition.metadata");
+    world_delete(one.w, "t-0/leader-epoch-checkpoint"); /* missing: none */
+    ck_assert_int_eq(one_log_reopen(&one, false, 0, 0), ERR_OK);
+    ck_assert_int_eq(epochs_latest(log_epochs(one.log)).epoch, 1);
+    end();
+}
+END_TEST
+
+START_TEST(the_log_start_of_the_checkpoint_counts)
+{
+    begin();
+    fill(4, NULL);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    ck_assert_int_eq(one_log_reopen(&one, true, 0, 5), ERR_OK);
+    ck_assert_int_eq(log_start_offset(one.log), 5);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    /* Above the end: what there is has been deleted everywhere. */
+    ck_assert_int_eq(one_log_reopen(&one, true, 0, 50), ERR_OK);
+    ck_assert_int_eq(log_start_offset(one.log), 50);
+    ck_assert_int_eq(log_end_offset(one.log), 50);
+    ck_assert_int_eq(log_epochs(one.log)->count, 0);
+    ck_assert_int_eq(append_one(&one, 1), 50);
+    end();
+}
+END_TEST
+
+START_TEST(a_preallocated_segment_is_trimmed)
+{
+    one = (struct one_log){.w = world_create(NULL)};
+    log_config_default(&one.config);
+    one.config.preallocate = true;
+    one.config.segment_bytes_max = 8192;
+    one_log_create(&one);
+    ck_assert_int_eq(world_size(one.w, LOG_0), 8192);
+    int64_t size = fill(3, NULL);
+    ck_assert_int_eq(world_size(one.w, LOG_0), 8192);
+    ck_assert_int_eq(log_size_bytes(one.log), size);
+    reopen(false, 0); /* crash: zeros behind the batches */
+    ck_assert_int_eq(log_end_offset(one.log), 9);
+    ck_assert_int_eq(world_size(one.w, LOG_0), size);
+    for (int i = 0; i < 30; i++)
+        append_at(&one, 3, 100, 2000, 1, NULL);
+    ck_assert_int_gt(log_segment_count(one.log), 1);
+    ck_assert_int_le(one.log->segments[0]->size, 8192);
+    ck_assert_int_eq(world_size(one.w, LOG_0), one.log->segments[0]->size);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    char name[64];
+    snprintf(name, sizeof(name), "t-0/%020lld.log", (long long)log_active(one.log)->base);
+    ck_assert_int_eq(world_size(one.w, name), log_active(one.log)->size);
+    end();
+}
+END_TEST
+
+/* The process dies at each change that it makes to the disk in a life of appends, rolls, a
+ * truncation, a retention and a sync; what comes up is whole, dense, and has all that was synced.
+ */
+static void live(int64_t *synced)
+{
+    struct log_sync *sync = NULL;
+    struct log_appended appended;
+    struct buf bytes;
+    int removed;
+
+    buf_init(&bytes);
+    for (int i = 0; i < 14 && !one.w->is_dead; i++) {
+        make_batch(&bytes, 3, 60, 1000 + i);
+        const struct checked checked = {.bytes = bytes.ptr,
+                                        .len = bytes.len,
+                                        .offset_count = 3,
+                                        .max_timestamp = 1002 + i,
+                                        .max_timestamp_offset = 2,
+                                        .append_time_ms = -1};
+        (void)!log_append_leader(one.log, &checked, i / 4, one.w->wall_ms, &appended);
+        if (i == 5 && log_sync_plan(one.log, 0, &sync) == ERR_OK && sync != NULL) {
+            log_sync_run(sync);
+            if (log_sync_done(one.log, &sync) == ERR_OK) *synced = log_recovery_point(one.log);
+        }
+        if (i == 8) (void)!log_truncate_to(one.log, 21);
+        if (i == 11) {
+            log_set_high_watermark(one.log, 9);
+            (void)!log_retain(one.log, 1000000, &removed);
+        }
+    }
+    (void)!log_finish(one.log, 0);
+    buf_fini(&bytes);
+}
+
+START_TEST(death_at_any_change_leaves_a_log)
+{
+    bool died = true;
+
+    for (int at = 0; died; at++) {
+        int64_t synced = 0;
+        one = (struct one_log){.w = world_create(NULL)};
+        log_config_default(&one.config);
+        one.config.index_interval_bytes = 100;
+        one.config.segment_bytes_max = 900;
+        one.config.retention_ms = 1;
+        one_log_create(&one);
+        world_fault(one.w, FAULT_DIE, ERR_IO, at);
+        live(&synced);
+        died = one.w->is_dead;
+        int64_t end_before = log_end_offset(one.log);
+        ck_assert_msg(one_log_reopen(&one, false, synced, 0) == ERR_OK, "at %d", at);
+        ck_assert_int_ge(log_end_offset(one.log), synced < 21 ? synced : 21);
+        ck_assert_int_le(log_end_offset(one.log), end_before > 27 ? end_before + 3 : 30);
+        ck_assert_int_eq(read_all(&one, log_start_offset(one.log), 500), log_end_offset(one.log));
+        int64_t next = log_end_offset(one.log);
+        ck_assert_int_eq(append_one(&one, 2), next);
+
+        /* And dying while recovering changes nothing for the next try. */
+        int64_t all = log_end_offset(one.log);
+        for (int again = 0; again < 12; again++) {
+            one_log_gone(&one);
+            one.w = world_restart(one.w);
+            world_fault(one.w, FAULT_DIE, ERR_IO, again);
+            struct recover_request request = one_log_request(&one);
+            request.is_clean = false;
+            enum err err = recover_log(&request, &one.recovered, &one.log);
+            if (err == ERR_OK) {
+                ck_assert_int_eq(log_end_offset(one.log), all);
+                log_attach(one.log, one.files);
+                break;
+            }
+            ck_assert_ptr_null(one.log);
+        }
+        one_log_gone(&one);
+        ck_assert_int_eq(one_log_reopen(&one, false, 0, 0), ERR_OK);
+        ck_assert_int_eq(log_end_offset(one.log), all);
+        end();
+        ck_assert_int_lt(at, 500);
+    }
+}
+END_TEST
+
+UNIT(a_clean_log_is_loaded_without_reading_it, an_empty_log_costs_nothing_to_load,
+     a_torn_tail_is_cut_at_the_last_whole_batch, a_tail_of_zeros_is_cut,
+     a_flipped_bit_ends_the_log_there, damage_in_the_middle_takes_what_follows,
+     what_was_synced_is_believed, sealed_segments_that_were_not_synced_are_synced_after_recovery,
+     indexes_are_built_anew_after_a_crash, a_missing_index_is_made_even_after_a_clean_stop,
+     an_index_that_lies_makes_finding_slow_not_wrong, an_index_without_its_segment_goes,
+     compaction_that_was_cut_off_is_undone_or_done, epochs_are_learnt_again_from_the_batches,
+     damaged_small_files_are_errors_by_kind, the_log_start_of_the_checkpoint_counts,
+     a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log)
