@@ -644,7 +644,7 @@ static void set_limits(struct fetch *fetch)
     int64_t most = options_int(request->at->process->options, OPTION_FETCH_MAX_BYTES);
 
     fetch->is_follower = replica >= 0;
-    reads->reader = (struct reader){
+    reads->reader = (struct read_by){
         .replica = replica,
         .broker_epoch = in->replica_state.replica_epoch,
         .is_committed = in->isolation_level == 1,

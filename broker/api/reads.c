@@ -68,7 +68,7 @@ struct msg_read {
     struct api_shard *at; /* the owner */
     struct reads *reads;  /* for the home shard only */
     struct reads_part *part;
-    struct reader reader;
+    struct read_by reader;
     int64_t bytes_max;
     bool at_least_one;
     bool is_watch;
@@ -121,7 +121,7 @@ struct owner_watch {
 };
 
 /* In order, each with what the ones before have left. */
-static void read_part(struct api_shard *api, struct reads_part *part, const struct reader *reader,
+static void read_part(struct api_shard *api, struct reads_part *part, const struct read_by *reader,
                       int64_t bytes_max, bool at_least_one)
 {
     for (int i = 0; i < part->count; i++) {

@@ -36,7 +36,7 @@ enum reads_state { READS_IDLE, READS_PASSING, READS_WATCHING };
 
 struct reads {
     struct reads_shard *home;
-    struct reader reader;
+    struct read_by reader;
     int64_t bytes_max; /* of the whole reply */
     bool at_least_one;
     struct reads_part *parts; /* by shard, `shards` of them */

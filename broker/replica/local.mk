@@ -19,6 +19,7 @@ if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_isr \
 	tests/unit/test_partition \
+	tests/unit/test_partitions \
 	tests/unit/test_purgatory \
 	tests/unit/test_sessions
 endif

@@ -198,7 +198,7 @@ void partitions_forget_wait(struct partitions *partitions, struct commit_wait *w
 /* ---- Fetch -------------------------------------------------------------------------------------- */
 
 /* Who reads. */
-struct reader {
+struct read_by {
     int32_t replica;      /* broker id of a follower; below 0: a consumer */
     int64_t broker_epoch; /* of the follower; −1 */
     bool is_committed;    /* isolation level read_committed */
@@ -233,7 +233,7 @@ struct read {
     struct log_slice slice; /* yours to release, on this shard */
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
-void partitions_read(struct partitions *partitions, const struct reader *reader, struct read *read);
+void partitions_read(struct partitions *partitions, const struct read_by *reader, struct read *read);
 /* The slice was written so lately that it is in the page cache: no need to ask. */
 bool partitions_is_tail(struct partitions *partitions, const struct read *read);
 
@@ -250,7 +250,7 @@ struct watch {
     struct watch_part *parts; /* `count` of them, the caller's memory */
     int count;
     int64_t bytes_wanted; /* more than what was read: when this many could be read in all */
-    struct reader reader; /* of watch_start */
+    struct read_by reader; /* of watch_start */
     int64_t bytes;        /* could be read now */
     struct list_node node; /* of partitions.c: ready, not yet told */
     /* Enough, or something happened that a new read will show (leadership, epoch, truncation, a new
@@ -258,7 +258,7 @@ struct watch {
     void (*ready)(struct watch *watch);
 };
 /* Watches what `reads` have just read (each ERR_OK and not diverging; the others are left out). */
-void partitions_watch(struct partitions *partitions, struct watch *watch, const struct reader *reader,
+void partitions_watch(struct partitions *partitions, struct watch *watch, const struct read_by *reader,
                       const struct read *reads, int count);
 /* One that does not watch is fine. */
 void partitions_unwatch(struct partitions *partitions, struct watch *watch);

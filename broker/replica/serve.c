@@ -184,7 +184,7 @@ static enum err watermark_position(struct hosted *hosted, struct log_position *o
 
 /* Followers read to the end, others to the watermark. Transactions are not there yet, so that the last
  * stable offset is the watermark. */
-static enum err read_limit(struct hosted *hosted, const struct reader *reader,
+static enum err read_limit(struct hosted *hosted, const struct read_by *reader,
                            struct log_position *out)
 {
     if (reader->replica >= 0) {
@@ -212,7 +212,7 @@ static enum err check_divergence(const struct hosted *hosted, struct read *read)
     return ERR_OK;
 }
 
-static enum err check_reader(const struct hosted *hosted, const struct reader *reader,
+static enum err check_reader(const struct hosted *hosted, const struct read_by *reader,
                              const struct read *read, int *slot)
 {
     const struct partition *machine = &hosted->machine;
@@ -231,7 +231,7 @@ static enum err check_reader(const struct hosted *hosted, const struct reader *r
     return ERR_OK;
 }
 
-static enum err read_slice(struct hosted *hosted, const struct reader *reader, struct read *read)
+static enum err read_slice(struct hosted *hosted, const struct read_by *reader, struct read *read)
 {
     const struct partition *machine = &hosted->machine;
 
@@ -262,7 +262,7 @@ static enum err read_slice(struct hosted *hosted, const struct reader *reader, s
     return ERR_OK;
 }
 
-void partitions_read(struct partitions *partitions, const struct reader *reader, struct read *read)
+void partitions_read(struct partitions *partitions, const struct read_by *reader, struct read *read)
 {
     struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
     int slot = -1;
@@ -380,7 +380,7 @@ static bool look(struct watch_part *part)
     return false;
 }
 
-void partitions_watch(struct partitions *partitions, struct watch *watch, const struct reader *reader,
+void partitions_watch(struct partitions *partitions, struct watch *watch, const struct read_by *reader,
                       const struct read *reads, int count)
 {
     watch->reader = *reader;

@@ -1,0 +1,833 @@
+/* tests/unit/test_partitions.c - partitions over real logs: one shard, turned by hand, in a directory
+ * of its own. */
+#include "broker/replica/partitions.h"
+#include "broker/log/store.h"
+#include "cluster/types.h"
+#include "runtime/env_posix.h"
+#include "unit.h"
+#include "wire/record.h"
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SELF     1
+#define FOLLOWER 2
+
+struct world {
+    struct env *env;
+    struct disk *disk;
+    struct shard shard;
+    struct store *store;
+    struct partitions *partitions;
+    struct log_config config;
+    struct arena arena;
+    struct buf batch;
+    char path[64];
+    const char *paths[1];
+    bool is_loaded, is_done;
+    int proposals, led, followed;
+    int32_t followed_leader;
+    struct isr_change proposed;
+    int32_t proposed_isr[8];
+    bool is_dead; /* the other brokers */
+};
+
+static void idle(struct post *post)
+{
+    (void)post;
+}
+
+/* Turns that do not wait, until `*flag` is set or nothing can come any more. */
+static void turn(struct world *world)
+{
+    struct post kick = {.run = idle};
+
+    shard_post(&world->shard, &kick);
+    shard_turn(&world->shard);
+    ck_assert(!list_has(&kick.node));
+}
+
+static void until(struct world *world, const bool *flag)
+{
+    for (int i = 0; i < 200000 && !*flag; i++) {
+        turn(world);
+        if (!*flag)
+            usleep(100);
+    }
+    ck_assert(*flag);
+}
+
+static void on_loaded(void *owner, enum err err, const char *text)
+{
+    (void)text;
+    ck_assert_int_eq(err, ERR_OK);
+    ((struct world *)owner)->is_loaded = true;
+}
+static void on_dir_failed(void *owner, struct log_dir *dir, enum err why, int left)
+{
+    (void)owner;
+    (void)dir;
+    (void)why;
+    (void)left;
+}
+static void on_done(void *owner)
+{
+    ((struct world *)owner)->is_done = true;
+}
+static const struct store_events store_events = {on_loaded, on_dir_failed, on_done};
+
+static void config_of(void *owner, struct slice topic, struct log_config *out)
+{
+    (void)topic;
+    *out = ((struct world *)owner)->config;
+}
+
+static void propose(void *owner, const struct isr_change *change)
+{
+    struct world *world = owner;
+
+    world->proposals++;
+    world->proposed = *change;
+    memcpy(world->proposed_isr, change->isr, sizeof(int32_t) * (size_t)change->isr_count);
+}
+static bool is_alive(void *owner, int32_t broker)
+{
+    (void)broker;
+    return !((struct world *)owner)->is_dead;
+}
+static void led(void *owner, struct slice topic, int32_t partition, bool is_leader, int32_t epoch)
+{
+    (void)topic;
+    (void)partition;
+    (void)epoch;
+    ((struct world *)owner)->led += is_leader ? 1 : -1;
+}
+static void follow(void *owner, struct slice topic, int32_t partition, int32_t leader, int32_t epoch)
+{
+    struct world *world = owner;
+
+    (void)topic;
+    (void)partition;
+    (void)epoch;
+    world->followed++;
+    world->followed_leader = leader;
+}
+static const struct partitions_ops ops = {
+    .propose = propose, .is_alive = is_alive, .led = led, .follow = follow};
+
+static void open_store(struct world *world)
+{
+    struct buf problem = {0};
+    struct store_options options = {
+        .env = world->env,
+        .home = &world->shard,
+        .disk = world->disk,
+        .paths = world->paths,
+        .path_count = 1,
+        .recovery_threads = 1,
+        .keeps_topic_ids = true,
+        .config = config_of,
+        .events = &store_events,
+        .owner = world,
+    };
+
+    ck_assert_int_eq(store_open(&options, &problem, &world->store), ERR_OK);
+    ck_assert_int_eq(store_identify(world->store, SELF, "cluster", &problem), ERR_OK);
+    world->is_loaded = false;
+    store_load(world->store);
+    until(world, &world->is_loaded);
+    buf_fini(&problem);
+
+    struct partitions_options partitions = {
+        .shard = &world->shard,
+        .broker_id = SELF,
+        .files_open_max = 16,
+        .ops = &ops,
+        .owner = world,
+    };
+    replica_settings_init(&partitions.settings);
+    world->partitions = partitions_create(&partitions);
+}
+
+static void close_store(struct world *world)
+{
+    world->is_done = false;
+    partitions_close(world->partitions, on_done, world);
+    until(world, &world->is_done);
+    partitions_destroy(&world->partitions);
+    world->is_done = false;
+    store_close(world->store);
+    until(world, &world->is_done);
+    store_destroy(&world->store);
+}
+
+static void open_world(struct world *world)
+{
+    *world = (struct world){0};
+    log_config_default(&world->config);
+    strcpy(world->path, "/tmp/ottla-partitions-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(world->path));
+    world->paths[0] = world->path;
+    world->env = env_posix_create(NULL);
+    ck_assert_int_eq(disk_open(world->env, 1, 1, &world->disk), ERR_OK);
+    ck_assert_int_eq(shard_open(&world->shard, world->env, 0, NULL, NULL, world, world->disk),
+                     ERR_OK);
+    arena_init(&world->arena, 1 << 20);
+    open_store(world);
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void close_world(struct world *world)
+{
+    close_store(world);
+    for (int i = 0; i < 20; i++) { /* jobs of their own (unlink) come home */
+        turn(world);
+        usleep(1000);
+    }
+    disk_close(world->env, &world->disk);
+    shard_close(&world->shard);
+    env_posix_destroy(&world->env);
+    arena_fini(&world->arena);
+    buf_fini(&world->batch);
+    nftw(world->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- what the control shard does ---- */
+
+struct control {
+    struct replica_call call;
+    struct world *world;
+};
+
+static void control_done(struct replica_call *call)
+{
+    ((struct control *)(void *)call)->world->is_done = true;
+}
+
+static void created(void *to)
+{
+    ((struct world *)to)->is_done = true;
+}
+
+static struct log *log_of(struct world *world, const char *topic)
+{
+    struct log *log = store_find(world->store, slice_text(topic), 0);
+    struct store_new_log new = {
+        .topic = slice_text(topic),
+        .config = &world->config,
+        .is_new = true,
+        .topic_id = {{1}},
+    };
+
+    if (log != NULL)
+        return log;
+    world->is_done = false;
+    store_create_many(world->store, &new, 1, created, world);
+    until(world, &world->is_done);
+    ck_assert_int_eq(new.err, ERR_OK);
+    return new.log;
+}
+
+static const int32_t replicas[] = {SELF, FOLLOWER, 3};
+
+static enum err apply(struct world *world, const char *topic, int32_t leader, int32_t epoch,
+                      int replica_count, int isr_count, int32_t min_insync)
+{
+    struct replica_change change = {
+        .topic = slice_text(topic),
+        .topic_id = {{1}},
+        .leader = leader,
+        .leader_epoch = epoch,
+        .partition_epoch = epoch * 10,
+        .replicas = replicas,
+        .replica_count = replica_count,
+        .isr = replicas,
+        .isr_count = isr_count,
+        .is_leader_alive = true,
+        .log = log_of(world, topic),
+        .min_insync = min_insync,
+        .err = ERR_CANCELLED,
+    };
+    struct control control = {
+        .call = {.changes = &change, .change_count = 1, .done = control_done}, .world = world};
+
+    world->is_done = false;
+    partitions_control(world->partitions, &control.call);
+    ck_assert(!world->is_done); /* never inside the call */
+    until(world, &world->is_done);
+    return change.err;
+}
+
+static enum err stop(struct world *world, const char *topic, int32_t epoch, bool is_delete,
+                     struct log **log)
+{
+    struct replica_stop one = {
+        .topic = slice_text(topic), .leader_epoch = epoch, .is_delete = is_delete};
+    struct control control = {
+        .call = {.stops = &one, .stop_count = 1, .done = control_done}, .world = world};
+
+    world->is_done = false;
+    partitions_control(world->partitions, &control.call);
+    until(world, &world->is_done);
+    *log = one.log;
+    return one.err;
+}
+
+/* ---- what clients do ---- */
+
+static struct slice batch_of(struct world *world, int records, const char *value)
+{
+    struct record_builder builder;
+
+    buf_clear(&world->batch);
+    record_builder_begin(&builder, &world->batch);
+    for (int i = 0; i < records; i++)
+        record_builder_add(&builder, 1000 + i, SLICE_NULL, slice_text(value), NULL, 0);
+    record_builder_end(&builder);
+    return buf_slice(&world->batch);
+}
+
+struct produced {
+    struct commit_wait wait;
+    struct append append;
+    bool is_decided;
+    enum err err;
+};
+
+static void decided(struct commit_wait *wait, enum err err)
+{
+    struct produced *it = (struct produced *)(void *)wait;
+
+    ck_assert(!it->is_decided);
+    it->is_decided = true;
+    it->err = err;
+}
+
+static void produce(struct world *world, const char *topic, bool acks_all, int records,
+                    struct produced *out)
+{
+    struct slice batch = batch_of(world, records, "a value");
+
+    *out = (struct produced){.wait.done = decided};
+    out->append = (struct append){
+        .topic = slice_text(topic),
+        .records = world->batch.ptr,
+        .len = batch.len,
+        .acks_all = acks_all,
+        .deadline = instant_add_ms(shard_now(&world->shard), 600000),
+        .wait = &out->wait,
+        .arena = &world->arena,
+    };
+    partitions_append(world->partitions, &out->append);
+}
+
+static struct read read_as(struct world *world, const char *topic, int32_t replica, int64_t offset,
+                           bool is_first)
+{
+    struct read_by reader = {
+        .replica = replica, .needs_leader = true, .is_first = is_first, .broker_epoch = -1};
+    struct read read = {
+        .topic = slice_text(topic),
+        .leader_epoch = -1,
+        .offset = offset,
+        .last_epoch = -1,
+        .log_start = 0,
+        .bytes_max = 1 << 20,
+        .at_least_one = true,
+    };
+
+    partitions_read(world->partitions, &reader, &read);
+    return read;
+}
+
+START_TEST(what_is_produced_is_read_back_byte_for_byte)
+{
+    struct world world;
+    struct produced produced;
+    uint8_t got[4096];
+    size_t n = 0;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    ck_assert_int_eq(world.led, 1);
+    produce(&world, "t", false, 3, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+    ck_assert_int_eq(produced.append.base_offset, 0);
+    produce(&world, "t", true, 2, &produced); /* acks=all, alone: committed at once */
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+    ck_assert(!produced.append.waits);
+    ck_assert_int_eq(produced.append.base_offset, 3);
+
+    struct read read = read_as(&world, "t", -1, 3, true);
+    ck_assert_int_eq(read.err, ERR_OK);
+    ck_assert_int_eq(read.high_watermark, 5);
+    ck_assert_int_eq(read.slice.len, (int64_t)world.batch.len);
+    ck_assert_int_eq(file_read_at(world.env, log_slice_file(&read.slice),
+                                  (uint64_t)read.slice.position, got, sizeof(got), &n),
+                     ERR_OK);
+    ck_assert_int_eq(memcmp(got, world.batch.ptr, world.batch.len), 0); /* as it was patched */
+    log_slice_release(&read.slice);
+
+    read = read_as(&world, "t", -1, 6, true);
+    ck_assert_int_eq(read.err, ERR_RANGE);
+    ck_assert_int_eq(read.high_watermark, -1);
+    read = read_as(&world, "t", -1, 5, true);
+    ck_assert_int_eq(read.err, ERR_OK);
+    ck_assert_int_eq(read.slice.len, 0);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(acks_all_waits_for_the_fetch_that_follows)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 2), ERR_OK);
+    struct read read = read_as(&world, "t", FOLLOWER, 0, true);
+    ck_assert_int_eq(read.err, ERR_OK);
+    produce(&world, "t", true, 3, &produced);
+    ck_assert(produced.append.waits);
+    ck_assert_int_eq(read_as(&world, "t", -1, 0, true).slice.len, 0); /* not visible yet */
+
+    read = read_as(&world, "t", FOLLOWER, 0, true); /* takes the data */
+    ck_assert_int_gt(read.slice.len, 0);
+    log_slice_release(&read.slice);
+    turn(&world);
+    ck_assert(!produced.is_decided);
+    read_as(&world, "t", FOLLOWER, 3, false); /* a second pass acknowledges nothing */
+    turn(&world);
+    ck_assert(!produced.is_decided);
+    read = read_as(&world, "t", FOLLOWER, 3, true); /* has it */
+    ck_assert_int_eq(read.high_watermark, 3);
+    until(&world, &produced.is_decided);
+    ck_assert_int_eq(produced.err, ERR_OK);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(lost_leadership_and_time_end_a_wait)
+{
+    struct world world;
+    struct produced first, second;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    produce(&world, "t", true, 1, &first);
+    ck_assert(first.append.waits);
+    partitions_forget_wait(world.partitions, &first.wait);
+
+    produce(&world, "t", true, 1, &first);
+    struct slice batch = batch_of(&world, 1, "late");
+    second = (struct produced){.wait.done = decided};
+    second.append = (struct append){
+        .topic = SLICE("t"),
+        .records = world.batch.ptr,
+        .len = batch.len,
+        .acks_all = true,
+        .deadline = shard_now(&world.shard),
+        .wait = &second.wait,
+        .arena = &world.arena,
+    };
+    partitions_append(world.partitions, &second.append);
+    until(&world, &second.is_decided);
+    ck_assert_int_eq(second.err, ERR_TIMED_OUT);
+    ck_assert(!first.is_decided);
+
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 2, 2, 2, 1), ERR_OK);
+    until(&world, &first.is_decided);
+    ck_assert_int_eq(first.err, ERR_NOT_LEADER);
+    ck_assert_int_eq(world.led, 0);
+    ck_assert_int_eq(world.followed_leader, FOLLOWER);
+    produce(&world, "t", false, 1, &first);
+    ck_assert_int_eq(first.append.err, ERR_NOT_LEADER);
+    ck_assert_int_eq(first.append.leader, FOLLOWER);
+    ck_assert_int_eq(first.append.log_start, -1);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(too_small_an_isr_refuses_acks_all_only)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 1, 2), ERR_OK);
+    produce(&world, "t", true, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(produced.append.log_start, 0);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+    ck_assert_int_eq(produced.append.base_offset, 0); /* the refused one left nothing */
+    struct read read = read_as(&world, "t", -1, 0, true);
+    ck_assert_int_eq(read.high_watermark, 0); /* frozen */
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_follower_that_has_it_all_is_proposed_and_counts_when_decided)
+{
+    struct world world;
+    struct produced produced;
+    static const int32_t both[] = {SELF, FOLLOWER};
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 1, 1), ERR_OK);
+    produce(&world, "t", false, 2, &produced);
+    read_as(&world, "t", FOLLOWER, 2, true);
+    ck_assert_int_eq(world.proposals, 1);
+    ck_assert_int_eq(world.proposed.isr_count, 2);
+    ck_assert_int_eq(world.proposed_isr[1], FOLLOWER);
+    ck_assert_int_eq(world.proposed.partition_epoch, 10);
+    struct isr_decision decision = {
+        .topic = SLICE("t"),
+        .verdict = ISR_COMMITTED,
+        .leader_epoch = 1,
+        .partition_epoch = 11,
+        .isr = both,
+        .isr_count = 2,
+    };
+    partitions_isr_decided(world.partitions, &decision);
+    ck_assert_uint_eq(counter_value(&partitions_counts(world.partitions)->isr_expands), 1);
+    ck_assert_int_eq(gauge_value(&partitions_counts(world.partitions)->under_replicated), 0);
+    decision.topic = SLICE("unknown"); /* an answer for what has gone meanwhile */
+    partitions_isr_decided(world.partitions, &decision);
+    close_world(&world);
+}
+END_TEST
+
+struct watching {
+    struct watch watch;
+    struct watch_part part;
+    bool is_ready;
+};
+
+static void ready(struct watch *watch)
+{
+    ((struct watching *)(void *)watch)->is_ready = true;
+}
+
+static void watch(struct world *world, struct watching *it, const struct read *read, int32_t replica,
+                  int64_t bytes)
+{
+    struct read_by reader = {.replica = replica, .needs_leader = true};
+
+    *it = (struct watching){.watch = {.parts = &it->part, .bytes_wanted = bytes, .ready = ready}};
+    partitions_watch(world->partitions, &it->watch, &reader, read, 1);
+}
+
+START_TEST(a_watch_ends_with_data_that_its_reader_may_see)
+{
+    struct world world;
+    struct watching consumer, follower;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    struct read by_consumer = read_as(&world, "t", -1, 0, true);
+    struct read by_follower = read_as(&world, "t", FOLLOWER, 0, true);
+    watch(&world, &consumer, &by_consumer, -1, 1);
+    watch(&world, &follower, &by_follower, FOLLOWER, 1);
+    turn(&world);
+    ck_assert(!consumer.is_ready && !follower.is_ready);
+
+    produce(&world, "t", false, 1, &produced);
+    ck_assert(!follower.is_ready); /* not inside the append */
+    until(&world, &follower.is_ready);
+    ck_assert(!consumer.is_ready); /* not committed */
+    read_as(&world, "t", FOLLOWER, 1, true);
+    until(&world, &consumer.is_ready);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_watch_counts_bytes_and_ends_with_leadership)
+{
+    struct world world;
+    struct watching many, lost;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    struct read read = read_as(&world, "t", -1, 0, true);
+    produce(&world, "t", false, 1, &produced);
+    watch(&world, &many, &read, -1, (int64_t)world.batch.len * 2);
+    turn(&world);
+    turn(&world);
+    ck_assert(!many.is_ready); /* half of it */
+    produce(&world, "t", false, 1, &produced);
+    until(&world, &many.is_ready);
+
+    read = read_as(&world, "t", -1, 2, true);
+    watch(&world, &lost, &read, -1, 1000);
+    ck_assert_int_eq(apply(&world, "t", SELF, 2, 1, 1, 1), ERR_OK); /* a new epoch is news too */
+    until(&world, &lost.is_ready);
+
+    watch(&world, &lost, &read, -1, 1000);
+    partitions_unwatch(world.partitions, &lost.watch);
+    produce(&world, "t", false, 10, &produced);
+    turn(&world);
+    turn(&world);
+    ck_assert(!lost.is_ready);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(control_answers_each_partition)
+{
+    struct world world;
+    struct produced produced;
+    struct log *log = NULL;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 1, 1, 1), ERR_OK);
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 1, 1, 1), ERR_STALE_CONTROLLER_EPOCH);
+    ck_assert_int_eq(apply(&world, "t", SELF, 4, 1, 1, 1), ERR_STALE_CONTROLLER_EPOCH);
+    ck_assert_int_eq(apply(&world, "other", 3, 1, 0, 0, 1), ERR_NOT_FOUND); /* no replica here */
+
+    ck_assert_int_eq(stop(&world, "t", 4, false, &log), ERR_FENCED_EPOCH);
+    ck_assert_int_eq(stop(&world, "unknown", 1, true, &log), ERR_OK);
+    ck_assert_ptr_null(log);
+    ck_assert_int_eq(stop(&world, "t", 5, false, &log), ERR_OK);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_NOT_LEADER);
+    ck_assert_int_eq(apply(&world, "t", SELF, 6, 1, 1, 1), ERR_OK);
+    ck_assert_int_eq(stop(&world, "t", EPOCH_DURING_DELETE, true, &log), ERR_OK);
+    ck_assert_ptr_nonnull(log);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_NOT_FOUND);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(bad_batches_leave_nothing)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    world.config.message_bytes_max = 200;
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+
+    batch_of(&world, 1, "x");
+    world.batch.ptr[world.batch.len - 1] ^= 1; /* checksum */
+    struct append append = {.topic = SLICE("t"),
+                            .records = world.batch.ptr,
+                            .len = world.batch.len,
+                            .arena = &world.arena};
+    partitions_append(world.partitions, &append);
+    ck_assert_int_eq(append.err, ERR_CORRUPT);
+    ck_assert_int_eq(append.log_start, -1);
+    produce(&world, "t", false, 100, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_TOO_LARGE);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.base_offset, 0);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_follower_writes_what_the_leader_sent)
+{
+    struct world world;
+    struct follower_view view;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 7, 2, 2, 1), ERR_OK);
+    ck_assert_int_eq(partitions_follower(world.partitions, SLICE("t"), 0, 6, &view), ERR_STALE);
+    ck_assert_int_eq(partitions_follower(world.partitions, SLICE("t"), 0, 7, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 0);
+
+    struct slice batch = batch_of(&world, 4, "from the leader");
+    batch_set_base_offset(world.batch.ptr, 0);
+    batch_set_leader_epoch(world.batch.ptr, 7);
+    ck_assert_int_eq(
+        partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 4);
+    ck_assert_int_eq(view.high_watermark, 2);
+    ck_assert_int_eq(view.latest.epoch, 7);
+    /* The same again does not begin at the end. */
+    ck_assert_int_eq(
+        partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view), ERR_RANGE);
+
+    /* A consumer of v11+ reads here, up to our watermark. */
+    struct read_by reader = {.replica = -1};
+    struct read read = {.topic = SLICE("t"), .leader_epoch = 7, .offset = 3, .last_epoch = -1,
+                        .bytes_max = 1000, .at_least_one = true};
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_OK);
+    ck_assert_int_eq(read.slice.len, 0);
+
+    ck_assert_int_eq(partitions_truncate(world.partitions, SLICE("t"), 0, 7, 0, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 0);
+    ck_assert_int_eq(view.high_watermark, 0);
+    ck_assert_int_eq(partitions_restart_at(world.partitions, SLICE("t"), 0, 7, 40, &view), ERR_OK);
+    ck_assert_int_eq(view.start, 40);
+    ck_assert_int_eq(view.end, 40);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(divergence_is_told_and_not_noted)
+{
+    struct world world;
+    struct produced produced;
+    struct read_by reader = {.replica = FOLLOWER, .needs_leader = true, .is_first = true};
+
+    /* Example B of replication.md 4.4, from the new leader's side: epochs 1 and 3. */
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    produce(&world, "t", false, 20, &produced);
+    ck_assert_int_eq(apply(&world, "t", SELF, 3, 2, 2, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced);
+
+    struct read read = {.topic = SLICE("t"), .leader_epoch = 3, .offset = 21, .last_epoch = 2,
+                        .bytes_max = 1000};
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_OK);
+    ck_assert(read.diverges);
+    ck_assert_int_eq(read.diverging.epoch, 1);
+    ck_assert_int_eq(read.diverging.end_offset, 20);
+    ck_assert_int_eq(read.slice.len, 0);
+
+    read.last_epoch = 9; /* nobody knows it */
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_RANGE);
+    read.last_epoch = 3;
+    read.leader_epoch = 1;
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_FENCED_EPOCH);
+    read.leader_epoch = 4;
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_UNKNOWN_EPOCH);
+    read.leader_epoch = 3;
+    reader.replica = 77; /* not in the assignment */
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_UNKNOWN_EPOCH);
+    read.leader_epoch = -1;
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_NOT_LEADER);
+    read.topic_id = (struct uuid){{9}};
+    partitions_read(world.partitions, &reader, &read);
+    ck_assert_int_eq(read.err, ERR_TOPIC_ID);
+
+    struct epoch_end end;
+    ck_assert_int_eq(partitions_epoch_end(world.partitions, SLICE("t"), 0, 3, 1, &end), ERR_OK);
+    ck_assert_int_eq(end.end_offset, 20);
+    ck_assert_int_eq(partitions_epoch_end(world.partitions, SLICE("t"), 0, 3, 9, &end), ERR_OK);
+    ck_assert_int_eq(end.epoch, -1);
+    close_world(&world);
+}
+END_TEST
+
+struct asked {
+    struct offset_query query;
+    bool is_done;
+};
+
+static void answered(struct offset_query *query)
+{
+    ((struct asked *)(void *)query)->is_done = true;
+}
+
+static void ask(struct world *world, struct asked *it, int64_t timestamp, int32_t replica)
+{
+    *it = (struct asked){.query = {.topic = SLICE("t"),
+                                   .leader_epoch = -1,
+                                   .timestamp = timestamp,
+                                   .replica = replica,
+                                   .done = answered}};
+    if (!partitions_list_offsets(world->partitions, &it->query))
+        until(world, &it->is_done);
+}
+
+START_TEST(offsets_are_found_up_to_what_is_committed)
+{
+    struct world world;
+    struct produced produced;
+    struct asked asked;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced); /* timestamps 1000 … 1004 */
+    struct read read = read_as(&world, "t", FOLLOWER, 3, true); /* the batch has 3 in it */
+    ck_assert_int_gt(read.slice.len, 0);
+    log_slice_release(&read.slice);
+
+    ask(&world, &asked, OFFSETS_LATEST, -1);
+    ck_assert_int_eq(asked.query.offset, 3);
+    ck_assert_int_eq(asked.query.found_epoch, 1);
+    ask(&world, &asked, OFFSETS_LATEST, FOLLOWER);
+    ck_assert_int_eq(asked.query.offset, 5);
+    ask(&world, &asked, OFFSETS_EARLIEST, -1);
+    ck_assert_int_eq(asked.query.offset, 0);
+    ask(&world, &asked, 1002, -1);
+    ck_assert_int_eq(asked.query.err, ERR_OK);
+    ck_assert_int_eq(asked.query.offset, 2);
+    ck_assert_int_eq(asked.query.found_timestamp, 1002);
+    ask(&world, &asked, 1003, -1); /* there, but not committed */
+    ck_assert_int_eq(asked.query.offset, -1);
+    ask(&world, &asked, OFFSETS_MAX_TIMESTAMP, FOLLOWER);
+    ck_assert_int_eq(asked.query.offset, 4);
+    ask(&world, &asked, 99999, -1);
+    ck_assert_int_eq(asked.query.offset, -1);
+
+    /* A new epoch above the watermark: nothing latest may be named (KIP-207). */
+    ck_assert_int_eq(apply(&world, "t", SELF, 2, 2, 2, 1), ERR_OK);
+    ask(&world, &asked, OFFSETS_LATEST, -1);
+    ck_assert_int_eq(asked.query.err, ERR_BUSY);
+    ask(&world, &asked, 1003, -1);
+    ck_assert_int_eq(asked.query.err, ERR_BUSY);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_restart_remembers_records_epochs_and_watermark)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 4, 1, 1, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced);
+    close_store(&world);
+    open_store(&world);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 5, 2, 2, 1), ERR_OK);
+    struct follower_view view;
+    ck_assert_int_eq(partitions_follower(world.partitions, SLICE("t"), 0, 5, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 5);
+    ck_assert_int_eq(view.high_watermark, 5);
+    ck_assert_int_eq(view.latest.epoch, 4);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_topic_lives_where_its_hash_says)
+{
+    int counts[4] = {0};
+
+    for (int32_t i = 0; i < 400; i++)
+        counts[partition_shard(SLICE("orders"), i, 4)]++;
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(counts[i], 100);
+    ck_assert_int_eq(partition_shard(SLICE("orders"), 7, 1), 0);
+}
+END_TEST
+
+UNIT(what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
+     lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
+     a_follower_that_has_it_all_is_proposed_and_counts_when_decided,
+     a_watch_ends_with_data_that_its_reader_may_see, a_watch_counts_bytes_and_ends_with_leadership,
+     control_answers_each_partition, bad_batches_leave_nothing,
+     a_follower_writes_what_the_leader_sent, divergence_is_told_and_not_noted,
+     offsets_are_found_up_to_what_is_committed, a_restart_remembers_records_epochs_and_watermark,
+     a_topic_lives_where_its_hash_says)
