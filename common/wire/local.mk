@@ -231,3 +231,6 @@ check_PROGRAMS += \
 	tests/unit/test_protocol \
 	tests/unit/test_record
 endif
+
+EXTRA_DIST += tests/house/schemas tests/house/wiregen
+TESTS += tests/house/schemas tests/house/wiregen
