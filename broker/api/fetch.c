@@ -345,7 +345,7 @@ static void finish(struct fetch *fetch)
         break;
     case FETCH_NEW_SESSION:
         out.session_id = make_session(fetch);
-        [[fallthrough]];
+        __attribute__((fallthrough));
     case FETCH_WITHOUT_SESSION:
         for (; count < fetch->count; count++)
             named[count] = &fetch->items[count];

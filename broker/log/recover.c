@@ -535,7 +535,10 @@ enum err recover_create(const struct recover_request *request, struct log **out)
     if (err == ERR_OK) err = names_join(path, log->path, CHECKPOINT_EPOCHS);
     if (err == ERR_OK) err = files_open(request->env, path, FILE_WRITE | FILE_CREATE, &file);
     file_close(request->env, &file);
-    log->end = log->start = log->recovery_point = log->high_watermark = request->log_start;
+    log->end = request->log_start;
+    log->start = request->log_start;
+    log->recovery_point = request->log_start;
+    log->high_watermark = request->log_start;
     log_detach(log);
     if (err == ERR_OK)
         *out = log;
