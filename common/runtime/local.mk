@@ -17,3 +17,8 @@ libottla_common_a_SOURCES += \
 	common/runtime/resolve_posix.c \
 	common/runtime/shard.c common/runtime/shard.h \
 	common/runtime/thread.c common/runtime/thread.h
+
+EXTRA_DIST += tests/unit/loop.h
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_conn
+endif

@@ -398,7 +398,7 @@ static enum err address_of(int fd, bool ours, struct net_address *out)
     if (getnameinfo((struct sockaddr *)&at, len, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return ERR_IO;
-    *out = (struct net_address){.port = (uint16_t)atoi(port)};
+    *out = (struct net_address){.port = (uint16_t)strtoul(port, NULL, 10)};
     const char *number = strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.') ? host + 7 : host;
     size_t n = strlen(number);
     ensure(n < sizeof(out->host));

@@ -1,0 +1,184 @@
+/* tests/house/shards.c - four real shards and the disk pool, under load, for the thread sanitizer.
+ *
+ * Each shard calls the others and itself, more at a time than a lane holds, and sends jobs to the
+ * pool; every call comes home once with the right answer, those to one shard in their order. They
+ * sleep and are woken thousands of times on the way: a lost wake-up shows as a test that does not
+ * end. */
+#include "base/ensure.h"
+#include "base/prng.h"
+#include "runtime/disk.h"
+#include "runtime/env_posix.h"
+#include "runtime/shard.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SHARDS      4
+#define CALLS       20000
+#define AT_ONCE_MAX 700
+#define JOBS        2000
+
+struct ask {
+    struct msg msg;
+    uint64_t number;
+    uint64_t answer;
+};
+
+struct work {
+    struct disk_job job;
+    struct party *party;
+    uint64_t number, answer;
+};
+
+struct party {
+    struct shard shard;
+    struct party *all;
+    struct prng prng;
+    struct post more;
+    struct timer nap;
+    pthread_t thread;
+    uint64_t asked, answered, served, jobs_asked, jobs_done;
+    uint64_t last_asked[SHARDS], last_served[SHARDS];
+    _Atomic bool is_done;
+};
+
+static uint64_t answer_to(uint64_t number)
+{
+    return number * 2654435761u + 1;
+}
+
+static void job_run(struct disk_job *job)
+{
+    struct work *work = (struct work *)(void *)job;
+
+    work->answer = answer_to(work->number);
+}
+
+static void ask_more(struct post *post);
+
+static void note_progress(struct party *party)
+{
+    if (party->answered == CALLS && party->jobs_done == JOBS)
+        atomic_store(&party->is_done, true);
+    else if (party->asked < CALLS && party->asked - party->answered < AT_ONCE_MAX)
+        shard_post(&party->shard, &party->more);
+}
+
+static void job_done(struct disk_job *job)
+{
+    struct work *work = (struct work *)(void *)job;
+    struct party *party = work->party;
+
+    ensure(work->answer == answer_to(work->number));
+    party->jobs_done++;
+    free(work);
+    note_progress(party);
+}
+
+static void on_call(void *owner, struct msg *msg)
+{
+    struct party *party = owner;
+    struct ask *ask = (struct ask *)(void *)msg;
+
+    ensure(ask->number > party->last_served[msg->home]);
+    party->last_served[msg->home] = ask->number;
+    party->served++;
+    ask->answer = answer_to(ask->number);
+    mailbox_reply(party->shard.mailbox, msg);
+}
+
+static void on_answer(void *owner, struct msg *msg)
+{
+    struct party *party = owner;
+    struct ask *ask = (struct ask *)(void *)msg;
+
+    ensure(ask->answer == answer_to(ask->number));
+    party->answered++;
+    free(ask);
+    note_progress(party);
+}
+
+static void ask_one(struct party *party)
+{
+    struct ask *ask = ensure_zalloc(sizeof(*ask));
+    uint8_t to = (uint8_t)prng_below(&party->prng, SHARDS);
+
+    ask->number = ++party->last_asked[to];
+    party->asked++;
+    mailbox_call(party->shard.mailbox, to, &ask->msg);
+    if (party->jobs_asked < JOBS && party->jobs_asked * (CALLS / JOBS) <= party->asked) {
+        struct work *work = ensure_zalloc(sizeof(*work));
+        work->job.run = job_run;
+        work->job.done = job_done;
+        work->party = party;
+        work->number = ++party->jobs_asked;
+        disk_submit(party->shard.env, party->shard.disk, DISK_SOON, &party->shard, &work->job);
+    }
+}
+
+static void ask_more(struct post *post)
+{
+    struct party *party = (struct party *)(void *)((char *)post - offsetof(struct party, more));
+    /* Sometimes one, so that the others sleep between; sometimes more than a lane holds. */
+    uint64_t n = prng_below(&party->prng, 8) == 0 ? AT_ONCE_MAX : 1 + prng_below(&party->prng, 3);
+
+    for (; n > 0 && party->asked < CALLS && party->asked - party->answered < AT_ONCE_MAX; n--)
+        ask_one(party);
+}
+
+static void *run(void *party_)
+{
+    struct party *party = party_;
+
+    shard_post(&party->shard, &party->more);
+    shard_run(&party->shard);
+    return NULL;
+}
+
+static bool are_done(struct party *parties)
+{
+    for (int i = 0; i < SHARDS; i++)
+        if (!atomic_load(&parties[i].is_done)) return false;
+    return true;
+}
+
+int main(void)
+{
+    static const struct mailbox_handlers handlers = {.call = on_call, .answer = on_answer};
+    struct party *parties = ensure_zalloc(SHARDS * sizeof(parties[0]));
+    struct env *env = env_posix_create(NULL);
+    struct mesh *mesh = mesh_create(SHARDS);
+    struct disk *disk = NULL;
+    uint64_t served = 0, seed = env_random(env, "test/shards");
+
+    alarm(300); /* a lost wake-up ends here, with a signal */
+    ensure(disk_open(env, 2, 1, &disk) == ERR_OK);
+    for (int i = 0; i < SHARDS; i++) {
+        struct party *party = &parties[i];
+        party->all = parties;
+        party->more.run = ask_more;
+        prng_init(&party->prng, seed + (uint64_t)i);
+        ensure(shard_open(&party->shard, env, i, mesh, &handlers, party, disk) == ERR_OK);
+    }
+    for (int i = 0; i < SHARDS; i++)
+        ensure(pthread_create(&parties[i].thread, NULL, run, &parties[i]) == 0);
+    while (!are_done(parties))
+        usleep(1000);
+    for (int i = 0; i < SHARDS; i++)
+        shard_stop(&parties[i].shard);
+    for (int i = 0; i < SHARDS; i++)
+        pthread_join(parties[i].thread, NULL);
+    for (int i = 0; i < SHARDS; i++)
+        served += parties[i].served;
+    ensure(served == SHARDS * CALLS);
+    disk_close(env, &disk);
+    for (int i = 0; i < SHARDS; i++)
+        shard_close(&parties[i].shard);
+    mesh_destroy(&mesh);
+    env_posix_destroy(&env);
+    free(parties);
+    printf("%d calls, %d jobs, seed %llu\n", SHARDS * CALLS, SHARDS * JOBS,
+           (unsigned long long)seed);
+    return 0;
+}
