@@ -23,6 +23,7 @@
 #include "runtime/disk.h"
 #include "runtime/env_posix.h"
 #include "runtime/shard.h"
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -667,6 +668,14 @@ static void open_handle(struct zk_session *session)
                      NULL);
 }
 
+/* The library takes two addresses that differ in their port only for the same (as on loopback): one
+ * of another host in between, which is never connected to, makes it look. */
+static void set_server(struct zk_session *session)
+{
+    zoo_set_servers(session->handle, "192.0.2.1:1");
+    zoo_set_servers(session->handle, session->addresses.text[session->address]);
+}
+
 /* The next server, when there is no connection. False: not now, `timer` is armed. */
 static bool choose_server(struct zk_session *session)
 {
@@ -692,7 +701,7 @@ static bool choose_server(struct zk_session *session)
     if (session->handle == NULL)
         open_handle(session);
     else if (session->addresses.count > 1 || session->has_names)
-        zoo_set_servers(session->handle, session->addresses.text[session->address]);
+        set_server(session);
     if (session->handle == NULL) {
         log_warn("zk", "client", "err=%s", err_name(ERR_IO));
         arm(session, RESOLVE_MS);
@@ -722,6 +731,7 @@ static bool wait_for_library(struct zk_session *session)
         session->fd = -1;
         return false;
     }
+    (void)fcntl(session->fd, F_SETFD, FD_CLOEXEC); /* the library forgets that */
     unsigned events = NET_READABLE | ((interest & ZOOKEEPER_WRITE) != 0 ? NET_WRITABLE : 0u);
     if (net_posix_watch(session->shard->net, &session->watch, session->fd, events) != ERR_OK) {
         fail_connection(session);

@@ -12,6 +12,7 @@ EXTRA_DIST += common/zk/README.md tests/cluster/zookeeper.sh
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/cluster/test_zk_real \
 	tests/unit/test_docs \
 	tests/unit/test_paths
 endif

@@ -112,14 +112,15 @@ static char *with_ports(struct slice servers)
 {
     struct slice rest = servers, each = SLICE_NULL;
     struct buf text;
-    bool more = true;
+    bool more = true, is_first = true;
 
     buf_init(&text);
     while (more) {
         more = slice_cut(&rest, ',', &each);
         if (!more) each = rest;
         each = text_trim(each);
-        if (text.len > 0) buf_add_text(&text, ",");
+        if (!is_first) buf_add_text(&text, ",");
+        is_first = false;
         buf_add_slice(&text, each);
         bool has_port = each.len > 0 && memchr(each.ptr, ':', each.len) != NULL;
         if (each.len > 0 && (!has_port || each.ptr[each.len - 1] == ']'))
