@@ -64,7 +64,7 @@ static void on_shutdown_answer(struct forward_call *call, enum err err, struct s
     log_info("broker", "controlled-shutdown", "attempt=%d why=%s code=%d remaining=%d",
              broker->shutdown_attempts, err_name(err), in.error_code,
              in.remaining_partitions.count);
-    if (is_done || broker->shutdown_attempts >
+    if (is_done || broker->shutdown_attempts >=
                        options_int(broker->options, OPTION_CONTROLLED_SHUTDOWN_MAX_RETRIES)) {
         if (!is_done) log_warn("broker", "controlled-shutdown-failed", "");
         process_step_done(&broker->end, "controlled-shutdown");
