@@ -1,1 +1,18 @@
-# controller
+# controller: the whole controller process; includes run down to common/client.
+libottla_controller_a_SOURCES += \
+	controller/alter.c \
+	controller/brokers.c controller/brokers.h \
+	controller/context.c controller/context.h \
+	controller/deletion.c controller/deletion.h \
+	controller/documents.c controller/documents.h \
+	controller/elect.c \
+	controller/election.c controller/election.h \
+	controller/ids.c controller/ids.h \
+	controller/machines.h \
+	controller/outbox.c controller/outbox.h \
+	controller/partition_machine.c controller/partition_machine.h \
+	controller/reassign.c controller/reassign.h \
+	controller/replica_machine.c controller/replica_machine.h \
+	controller/takeover.c \
+	controller/task.c controller/task.h \
+	controller/topics.c controller/topics.h

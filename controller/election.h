@@ -1,0 +1,24 @@
+/* controller/election.h - who leads a partition, and with which ISR. Pure, a function of the context.
+ *
+ * Replicas are asked in the order of the assignment. Every success is a new leader epoch, even for the
+ * same leader; what is recovering stays so. */
+#pragma once
+#include "controller/context.h"
+
+enum election {
+    ELECTION_OFFLINE, /* the leader is gone, or there was none */
+    ELECTION_OFFLINE_UNCLEAN, /* the same, and unclean if need be whatever the topic says */
+    ELECTION_REASSIGN,        /* among the target replicas */
+    ELECTION_PREFERRED,       /* the first replica or nobody */
+    ELECTION_CONTROLLED_SHUTDOWN,
+};
+
+/* Whether nobody of the ISR is online, so that it matters if an unclean election is allowed. */
+bool election_asks_unclean(const struct context *context, const struct partition *p,
+                           enum election election, const struct leadership *from);
+
+/* False when nobody may lead: nothing is changed. Else `*to` (zeroed, the caller's) is the state to
+ * write, and `*recipients` who is told by LeaderAndIsr. */
+bool election_choose(const struct context *context, const struct partition *p,
+                     enum election election, bool is_unclean_allowed, const struct leadership *from,
+                     struct leadership *to, struct ids *recipients);
