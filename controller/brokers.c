@@ -418,8 +418,8 @@ static bool has_same_endpoints(const struct broker *a, const struct broker *b)
     if (a->endpoint_count != b->endpoint_count)
         return false;
     for (int32_t i = 0; i < a->endpoint_count; i++) {
-        const struct endpoint *x = &a->endpoints[i];
-        const struct endpoint *y = &b->endpoints[i];
+        const struct control_endpoint *x = &a->endpoints[i];
+        const struct control_endpoint *y = &b->endpoints[i];
 
         if (strcmp(x->listener, y->listener) != 0 || strcmp(x->host, y->host) != 0 ||
             x->port != y->port || x->protocol != y->protocol)

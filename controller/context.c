@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EVENT_ARENA_MAX (64u << 20)
+#define EVENT_ARENA_MAX (1024u << 20)
 
 const char *answer_name(enum answer answer)
 {
@@ -99,7 +99,7 @@ void effect_destroy(struct effect **effect)
 {
     if (*effect == NULL)
         return;
-    control_batch_destroy(&(*effect)->batch);
+    outbox_batch_destroy(&(*effect)->batch);
     event_destroy(&(*effect)->event);
     buf_fini(&(*effect)->text);
     free(*effect);
@@ -196,7 +196,7 @@ bool broker_is_live(const struct context *context, int32_t id)
     return broker != NULL && !broker->is_suspect && !broker->is_shutting_down;
 }
 
-const struct endpoint *broker_endpoint(const struct broker *broker, const char *listener)
+const struct control_endpoint *broker_endpoint(const struct broker *broker, const char *listener)
 {
     for (int32_t i = 0; i < broker->endpoint_count; i++)
         if (strcmp(broker->endpoints[i].listener, listener) == 0)

@@ -13,6 +13,7 @@
 #include "base/prng.h"
 #include "base/time.h"
 #include "base/uuid.h"
+#include "cluster/types.h"
 #include "controller/ids.h"
 #include "zk/zk.h"
 
@@ -75,9 +76,7 @@ struct topic {
     bool is_listed;          /* scratch of the topic listing */
 };
 
-enum security_protocol { PROTOCOL_PLAINTEXT, PROTOCOL_SSL, PROTOCOL_SASL_PLAINTEXT, PROTOCOL_SASL_SSL };
-
-struct endpoint {
+struct control_endpoint {
     char *listener;
     char *host;
     int32_t port;
@@ -87,7 +86,7 @@ struct endpoint {
 struct broker {
     int32_t id;
     int64_t epoch; /* czxid of its registration */
-    struct endpoint *endpoints;
+    struct control_endpoint *endpoints;
     int32_t endpoint_count;
     char *rack; /* NULL: none */
     bool is_shutting_down;
@@ -110,7 +109,7 @@ struct context_config {
     bool has_features;        /* IBP ≥ 2.7-IV0 */
     int32_t feature_version;  /* 2 from IBP 3.3-IV0, else 1 */
     bool is_in_live_brokers;  /* Apache brokers find their controller only there */
-    struct endpoint self;     /* for that: our address, on the inter-broker listener */
+    struct control_endpoint self;     /* for that: our address, on the inter-broker listener */
 };
 
 /* ---- answers to those who ask; the API turns them into Kafka's codes ---- */
@@ -253,7 +252,7 @@ struct control_item {
 struct control_broker {
     int32_t id;
     const char *rack;
-    struct endpoint *endpoints;
+    struct control_endpoint *endpoints;
     int32_t endpoint_count;
 };
 /* One request to one broker. */
@@ -281,7 +280,6 @@ enum effect_type {
     EFFECT_CHANNEL_CLOSE, /* drop what is queued */
     EFFECT_REPLY,         /* the event is the driver's */
     EFFECT_REBALANCE_AT,  /* post EVENT_REBALANCE at `at` */
-    EFFECT_WATCH,         /* nothing to read, but an exists-watch on `path` */
     EFFECT_TAKEN_OVER,    /* all is loaded and told */
     EFFECT_GIVE_UP,       /* taking over has failed: resign, delete /controller, stand again */
     EFFECT_MOVED,         /* the fence says another controller was elected: look, and resign */
@@ -362,7 +360,7 @@ void context_alive(const struct context *context, struct ids *out); /* ascending
 /* Alive, and not shutting down. */
 bool broker_is_live(const struct context *context, int32_t id);
 /* The endpoint of `listener`, or NULL. */
-const struct endpoint *broker_endpoint(const struct broker *broker, const char *listener);
+const struct control_endpoint *broker_endpoint(const struct broker *broker, const char *listener);
 /* Live, and the log directory of the replica is not offline. */
 bool replica_is_online(const struct context *context, const struct partition *p, int32_t broker);
 /* The same, but alive is enough. */
@@ -411,6 +409,6 @@ struct replica_set {
 void replica_set_add(struct replica_set *set, struct partition *p, int32_t broker);
 void replica_set_fini(struct replica_set *set);
 
-#define context_each_topic(entry, topic, context)                                                  \
+#define context_each_topic(entry, each, context)                                                   \
     map_each (entry, &(context)->topics)                                                           \
-        for (struct topic *topic = entry->value; topic != NULL; topic = NULL)
+        for (struct topic * each = entry->value; each != NULL; each = NULL)

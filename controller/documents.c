@@ -120,18 +120,6 @@ void document_write_topic(struct buf *out, const struct topic *topic,
     free(partitions);
 }
 
-static bool protocol_parse(struct slice text, enum security_protocol *out)
-{
-    static const char *const names[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
-
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (slice_is(text, names[i])) {
-            *out = (enum security_protocol)i;
-            return true;
-        }
-    return false;
-}
-
 bool document_read_broker(const struct request *request, struct broker *out)
 {
     struct doc_broker doc;
@@ -149,9 +137,9 @@ bool document_read_broker(const struct request *request, struct broker *out)
             const struct doc_endpoint *e = &doc.endpoints[i];
             enum security_protocol protocol;
 
-            if (!protocol_parse(e->protocol, &protocol))
+            if (security_protocol_parse(e->protocol, &protocol) != ERR_OK)
                 continue;
-            out->endpoints[out->endpoint_count++] = (struct endpoint){
+            out->endpoints[out->endpoint_count++] = (struct control_endpoint){
                 .listener = ensure_strndup(e->listener.ptr, e->listener.len),
                 .host = ensure_strndup(e->host.ptr, e->host.len),
                 .port = e->port,

@@ -16,3 +16,14 @@ libottla_controller_a_SOURCES += \
 	controller/takeover.c \
 	controller/task.c controller/task.h \
 	controller/topics.c controller/topics.h
+libottla_controller_a_SOURCES += \
+	controller/admin.c controller/admin.h \
+	controller/admin_partitions.c \
+	controller/admin_topics.c \
+	controller/asked.c controller/asked.h \
+	controller/channel.c controller/channel.h \
+	controller/controller.c controller/controller.h \
+	controller/detector.c controller/detector.h \
+	controller/encode.c controller/encode.h \
+	controller/watcher.c controller/watcher.h \
+	controller/znodes.c controller/znodes.h

@@ -250,9 +250,9 @@ static struct control_item *make_items(struct sending *s, struct entries *entrie
     return items;
 }
 
-static struct endpoint endpoint_in(struct arena *arena, const struct endpoint *from)
+static struct control_endpoint endpoint_in(struct arena *arena, const struct control_endpoint *from)
 {
-    return (struct endpoint){.listener = arena_text(arena, slice_text(from->listener)),
+    return (struct control_endpoint){.listener = arena_text(arena, slice_text(from->listener)),
                              .host = arena_text(arena, slice_text(from->host)),
                              .port = from->port,
                              .protocol = from->protocol};
@@ -274,7 +274,7 @@ static struct control_broker broker_in(struct arena *arena, const struct broker 
 static struct control_broker leader_in(struct arena *arena, const struct broker *from,
                                        const char *listener)
 {
-    const struct endpoint *endpoint = broker_endpoint(from, listener);
+    const struct control_endpoint *endpoint = broker_endpoint(from, listener);
     struct control_broker out = {.id = from->id};
 
     if (endpoint != NULL) {
@@ -388,12 +388,12 @@ void outbox_send(struct context *context)
     ids_fini(&alive);
     outbox_clear(outbox);
     if (batch->count == 0)
-        control_batch_destroy(&batch);
+        outbox_batch_destroy(&batch);
     else
         context_effect(context, EFFECT_CONTROL)->batch = batch;
 }
 
-void control_batch_destroy(struct control_batch **batch)
+void outbox_batch_destroy(struct control_batch **batch)
 {
     if (*batch == NULL)
         return;
@@ -402,7 +402,7 @@ void control_batch_destroy(struct control_batch **batch)
     *batch = NULL;
 }
 
-void control_print(struct buf *out, const struct control *control)
+void outbox_print(struct buf *out, const struct control *control)
 {
     static const char *const names[] = {"leader-and-isr", "update-metadata", "stop-replica"};
 

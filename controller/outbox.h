@@ -29,6 +29,6 @@ void outbox_stop(struct context *context, int32_t broker, struct partition *p, b
 /* Makes an EFFECT_CONTROL of what was gathered, if it was anything. */
 void outbox_send(struct context *context);
 
-void control_batch_destroy(struct control_batch **batch); /* NULL is fine */
+void outbox_batch_destroy(struct control_batch **batch); /* NULL is fine */
 /* One line per request, for logs and transcripts. */
-void control_print(struct buf *out, const struct control *control);
+void outbox_print(struct buf *out, const struct control *control);

@@ -1,0 +1,23 @@
+/* controller/admin.h - the controller's listener: what brokers, tools and other controllers ask.
+ *
+ * ApiVersions (also the heartbeat), DescribeCluster, CreateTopics, DeleteTopics, CreatePartitions,
+ * ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown,
+ * AlterPartition, AllocateProducerIds, and Envelope: a request that a broker has authorised and
+ * forwards, answered as if its client had asked. Only here an answer becomes a Kafka code. */
+#pragma once
+#include "controller/context.h"
+
+struct controller;
+struct admin;
+
+MUST_CHECK enum err admin_open(struct controller *controller, struct admin **out);
+/* Closes listeners and connections; sets it to NULL, NULL is fine. */
+void admin_close(struct admin **admin);
+/* The port of listener `index` as it is bound. */
+int32_t admin_port(const struct admin *admin, int index);
+
+/* An event of a caller came back; takes. */
+void admin_answered(struct admin *admin, struct event **event);
+/* The context may have changed: whoever waits for a topic to appear or go is looked after. NULL is
+ * fine. */
+void admin_check(struct admin *admin);

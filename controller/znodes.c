@@ -1,0 +1,187 @@
+/* controller/znodes.c - see znodes.h. */
+#include "controller/znodes.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "zk/recipes.h"
+#include <stdlib.h>
+
+/* Of one multi: ZooKeeper's limit of a packet is 1 MiB. */
+#define GROUP_OPS_MAX   100
+#define GROUP_BYTES_MAX (256 * 1024)
+
+struct batch {
+    struct znodes *znodes;
+    struct task *task; /* NULL: forgotten */
+    struct list_node node;
+    int32_t left; /* requests without answer */
+    int32_t holders; /* calls under way */
+    int32_t epoch_version;
+};
+
+struct group {
+    struct zk_call call;
+    struct batch *batch;
+    int32_t first, count; /* of the batch's requests */
+    bool is_fenced;
+};
+
+struct znodes {
+    struct zk *zk;
+    void (*answered)(void *owner, struct task *task);
+    void (*moved)(void *owner);
+    void *owner;
+    struct list batches;
+};
+
+struct znodes *znodes_create(struct zk *zk, void (*answered)(void *owner, struct task *task),
+                             void (*moved)(void *owner), void *owner)
+{
+    struct znodes *znodes = ensure_zalloc(sizeof(*znodes));
+
+    znodes->zk = zk;
+    znodes->answered = answered;
+    znodes->moved = moved;
+    znodes->owner = owner;
+    list_init(&znodes->batches);
+    return znodes;
+}
+
+static void release(struct batch *batch)
+{
+    if (batch->holders > 0 || (batch->task != NULL && batch->left > 0))
+        return;
+    list_remove(&batch->node);
+    free(batch);
+}
+
+void znodes_forget(struct znodes *znodes)
+{
+    list_each (node, &znodes->batches) {
+        struct batch *batch = list_entry(node, struct batch, node);
+
+        batch->task = NULL;
+        release(batch);
+    }
+}
+
+void znodes_destroy(struct znodes **znodes)
+{
+    if (*znodes == NULL)
+        return;
+    znodes_forget(*znodes);
+    ensure(list_is_empty(&(*znodes)->batches));
+    free(*znodes);
+    *znodes = NULL;
+}
+
+static struct zk_op op_of(const struct request *r)
+{
+    return (struct zk_op){
+        .kind = r->kind,
+        .path = slice_text(r->path),
+        .data = r->data,
+        .version = r->version,
+        .watch = r->is_watching,
+    };
+}
+
+static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fenced);
+
+static void answer(struct batch *batch, int32_t place, const struct zk_result *result,
+                   bool was_resent)
+{
+    struct request *r = &batch->task->requests.at[place];
+
+    r->was_resent = was_resent;
+    request_answer(r, result->err, &result->stat, result->data, result->children,
+                   result->child_count);
+    batch->left--;
+}
+
+static void finish(struct batch *batch)
+{
+    struct znodes *znodes = batch->znodes;
+    struct task *task = batch->task;
+    bool is_whole = task != NULL && batch->left == 0;
+
+    release(batch);
+    if (is_whole)
+        znodes->answered(znodes->owner, task);
+}
+
+static void group_done(struct zk_call *call, enum err err, const struct zk_result *results,
+                       int count)
+{
+    struct group *group = list_entry(call, struct group, call);
+    struct batch *batch = group->batch;
+    int32_t first = group->first;
+    int32_t n = group->count;
+    bool is_fenced = group->is_fenced;
+    bool was_resent = call->resent;
+    struct znodes *znodes = batch->znodes;
+
+    free(group);
+    batch->holders--;
+    if (batch->task == NULL || count == 0) {
+        /* Dropped, or the session is gone: its owner resigns. */
+        release(batch);
+        return;
+    }
+    if (is_fenced && results[0].err == ERR_ZK_VERSION) {
+        znodes_forget(znodes);
+        znodes->moved(znodes->owner);
+        return;
+    }
+    if (is_fenced && err != ERR_OK && n > 1) {
+        for (int32_t i = 0; i < n; i++)
+            submit(batch, first + i, 1, true);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++)
+        answer(batch, first + i, &results[is_fenced ? i + 1 : i], was_resent);
+    finish(batch);
+}
+
+static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fenced)
+{
+    struct zk_op ops[GROUP_OPS_MAX + 1];
+    struct group *group = ensure_zalloc(sizeof(*group));
+    int n = 0;
+
+    *group = (struct group){
+        .call = {.done = group_done, .retry_loss = true},
+        .batch = batch,
+        .first = first,
+        .count = count,
+        .is_fenced = is_fenced,
+    };
+    if (is_fenced)
+        ops[n++] = recipe_fence(batch->epoch_version);
+    for (int32_t i = 0; i < count; i++)
+        ops[n++] = op_of(&batch->task->requests.at[first + i]);
+    batch->holders++;
+    zk_submit(batch->znodes->zk, &group->call, ops, n);
+}
+
+void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version)
+{
+    struct batch *batch = ensure_zalloc(sizeof(*batch));
+    const struct requests *rs = &task->requests;
+
+    *batch = (struct batch){
+        .znodes = znodes, .task = task, .left = rs->count, .epoch_version = epoch_version};
+    list_push(&znodes->batches, &batch->node);
+
+    for (int32_t i = 0; i < rs->count;) {
+        size_t bytes = 0;
+        int32_t n = 0;
+
+        while (i + n < rs->count && rs->at[i + n].is_fenced && n < GROUP_OPS_MAX &&
+               (n == 0 || bytes < GROUP_BYTES_MAX)) {
+            bytes += rs->at[i + n].data.len + strlen(rs->at[i + n].path) + 64;
+            n++;
+        }
+        submit(batch, i, n == 0 ? 1 : n, n > 0);
+        i += n == 0 ? 1 : n;
+    }
+}
