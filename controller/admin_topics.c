@@ -31,9 +31,8 @@ struct topic_work {
     struct uuid id;
     int32_t partition_count, replication_factor;
     struct buf config, document;
-    const int32_t *replicas; /* expand: of the new ones, one list after another */
-    const int32_t *sizes;    /* of those lists; NULL: all `replication_factor` */
-    bool has_written;
+    int32_t *replicas; /* expand: of the new ones, one list behind another */
+    bool is_repeated;
 };
 
 /* One request. */
@@ -264,7 +263,6 @@ static void create_done(struct zk_call *call, enum err err, const struct zk_resu
     case TOPIC:
         /* An answer that was lost comes back as "exists". */
         if (err == ERR_OK || (err == ERR_EXISTS && call->resent)) {
-            work->has_written = true;
             written(work);
             return;
         }
@@ -292,7 +290,6 @@ static void mark_done(struct zk_call *call, enum err err, const struct zk_result
         fail(work, err);
         return;
     }
-    work->has_written = true;
     written(work);
 }
 
@@ -302,7 +299,7 @@ static enum err expand_document(struct topic_work *work, struct slice json)
     struct doc_partition *partitions;
     struct doc_topic doc;
     struct arena arena;
-    const int32_t *next = work->replicas;
+    int32_t *next = work->replicas;
 
     arena_init(&arena, DOC_ARENA_MAX);
     enum err err = doc_topic_read(json, &arena, &doc);
@@ -314,11 +311,10 @@ static enum err expand_document(struct topic_work *work, struct slice json)
                (size_t)doc.partition_count * sizeof(*partitions));
         int32_t first = doc.partition_count;
         for (int32_t i = first; i < work->partition_count; i++) {
-            int32_t size = work->sizes == NULL ? work->replication_factor : work->sizes[i - first];
-
             partitions[i] = (struct doc_partition){
-                .partition = i, .replicas = {.at = (int32_t *)next, .count = size}};
-            next += size;
+                .partition = i,
+                .replicas = {.at = next, .count = work->replication_factor}};
+            next += work->replication_factor;
         }
         doc.partitions = partitions;
         doc.partition_count = work->partition_count;
@@ -350,7 +346,6 @@ static void expand_done(struct zk_call *call, enum err err, const struct zk_resu
         fail(work, err);
         return;
     }
-    work->has_written = true;
     written(work);
 }
 
@@ -633,14 +628,27 @@ static void prepare_create(struct topic_work *work, const struct create_topics_r
     doc_topic_write(&work->document, &doc);
 }
 
-/* True for all occurrences of a name that comes more than once. */
-static bool is_repeated(const struct works *works, int32_t place)
+/* All occurrences of a name that comes more than once. */
+static void refuse_repeated(struct works *works)
 {
+    struct map first;
+
+    map_init(&first);
+    for (int32_t i = 0; i < works->count; i++) {
+        struct topic_work *work = &works->at[i];
+
+        if (slice_is_null(work->name))
+            continue;
+        struct topic_work *before = map_get(&first, work->name);
+        if (before == NULL)
+            (void)map_set(&first, work->name, work);
+        else
+            before->is_repeated = work->is_repeated = true;
+    }
+    map_fini(&first);
     for (int32_t i = 0; i < works->count; i++)
-        if (i != place && slice_equal(works->at[i].name, works->at[place].name) &&
-            !slice_is_null(works->at[i].name))
-            return true;
-    return false;
+        if (works->at[i].is_repeated)
+            refuse(&works->at[i], KAFKA_INVALID_REQUEST, "the name comes twice in the request");
 }
 
 static bool refuse_all(struct works *works)
@@ -666,10 +674,9 @@ void ask_create_topics(struct asked *asked)
         works->at[i].name = request->topics.at[i].name;
     if (refuse_all(works))
         return;
+    refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
-        if (is_repeated(works, i))
-            refuse(&works->at[i], KAFKA_INVALID_REQUEST, "the name comes twice in the request");
-        else
+        if (!works->at[i].is_repeated)
             prepare_create(&works->at[i], &request->topics.at[i]);
     start_writing(works);
 }
@@ -759,15 +766,14 @@ void ask_delete_topics(struct asked *asked)
     if (refuse_all(works))
         return;
     bool is_enabled = context_of(works)->config.is_delete_enabled;
+    refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
         if (!is_enabled)
             refuse(&works->at[i],
                    asked->head.api_version < 3 ? KAFKA_INVALID_REQUEST
                                                : KAFKA_TOPIC_DELETION_DISABLED,
                    "delete.topic.enable is false");
-        else if (is_repeated(works, i))
-            refuse(&works->at[i], KAFKA_INVALID_REQUEST, "the name comes twice in the request");
-        else
+        else if (!works->at[i].is_repeated)
             prepare_delete(&works->at[i], is_by_topic ? &request->topics.at[i] : NULL);
     start_writing(works);
 }
@@ -878,10 +884,9 @@ void ask_create_partitions(struct asked *asked)
         works->at[i].name = request->topics.at[i].name;
     if (refuse_all(works))
         return;
+    refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
-        if (is_repeated(works, i))
-            refuse(&works->at[i], KAFKA_INVALID_REQUEST, "the name comes twice in the request");
-        else
+        if (!works->at[i].is_repeated)
             prepare_expand(&works->at[i], &request->topics.at[i]);
     start_writing(works);
 }

@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "client/peer.h"
+#include "controller/outbox.h"
 #include "wire/protocol.h"
 #include <stdio.h>
 #include <stdlib.h>

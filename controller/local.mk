@@ -27,3 +27,7 @@ libottla_controller_a_SOURCES += \
 	controller/encode.c controller/encode.h \
 	controller/watcher.c controller/watcher.h \
 	controller/znodes.c controller/znodes.h
+
+bin_PROGRAMS += ottla-controller
+ottla_controller_SOURCES = controller/main.c
+ottla_controller_LDADD = $(CONTROLLER_LIBS)
