@@ -276,20 +276,23 @@ enum err admin_open(struct controller *c, struct admin **out)
             log_error("controller", "cannot-listen", "listener=%.*s port=%d error=%s",
                       SLICE_ARGS(l->name), l->bind_port, err_text(err));
     }
-    if (err != ERR_OK)
-        admin_close(&admin);
-    else
+    if (err == ERR_OK) {
         *out = admin;
+    } else {
+        admin_close(admin);
+        admin_destroy(&admin);
+    }
     return err;
 }
 
-void admin_close(struct admin **admin)
+void admin_destroy(struct admin **admin)
 {
-    if (*admin == NULL)
-        return;
-    struct admin *a = *admin;
+    free(*admin);
     *admin = NULL;
-    a->is_closing = true;
+}
+
+void admin_close(struct admin *a)
+{
     for (int i = 0; i < LISTENERS_MAX; i++)
         if (a->listeners[i] != NULL)
             listener_close(&a->listeners[i]);

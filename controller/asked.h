@@ -61,7 +61,7 @@ void tell_reassign(struct asked *asked, struct event *event);
 void tell_producer_ids(struct asked *asked, struct event *event);
 
 /* Topics that requests work on and wait for: what admin_check and admin_close need. Borrowed by
- * connections to their end, so it is not freed before the process ends. */
+ * connections to their end. */
 struct admin {
     struct controller *controller;
     struct listener *listeners[LISTENERS_MAX];
@@ -73,7 +73,6 @@ struct admin {
     struct conn_limits limits;
     struct list works; /* of admin_topics.c: topic works under way */
     int32_t clients;
-    bool is_closing;
 };
 void works_check(struct admin *admin);
 void works_drop(struct admin *admin);

@@ -769,8 +769,6 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
         err = zk_open(shard, &zk, zk_told, c, &c->zk);
     if (err == ERR_OK)
         c->znodes = znodes_create(c->zk, answered, moved, c);
-    else
-        admin_close(&c->admin);
     return err;
 }
 
@@ -790,7 +788,7 @@ void controller_stop(struct controller *c)
     c->state = CONTROLLER_STOPPING;
     timer_cancel(c->shard, &c->again);
     recipe_cancel(&c->recipe);
-    admin_close(&c->admin);
+    admin_close(c->admin);
     channels_destroy(&c->channels);
     watcher_destroy(&c->brokers);
     watcher_destroy(&c->leader);
@@ -802,6 +800,7 @@ void controller_fini(struct controller *c)
     free((void *)c->context.config.inter_broker_listener);
     free((void *)c->context.config.control_listener);
     context_fini(&c->context);
+    admin_destroy(&c->admin);
     buf_fini(&c->registration);
     buf_fini(&c->claim);
 }

@@ -71,7 +71,7 @@ static void call_leave(struct peer_call *call)
     struct peer *peer = call->peer;
 
     if (call->state == CALL_WAITING) peer->waiting_count--;
-    if (call->state == CALL_SENT) call->frame->call = NULL;
+    if (call->frame != NULL) call->frame->call = NULL;
     call->frame = NULL;
     list_remove(&call->node);
     timer_cancel(peer->shard, &call->timer);
@@ -374,6 +374,7 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
         return;
     }
     struct peer_call *call = frame->call;
+    if (call != NULL) call->frame = NULL; /* the frame may go now, the call leaves next */
     frame_forget_answer(frame);
     if (call != NULL) call_done(call, ERR_OK, answer, block);
     block_drop(&block);
