@@ -20,5 +20,6 @@ libottla_common_a_SOURCES += \
 
 EXTRA_DIST += tests/unit/loop.h
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_conn
+check_PROGRAMS += tests/unit/test_conn tests/unit/test_files tests/unit/test_mailbox \
+	tests/unit/test_metrics tests/unit/test_shard
 endif

@@ -1,0 +1,82 @@
+#include "runtime/metrics.h"
+#include "tests/unit/unit.h"
+
+START_TEST(cells_of_one_name_are_summed_and_lines_are_in_order)
+{
+    struct metrics *metrics = metrics_create();
+    struct counter one = {0}, two = {0}, other = {0};
+    struct gauge gauge = {0};
+    struct buf out;
+    int64_t value = 0;
+
+    buf_init(&out);
+    metrics_add_counter(metrics, &one, "b_total", "topic=\"x\"", "Bytes.");
+    metrics_add_gauge(metrics, &gauge, "a_now", NULL, "Now.");
+    metrics_add_counter(metrics, &other, "b_total", "topic=\"a\"", "Bytes.");
+    metrics_add_counter(metrics, &two, "b_total", "topic=\"x\"", "Bytes.");
+    counter_add(&one, 5);
+    counter_add(&two, 7);
+    counter_add(&other, 1);
+    gauge_add(&gauge, -3);
+    metrics_print(metrics, &out);
+    buf_add(&out, "", 1);
+    ck_assert_str_eq((char *)out.ptr, "# HELP a_now Now.\n# TYPE a_now gauge\na_now -3\n"
+                                      "# HELP b_total Bytes.\n# TYPE b_total counter\n"
+                                      "b_total{topic=\"a\"} 1\nb_total{topic=\"x\"} 12\n");
+    ck_assert_int_eq(metrics_value(metrics, "b_total", "topic=\"x\"", &value), ERR_OK);
+    ck_assert_int_eq(value, 12);
+    metrics_remove(metrics, &one);
+    metrics_remove(metrics, &one);
+    ck_assert_int_eq(metrics_value(metrics, "b_total", "topic=\"x\"", &value), ERR_OK);
+    ck_assert_int_eq(value, 7);
+    metrics_remove(metrics, &two);
+    ck_assert_int_eq(metrics_value(metrics, "b_total", "topic=\"x\"", &value), ERR_NOT_FOUND);
+    ck_assert_int_eq(value, 7);
+    buf_fini(&out);
+    metrics_destroy(&metrics);
+}
+END_TEST
+
+START_TEST(a_quantile_is_never_below_and_at_most_a_quarter_above)
+{
+    for (uint64_t value = 0; value < UINT64_C(1) << 40; value = value * 9 / 8 + 1) {
+        struct histogram histogram = {0};
+        histogram_add(&histogram, value);
+        uint64_t found = histogram_quantile(&histogram, 500);
+        ck_assert_uint_ge(found, value);
+        ck_assert_uint_le(found, value + value / 4);
+    }
+    struct histogram huge = {0};
+    histogram_add(&huge, UINT64_MAX); /* into the last bucket, not beyond */
+    ck_assert_uint_eq(histogram_count(&huge), 1);
+}
+END_TEST
+
+START_TEST(quantiles_split_what_was_added)
+{
+    struct metrics *metrics = metrics_create();
+    struct histogram histogram = {0};
+    struct buf out;
+
+    ck_assert_uint_eq(histogram_quantile(&histogram, 990), 0);
+    for (int i = 0; i < 990; i++)
+        histogram_add(&histogram, 100);
+    for (int i = 0; i < 10; i++)
+        histogram_add(&histogram, 1000000);
+    ck_assert_uint_lt(histogram_quantile(&histogram, 990), 200);
+    ck_assert_uint_gt(histogram_quantile(&histogram, 991), 900000);
+    buf_init(&out);
+    metrics_add_histogram(metrics, &histogram, "t_seconds", NULL, "Time.", 1000);
+    metrics_print(metrics, &out);
+    buf_add(&out, "", 1);
+    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "# TYPE t_seconds summary\n"));
+    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "\nt_seconds_count 1000\n"));
+    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "\nt_seconds_sum 10099\n"));
+    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "t_seconds{quantile=\"0.5\"} 0.1"));
+    buf_fini(&out);
+    metrics_destroy(&metrics);
+}
+END_TEST
+
+UNIT(cells_of_one_name_are_summed_and_lines_are_in_order,
+     a_quantile_is_never_below_and_at_most_a_quarter_above, quantiles_split_what_was_added)
