@@ -374,9 +374,12 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
         return;
     }
     struct peer_call *call = frame->call;
-    if (call != NULL) call->frame = NULL; /* the frame may go now, the call leaves next */
+    frame->call = NULL;
     frame_forget_answer(frame);
-    if (call != NULL) call_done(call, ERR_OK, answer, block);
+    if (call != NULL) {
+        call->frame = NULL;
+        call_done(call, ERR_OK, answer, block);
+    }
     block_drop(&block);
     send_waiting(peer); /* closed meanwhile, it still lives and sends nothing */
 }
