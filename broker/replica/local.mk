@@ -17,6 +17,7 @@ libottla_broker_a_SOURCES += \
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/unit/test_data_path \
 	tests/unit/test_isr \
 	tests/unit/test_partition \
 	tests/unit/test_partitions \

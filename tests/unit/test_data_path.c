@@ -1,0 +1,1022 @@
+/* tests/unit/test_data_path.c - Produce, Fetch, ListOffsets and OffsetForLeaderEpoch as a client sees
+ * them: frames over loopback to two data shards (and a control shard), all turned by hand. Partition 0
+ * and 1 of a topic live on different shards, so that one of them is always elsewhere. */
+#include "base/ensure.h"
+#include "broker/api/connections.h"
+#include "broker/api/fetch.h"
+#include "broker/api/offsets.h"
+#include "broker/api/produce.h"
+#include "broker/log/store.h"
+#include "broker/replica/partitions.h"
+#include "cluster/image.h"
+#include "cluster/listeners.h"
+#include "runtime/disk.h"
+#include "runtime/env_posix.h"
+#include "unit.h"
+#include "wire/frame.h"
+#include "wire/gen/fetch.h"
+#include "wire/gen/list_offsets.h"
+#include "wire/gen/offset_for_leader_epoch.h"
+#include "wire/gen/produce.h"
+#include "wire/record.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SELF       1
+#define FOLLOWER   2
+#define DATA       2
+#define SHARDS     (DATA + 1)
+#define PARTITIONS 4
+
+struct data_shard {
+    struct msg_routes routes; /* first */
+    struct shard shard;
+    struct api_shard api;
+    struct partitions *partitions;
+    struct listener *listener;
+};
+
+struct world {
+    struct env *env;
+    struct disk *disk;
+    struct mesh *mesh;
+    struct data_shard shards[SHARDS];
+    struct api_process process;
+    struct options *options;
+    struct listeners listeners;
+    struct connections connections;
+    struct image *image;
+    struct store *store;
+    struct log_config config;
+    char path[64];
+    const char *paths[1];
+    bool is_done;
+    int client;
+    int32_t correlation;
+    struct buf out, in;
+    struct arena arena;
+    struct buf batch;
+};
+
+static const struct mailbox_handlers mailbox = {.call = messages_call, .answer = messages_answer};
+static const struct uuid topic_id = {{7, 7, 7}};
+
+static void idle(struct post *post)
+{
+    (void)post;
+}
+
+static void turn(struct world *world)
+{
+    for (int i = 0; i < SHARDS; i++) {
+        struct post kick = {.run = idle};
+        shard_post(&world->shards[i].shard, &kick);
+        shard_turn(&world->shards[i].shard);
+    }
+}
+
+static void until(struct world *world, const bool *flag)
+{
+    for (int i = 0; i < 100000 && !*flag; i++) {
+        turn(world);
+        usleep(20);
+    }
+    ck_assert(*flag);
+}
+
+/* ---- the world ---- */
+
+static void on_loaded(void *owner, enum err err, const char *text)
+{
+    (void)text;
+    ck_assert_int_eq(err, ERR_OK);
+    ((struct world *)owner)->is_done = true;
+}
+static void on_dir_failed(void *owner, struct log_dir *dir, enum err why, int left)
+{
+    (void)owner;
+    (void)dir;
+    (void)why;
+    (void)left;
+}
+static void on_done(void *owner)
+{
+    ((struct world *)owner)->is_done = true;
+}
+static const struct store_events store_events = {on_loaded, on_dir_failed, on_done};
+
+static void config_of(void *owner, struct slice topic, struct log_config *out)
+{
+    (void)topic;
+    *out = ((struct world *)owner)->config;
+}
+
+static bool is_alive(void *owner, int32_t broker)
+{
+    (void)owner;
+    (void)broker;
+    return true;
+}
+static const struct partitions_ops ops = {.is_alive = is_alive};
+
+static void on_accepted(void *owner, struct conn *conn)
+{
+    api_accepted(&((struct data_shard *)owner)->api, conn, 0);
+}
+
+static void make_image(struct world *world)
+{
+    static const int32_t replicas[] = {SELF, FOLLOWER};
+    struct image_partition partitions[PARTITIONS];
+    struct endpoint endpoint = {
+        .listener = SLICE("PLAINTEXT"), .host = SLICE("two.example"), .port = 9999};
+    struct image_broker brokers[] = {
+        {.id = SELF, .rack = SLICE_NULL},
+        {.id = FOLLOWER, .rack = SLICE_NULL, .endpoints = &endpoint, .endpoint_count = 1},
+    };
+
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        partitions[p] = (struct image_partition){
+            .partition = p,
+            .leader = SELF,
+            .leader_epoch = 1,
+            .replicas = {replicas, 2},
+            .isr = {replicas, 2},
+        };
+    struct image_topic_change topic = {
+        .name = SLICE("t"),
+        .id = topic_id,
+        .partitions = partitions,
+        .partition_count = PARTITIONS,
+    };
+    struct image_change change = {
+        .topics = &topic,
+        .topic_count = 1,
+        .has_brokers = true,
+        .brokers = brokers,
+        .broker_count = 2,
+    };
+    struct image *empty = image_create();
+    world->image = image_next(empty, &change);
+    image_release(&empty);
+}
+
+static void open_shards(struct world *world)
+{
+    world->mesh = mesh_create(SHARDS);
+    ck_assert_int_eq(disk_open(world->env, 1, 1, &world->disk), ERR_OK);
+    for (int i = 0; i < SHARDS; i++) {
+        struct data_shard *it = &world->shards[i];
+        struct partitions_options options = {.shard = &it->shard,
+                                             .broker_id = SELF,
+                                             .files_open_max = 16,
+                                             .ops = &ops,
+                                             .owner = world};
+        ck_assert_int_eq(
+            shard_open(&it->shard, world->env, i, world->mesh, &mailbox, it, world->disk), ERR_OK);
+        api_shard_init(&it->api, &it->shard, &world->process, &it->routes);
+        it->api.image = world->image;
+        if (i == DATA)
+            continue;
+        replica_settings_init(&options.settings);
+        it->partitions = partitions_create(&options);
+        it->api.partitions = it->partitions;
+        produce_open(&it->api, &it->routes);
+        fetch_open(&it->api, &it->routes, 10);
+        offsets_open(&it->api, &it->routes);
+    }
+}
+
+static void connect_client(struct world *world)
+{
+    struct data_shard *it = &world->shards[0];
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(listener_port(it->listener)),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    world->client = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(world->client, (struct sockaddr *)&to, sizeof(to)), 0);
+    fcntl(world->client, F_SETFL, O_NONBLOCK);
+}
+
+static void open_world(struct world *world)
+{
+    struct buf problem = {0};
+    struct options_report report = {0};
+
+    memset(world, 0, sizeof(*world));
+    log_config_default(&world->config);
+    strcpy(world->path, "/tmp/ottla-data-path-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(world->path));
+    world->paths[0] = world->path;
+    world->env = env_posix_create(NULL);
+    world->options = options_create();
+    ck_assert_int_eq(listeners_read(world->options, &report, &world->listeners), ERR_OK);
+    connections_init(&world->connections, world->options, &world->listeners);
+    world->process = (struct api_process){.options = world->options,
+                                          .broker_id = SELF,
+                                          .shards = DATA,
+                                          .listeners = &world->listeners,
+                                          .connections = &world->connections};
+    make_image(world);
+    open_shards(world);
+    arena_init(&world->arena, 16 << 20);
+
+    struct store_options store = {
+        .env = world->env,
+        .home = &world->shards[DATA].shard,
+        .disk = world->disk,
+        .paths = world->paths,
+        .path_count = 1,
+        .recovery_threads = 1,
+        .keeps_topic_ids = true,
+        .config = config_of,
+        .events = &store_events,
+        .owner = world,
+    };
+    ck_assert_int_eq(store_open(&store, &problem, &world->store), ERR_OK);
+    ck_assert_int_eq(store_identify(world->store, SELF, "cluster", &problem), ERR_OK);
+    store_load(world->store);
+    until(world, &world->is_done);
+    buf_fini(&problem);
+
+    struct listener_options listen = {.address = {.host = "127.0.0.1"},
+                                      .socket = {-1, -1, 16},
+                                      .handlers = &api_conn_handlers,
+                                      .limits = &world->shards[0].api.limits,
+                                      .accepted = on_accepted,
+                                      .owner = &world->shards[0]};
+    ck_assert_int_eq(listener_open(&world->shards[0].shard, &listen, &world->shards[0].listener),
+                     ERR_OK);
+    connect_client(world);
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void close_world(struct world *world)
+{
+    close(world->client);
+    listener_close(&world->shards[0].listener);
+    for (int i = 0; i < 50; i++)
+        turn(world);
+    for (int i = 0; i < DATA; i++) {
+        world->is_done = false;
+        partitions_close(world->shards[i].partitions, on_done, world);
+        until(world, &world->is_done);
+    }
+    for (int i = 0; i < 50; i++)
+        turn(world);
+    world->is_done = false;
+    store_close(world->store);
+    until(world, &world->is_done);
+    store_destroy(&world->store);
+    for (int i = 0; i < SHARDS; i++) {
+        fetch_close(&world->shards[i].api.fetches);
+        partitions_destroy(&world->shards[i].partitions);
+        api_shard_fini(&world->shards[i].api);
+    }
+    for (int i = 0; i < 20; i++) {
+        turn(world);
+        usleep(500);
+    }
+    disk_close(world->env, &world->disk);
+    for (int i = 0; i < SHARDS; i++)
+        shard_close(&world->shards[i].shard);
+    mesh_destroy(&world->mesh);
+    image_release(&world->image);
+    connections_fini(&world->connections);
+    listeners_fini(&world->listeners);
+    options_destroy(&world->options);
+    env_posix_destroy(&world->env);
+    arena_fini(&world->arena);
+    buf_fini(&world->batch);
+    buf_fini(&world->out);
+    buf_fini(&world->in);
+    nftw(world->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+struct control {
+    struct replica_call call;
+    struct world *world;
+};
+
+static void control_done(struct replica_call *call)
+{
+    ((struct control *)(void *)call)->world->is_done = true;
+}
+
+static void lead_all(struct world *world, int32_t leader, int32_t epoch, int replica_count,
+                     int32_t min_insync)
+{
+    static const int32_t replicas[] = {SELF, FOLLOWER};
+
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        struct log *log = store_find(world->store, SLICE("t"), p);
+        struct store_new_log new = {.topic = SLICE("t"),
+                                    .partition = p,
+                                    .topic_id = topic_id,
+                                    .config = &world->config,
+                                    .is_new = true};
+        if (log == NULL) {
+            world->is_done = false;
+            store_create_many(world->store, &new, 1, on_done, world);
+            until(world, &world->is_done);
+            log = new.log;
+        }
+        ck_assert_ptr_nonnull(log);
+        struct replica_change change = {
+            .topic = SLICE("t"),
+            .topic_id = topic_id,
+            .partition = p,
+            .leader = leader,
+            .leader_epoch = epoch,
+            .partition_epoch = epoch,
+            .replicas = replicas,
+            .replica_count = replica_count,
+            .isr = replicas,
+            .isr_count = replica_count,
+            .is_leader_alive = true,
+            .log = log,
+            .min_insync = min_insync,
+        };
+        struct control control = {
+            .call = {.changes = &change, .change_count = 1, .done = control_done},
+            .world = world};
+        world->is_done = false;
+        partitions_control(world->shards[partition_shard(SLICE("t"), p, DATA)].partitions,
+                           &control.call);
+        until(world, &world->is_done);
+        ck_assert_int_eq(change.err, ERR_OK);
+    }
+}
+
+/* ---- the client ---- */
+
+static void send_request(struct world *world, int16_t key, int16_t version,
+                         const struct wire_struct *type, const void *body)
+{
+    struct frame_request_head head = {.api_key = key,
+                                      .api_version = version,
+                                      .correlation_id = ++world->correlation,
+                                      .client_id = SLICE("test")};
+    size_t sent = 0;
+
+    buf_clear(&world->out);
+    buf_extend(&world->out, 4);
+    frame_write_request_head(&world->out, &head);
+    wire_write(&world->out, version, type, body);
+    uint32_t length = htonl((uint32_t)world->out.len - 4);
+    memcpy(world->out.ptr, &length, 4);
+    while (sent < world->out.len) {
+        ssize_t n = send(world->client, world->out.ptr + sent, world->out.len - sent, 0);
+        if (n > 0)
+            sent += (size_t)n;
+        turn(world);
+    }
+}
+
+/* Fills world->in with what has come; false when the connection has ended. */
+static bool receive(struct world *world)
+{
+    ssize_t n = recv(world->client, buf_reserve(&world->in, 65536), 65536, 0);
+
+    if (n > 0)
+        world->in.len += (size_t)n;
+    return n != 0;
+}
+
+static bool has_frame(const struct world *world, size_t *len)
+{
+    uint32_t length;
+
+    if (world->in.len < 4)
+        return false;
+    memcpy(&length, world->in.ptr, 4);
+    *len = ntohl(length);
+    return world->in.len >= *len + 4;
+}
+
+/* The answer to the request with `correlation`: read, but left in world->in until the next. */
+static void read_reply(struct world *world, int32_t correlation, int16_t key, int16_t version,
+                       const struct wire_struct *type, void *out)
+{
+    size_t len = 0;
+    int32_t got = 0;
+    struct slice body;
+
+    for (int i = 0; i < 200000 && !has_frame(world, &len); i++) {
+        turn(world);
+        ck_assert(receive(world));
+    }
+    ck_assert(has_frame(world, &len));
+    /* In the arena: what the response points to outlives the next one. */
+    struct slice frame = arena_copy(&world->arena, slice_of(world->in.ptr + 4, len));
+    buf_drop_head(&world->in, len + 4);
+    ck_assert_int_eq(frame_read_response_head(frame, key, version, &got, &body), ERR_OK);
+    ck_assert_int_eq(got, correlation);
+    ck_assert_int_eq(wire_read(body, version, type, &world->arena, out), ERR_OK);
+}
+
+static bool is_quiet(struct world *world, int ms)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < ms; i++) {
+        turn(world);
+        ck_assert(receive(world));
+        usleep(1000);
+    }
+    return !has_frame(world, &len);
+}
+
+static bool is_closed(struct world *world)
+{
+    for (int i = 0; i < 20000; i++) {
+        turn(world);
+        if (!receive(world))
+            return true;
+    }
+    return false;
+}
+
+static struct slice make_batch(struct world *world, int records, size_t value_len)
+{
+    struct record_builder builder;
+    struct buf batch = {0};
+    char *value = ensure_zalloc(value_len + 1);
+
+    memset(value, 'v', value_len);
+    record_builder_begin(&builder, &batch);
+    for (int i = 0; i < records; i++)
+        record_builder_add(&builder, 5000 + i, SLICE("key"), slice_of(value, value_len), NULL, 0);
+    record_builder_end(&builder);
+    struct slice kept = arena_copy(&world->arena, buf_slice(&batch));
+    buf_fini(&batch);
+    free(value);
+    return kept;
+}
+
+/* One batch to partitions 0 … count − 1. */
+static void send_produce(struct world *world, int16_t version, int16_t acks, const char *topic,
+                         int count, struct slice batch, int32_t timeout_ms)
+{
+    struct produce_request_topic_partition parts[PARTITIONS + 1];
+    struct produce_request_topic topics = {.name = slice_text(topic),
+                                           .partition_data = {parts, count}};
+    struct produce_request request = {.acks = acks,
+                                      .timeout_ms = timeout_ms,
+                                      .topic_data = {&topics, 1}};
+
+    for (int32_t p = 0; p < count; p++)
+        parts[p] = (struct produce_request_topic_partition){.index = p, .records = batch};
+    send_request(world, API_PRODUCE, version, &produce_request_wire, &request);
+}
+
+static struct produce_response produce(struct world *world, int16_t version, int16_t acks,
+                                       const char *topic, int count, struct slice batch)
+{
+    struct produce_response response;
+
+    send_produce(world, version, acks, topic, count, batch, 30000);
+    read_reply(world, world->correlation, API_PRODUCE, version, &produce_response_wire, &response);
+    return response;
+}
+
+struct fetch_one {
+    int32_t partition;
+    int64_t offset;
+};
+
+static struct fetch_request fetch_of(struct world *world, int16_t version, int32_t replica,
+                                     const struct fetch_one *at, int count)
+{
+    struct fetch_request_topic *topic = arena_zalloc(&world->arena, sizeof(*topic));
+    struct fetch_request request;
+
+    wire_default(&fetch_request_wire, &request);
+    request.replica_id = version < 15 ? replica : -1;
+    request.replica_state.replica_id = version >= 15 ? replica : -1;
+    request.max_wait_ms = 20000;
+    request.min_bytes = 1;
+    request.max_bytes = 50 << 20;
+    request.session_epoch = -1;
+    topic->topic = version < 13 ? SLICE("t") : SLICE("");
+    topic->topic_id = version < 13 ? UUID_ZERO : topic_id;
+    topic->partitions.at = arena_zalloc(&world->arena, sizeof(*topic->partitions.at) * 8);
+    topic->partitions.count = count;
+    for (int i = 0; i < count; i++)
+        topic->partitions.at[i] = (struct fetch_request_topic_partition){
+            .partition = at[i].partition,
+            .fetch_offset = at[i].offset,
+            .current_leader_epoch = -1,
+            .last_fetched_epoch = -1,
+            .partition_max_bytes = 1 << 20,
+        };
+    if (count > 0) {
+        request.topics.at = topic;
+        request.topics.count = 1;
+    }
+    return request;
+}
+
+static void send_fetch(struct world *world, int16_t version, const struct fetch_request *request)
+{
+    send_request(world, API_FETCH, version, &fetch_request_wire, request);
+}
+
+static struct fetch_response fetch(struct world *world, int16_t version,
+                                   const struct fetch_request *request)
+{
+    struct fetch_response response;
+
+    send_fetch(world, version, request);
+    read_reply(world, world->correlation, API_FETCH, version, &fetch_response_wire, &response);
+    return response;
+}
+
+static const struct fetch_response_topic_partition *
+fetched(const struct fetch_response *response, int32_t partition)
+{
+    for (int32_t t = 0; t < response->responses.count; t++)
+        for (int32_t p = 0; p < response->responses.at[t].partitions.count; p++)
+            if (response->responses.at[t].partitions.at[p].partition_index == partition)
+                return &response->responses.at[t].partitions.at[p];
+    return NULL;
+}
+
+/* ---- the claims ---- */
+
+START_TEST(every_version_round_trips_byte_for_byte)
+{
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    int64_t offset = 0;
+    for (int16_t version = 3; version <= 11; version++, offset += 3) {
+        struct slice batch = make_batch(&world, 3, 10);
+        struct produce_response produced = produce(&world, version, version % 2 ? 1 : -1, "t", 2, batch);
+        ck_assert_int_eq(produced.responses.count, 1);
+        for (int p = 0; p < 2; p++) {
+            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].error_code, 0);
+            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].base_offset, offset);
+        }
+    }
+    for (int16_t version = 4; version <= 17; version++) {
+        struct fetch_one both[] = {{0, 3}, {1, 24}};
+        struct fetch_request request = fetch_of(&world, version, -1, both, 2);
+        struct fetch_response response = fetch(&world, version, &request);
+        const struct fetch_response_topic_partition *zero = fetched(&response, 0);
+        const struct fetch_response_topic_partition *one = fetched(&response, 1);
+        ck_assert_int_eq(zero->error_code, 0);
+        ck_assert_int_eq(zero->high_watermark, 27);
+        ck_assert_int_eq(zero->aborted_transactions.count, -1);
+        struct batch batch;
+        struct slice rest = zero->records;
+        ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+        ck_assert_int_eq(batch.base_offset, 3);
+        ck_assert_int_eq(batch.leader_epoch, 1);
+        ck_assert_int_eq(batch.record_count, 3);
+        rest = one->records;
+        ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+        ck_assert_int_eq(batch.base_offset, 24);
+        ck_assert_uint_eq(rest.len, 0);
+    }
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(large_slices_go_by_file_and_small_ones_by_copy)
+{
+    struct world world;
+    struct fetch_one all[] = {{0, 0}, {1, 0}, {2, 0}, {3, 0}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct slice large = make_batch(&world, 100, 1000);
+    struct slice small = make_batch(&world, 1, 10);
+    produce(&world, 9, 1, "t", 2, large);
+    produce(&world, 9, 1, "t", 4, small);
+    struct fetch_request request = fetch_of(&world, 12, -1, all, 4);
+    struct fetch_response response = fetch(&world, 12, &request);
+    for (int32_t p = 0; p < 4; p++) {
+        struct batch batch;
+        struct slice rest = fetched(&response, p)->records;
+        if (p < 2) {
+            ck_assert_uint_eq(rest.len, large.len + small.len);
+            ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+            ck_assert_int_eq(batch.record_count, 100);
+        }
+        ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+        ck_assert_int_eq(batch.record_count, 1);
+    }
+    /* The whole reply has a bound, but the first batch comes whole. */
+    request.max_bytes = 10;
+    response = fetch(&world, 12, &request);
+    size_t total = 0;
+    for (int32_t p = 0; p < 4; p++)
+        total += fetched(&response, p)->records.len;
+    ck_assert(total == large.len || total == small.len);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(acks_all_is_answered_in_order_when_followers_have_it)
+{
+    struct world world;
+    struct produce_response produced;
+    struct fetch_response response;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 2, 2);
+    struct slice batch = make_batch(&world, 1, 10);
+    struct fetch_one from_start[] = {{0, 0}, {1, 0}};
+    struct fetch_one from_one[] = {{0, 1}, {1, 1}};
+    struct fetch_one from_two[] = {{0, 2}, {1, 2}};
+    int consumer = world.client;
+
+    send_produce(&world, 9, -1, "t", 2, batch, 30000);
+    send_produce(&world, 9, 1, "t", 2, batch, 30000); /* does not wait, but its reply does */
+    ck_assert(is_quiet(&world, 30));
+
+    connect_client(&world); /* the follower */
+    struct fetch_request request = fetch_of(&world, 12, FOLLOWER, from_start, 2);
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->high_watermark, 0);
+    ck_assert_int_gt(fetched(&response, 0)->records.len, 0);
+    request = fetch_of(&world, 12, FOLLOWER, from_one, 2);
+    response = fetch(&world, 12, &request); /* has the first of each: acknowledges it */
+    ck_assert_int_eq(fetched(&response, 1)->high_watermark, 1);
+    request = fetch_of(&world, 12, FOLLOWER, from_two, 2);
+    request.max_wait_ms = 0;
+    fetch(&world, 12, &request);
+    close(world.client);
+
+    world.client = consumer;
+    read_reply(&world, 1, API_PRODUCE, 9, &produce_response_wire, &produced);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].error_code, 0);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[1].base_offset, 0);
+    read_reply(&world, 2, API_PRODUCE, 9, &produce_response_wire, &produced);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[1].base_offset, 1);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(acks_all_times_out_and_fails_with_leadership)
+{
+    struct world world;
+    struct produce_response produced;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 2, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+    send_produce(&world, 10, -1, "t", 2, batch, 20);
+    read_reply(&world, 1, API_PRODUCE, 10, &produce_response_wire, &produced);
+    for (int p = 0; p < 2; p++)
+        ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].error_code,
+                         KAFKA_REQUEST_TIMED_OUT);
+
+    send_produce(&world, 10, -1, "t", 2, batch, 60000);
+    ck_assert(is_quiet(&world, 5));
+    lead_all(&world, FOLLOWER, 2, 2, 1);
+    read_reply(&world, 2, API_PRODUCE, 10, &produce_response_wire, &produced);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[1].error_code,
+                     KAFKA_NOT_LEADER_OR_FOLLOWER);
+
+    /* And at once from now on, with who leads and where. */
+    produced = produce(&world, 10, 1, "t", 1, batch);
+    const struct produce_response_topic_partition *part =
+        &produced.responses.at[0].partition_responses.at[0];
+    ck_assert_int_eq(part->error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(part->base_offset, -1);
+    ck_assert_int_eq(part->current_leader.leader_id, FOLLOWER);
+    ck_assert_int_eq(part->current_leader.leader_epoch, 2);
+    ck_assert_int_eq(produced.node_endpoints.count, 1);
+    ck_assert(slice_is(produced.node_endpoints.at[0].host, "two.example"));
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(errors_of_produce_are_kafkas)
+{
+    struct world world;
+    struct produce_response produced;
+
+    open_world(&world);
+    world.config.message_bytes_max = 5000;
+    lead_all(&world, SELF, 1, 1, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+
+    produced = produce(&world, 9, 1, "unknown", 1, batch);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].error_code,
+                     KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    produced = produce(&world, 9, 7, "t", 1, batch);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].error_code,
+                     KAFKA_INVALID_REQUIRED_ACKS);
+    produced = produce(&world, 9, 1, "t", 1, make_batch(&world, 10, 1000));
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].error_code,
+                     KAFKA_MESSAGE_TOO_LARGE);
+    produced = produce(&world, 9, 1, "t", 2, SLICE_NULL);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[1].error_code,
+                     KAFKA_INVALID_RECORD);
+    struct slice bad = make_batch(&world, 1, 10);
+    ((uint8_t *)(uintptr_t)bad.ptr)[bad.len - 1] ^= 1;
+    produced = produce(&world, 9, 1, "t", 2, bad);
+    for (int p = 0; p < 2; p++)
+        ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].error_code,
+                         KAFKA_CORRUPT_MESSAGE);
+    produced = produce(&world, 9, 1, "t", 1, batch);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].base_offset, 0);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(acks_none_is_silent_or_closes)
+{
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+    send_produce(&world, 9, 0, "t", 2, batch, 1000);
+    ck_assert(is_quiet(&world, 20));
+    struct produce_response produced = produce(&world, 9, 1, "t", 2, batch);
+    ck_assert_int_eq(produced.responses.at[0].partition_responses.at[1].base_offset, 1);
+    send_produce(&world, 9, 0, "unknown", 1, batch, 1000);
+    ck_assert(is_closed(&world));
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_fetch_waits_for_data_here_and_elsewhere)
+{
+    struct world world;
+    struct fetch_response response;
+    struct fetch_one both[] = {{0, 0}, {1, 0}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+    int producer = world.client;
+    for (int32_t p = 0; p < 2; p++) {
+        both[0].offset = both[1].offset = p;
+        world.client = producer;
+        connect_client(&world);
+        int consumer = world.client;
+        struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
+        if (p == 1)
+            request.topics.at->partitions.at[0].fetch_offset = 1;
+        request.topics.at->partitions.at[1].fetch_offset = 0;
+        send_fetch(&world, 12, &request);
+        int32_t waiting = world.correlation;
+        ck_assert(is_quiet(&world, 20));
+
+        /* To one partition only: 0 first, then 1. */
+        struct produce_request_topic_partition part = {.index = p, .records = batch};
+        struct produce_request_topic topic = {.name = SLICE("t"), .partition_data = {&part, 1}};
+        struct produce_request produce_it = {
+            .acks = 1, .timeout_ms = 1000, .topic_data = {&topic, 1}};
+        struct produce_response produced;
+        world.client = producer;
+        send_request(&world, API_PRODUCE, 9, &produce_request_wire, &produce_it);
+        read_reply(&world, world.correlation, API_PRODUCE, 9, &produce_response_wire, &produced);
+
+        world.client = consumer;
+        read_reply(&world, waiting, API_FETCH, 12, &fetch_response_wire, &response);
+        ck_assert_uint_eq(fetched(&response, p)->records.len, batch.len);
+        ck_assert_uint_eq(fetched(&response, 1 - p)->records.len, 0);
+        close(consumer);
+    }
+    world.client = producer;
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_fetch_that_waits_in_vain_is_answered_in_time)
+{
+    struct world world;
+    struct fetch_one both[] = {{0, 0}, {1, 0}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
+    request.max_wait_ms = 30;
+    struct fetch_response response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, 0);
+    ck_assert_uint_eq(fetched(&response, 1)->records.len, 0);
+    ck_assert(!slice_is_null(fetched(&response, 1)->records)); /* empty, not null */
+
+    /* One whose client goes away ends too. */
+    request.max_wait_ms = 1000000;
+    send_fetch(&world, 12, &request);
+    ck_assert(is_quiet(&world, 5));
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(errors_of_fetch_are_kafkas)
+{
+    struct world world;
+    struct fetch_one one = {0, 9};
+
+    open_world(&world);
+    lead_all(&world, SELF, 3, 1, 1);
+    struct fetch_request request = fetch_of(&world, 12, -1, &one, 1);
+    struct fetch_response response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(fetched(&response, 0)->high_watermark, -1);
+    ck_assert_int_eq(fetched(&response, 0)->log_start_offset, -1);
+
+    one.offset = 0;
+    request = fetch_of(&world, 12, -1, &one, 1);
+    request.topics.at->partitions.at[0].current_leader_epoch = 2;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_FENCED_LEADER_EPOCH);
+    request.topics.at->partitions.at[0].current_leader_epoch = 4;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_UNKNOWN_LEADER_EPOCH);
+
+    request = fetch_of(&world, 12, -1, &one, 1);
+    request.topics.at->topic = SLICE("unknown");
+    request.max_wait_ms = 0;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    request = fetch_of(&world, 13, -1, &one, 1);
+    request.topics.at->topic_id = (struct uuid){{1}};
+    request.max_wait_ms = 0;
+    response = fetch(&world, 13, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_UNKNOWN_TOPIC_ID);
+
+    lead_all(&world, FOLLOWER, 5, 2, 1);
+    request = fetch_of(&world, 16, FOLLOWER, &one, 1);
+    request.replica_state.replica_id = FOLLOWER;
+    response = fetch(&world, 16, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(fetched(&response, 0)->current_leader.leader_id, FOLLOWER);
+    ck_assert_int_eq(response.node_endpoints.count, 1);
+    ck_assert_int_eq(response.node_endpoints.at[0].port, 9999);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_session_names_only_what_is_new)
+{
+    struct world world;
+    struct fetch_one both[] = {{0, 0}, {1, 0}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+    struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
+    request.session_epoch = 0;
+    request.max_wait_ms = 0;
+    struct fetch_response response = fetch(&world, 12, &request);
+    ck_assert_int_gt(response.session_id, 0);
+    ck_assert_ptr_nonnull(fetched(&response, 1));
+    int32_t session = response.session_id;
+
+    request = fetch_of(&world, 12, -1, NULL, 0);
+    request.session_id = session;
+    request.session_epoch = 1;
+    request.max_wait_ms = 0;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(response.session_id, session);
+    ck_assert_int_eq(response.responses.count, 0);
+
+    produce(&world, 9, 1, "t", 1, batch);
+    request.session_epoch = 2;
+    response = fetch(&world, 12, &request);
+    ck_assert_uint_eq(fetched(&response, 0)->records.len, batch.len);
+    ck_assert_ptr_null(fetched(&response, 1));
+
+    request.session_epoch = 2; /* once more */
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(response.error_code, KAFKA_INVALID_FETCH_SESSION_EPOCH);
+    ck_assert_int_eq(response.session_id, 0);
+    request.session_epoch = 3;
+    request.session_id = session + 2;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(response.error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+    request.session_id = session;
+    response = fetch(&world, 13, &request);
+    ck_assert_int_eq(response.error_code, KAFKA_FETCH_SESSION_TOPIC_ID_ERROR);
+
+    /* Forgetting all ends it. */
+    int32_t zero_and_one[] = {0, 1};
+    struct fetch_request_forgotten_topic forgotten = {.topic = SLICE("t"),
+                                                      .partitions = {zero_and_one, 2}};
+    request.forgotten_topics_data.at = &forgotten;
+    request.forgotten_topics_data.count = 1;
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(response.error_code, 0);
+    ck_assert_int_eq(response.session_id, 0);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(offsets_come_from_every_owner)
+{
+    struct world world;
+    struct list_offsets_request_topic_partition parts[4];
+    struct list_offsets_request_topic topic = {.name = SLICE("t"), .partitions = {parts, 4}};
+    struct list_offsets_request request = {.replica_id = -1, .topics = {&topic, 1}};
+    struct list_offsets_response response;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    produce(&world, 9, 1, "t", 2, make_batch(&world, 4, 10)); /* timestamps 5000 … 5003 */
+    static const int64_t timestamps[] = {5002, 5002, OFFSETS_LATEST, OFFSETS_EARLIEST};
+    for (int32_t p = 0; p < 4; p++)
+        parts[p] = (struct list_offsets_request_topic_partition){
+            .partition_index = p, .current_leader_epoch = -1, .timestamp = timestamps[p]};
+    for (int16_t version = 1; version <= 9; version++) {
+        send_request(&world, API_LIST_OFFSETS, version, &list_offsets_request_wire, &request);
+        read_reply(&world, world.correlation, API_LIST_OFFSETS, version,
+                   &list_offsets_response_wire, &response);
+        const struct list_offsets_response_topic *to = &response.topics.at[0];
+        ck_assert_int_eq(to->partitions.at[0].offset, 2);
+        ck_assert_int_eq(to->partitions.at[1].offset, 2);
+        ck_assert_int_eq(to->partitions.at[1].timestamp, 5002);
+        ck_assert_int_eq(to->partitions.at[2].offset, 0);
+        ck_assert_int_eq(to->partitions.at[3].offset, 0);
+    }
+    /* Special timestamps are those of the version; what is named twice is refused. */
+    parts[0].timestamp = OFFSETS_MAX_TIMESTAMP;
+    parts[3].partition_index = 2;
+    send_request(&world, API_LIST_OFFSETS, 6, &list_offsets_request_wire, &request);
+    read_reply(&world, world.correlation, API_LIST_OFFSETS, 6, &list_offsets_response_wire,
+               &response);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[0].error_code, KAFKA_UNSUPPORTED_VERSION);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[1].error_code, 0);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[2].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[3].error_code, KAFKA_INVALID_REQUEST);
+
+    parts[0].timestamp = OFFSETS_LATEST;
+    parts[0].max_num_offsets = 5;
+    topic.partitions.count = 1;
+    send_request(&world, API_LIST_OFFSETS, 0, &list_offsets_request_wire, &request);
+    read_reply(&world, world.correlation, API_LIST_OFFSETS, 0, &list_offsets_response_wire,
+               &response);
+    ck_assert_int_ge(response.topics.at[0].partitions.at[0].old_style_offsets.count, 1);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[0].old_style_offsets.at[0], 4);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(epochs_end_where_the_next_began)
+{
+    struct world world;
+    struct offset_for_leader_epoch_request_topic_partition parts[2];
+    struct offset_for_leader_epoch_request_topic topic = {.topic = SLICE("t"),
+                                                          .partitions = {parts, 2}};
+    struct offset_for_leader_epoch_request request = {.replica_id = FOLLOWER,
+                                                      .topics = {&topic, 1}};
+    struct offset_for_leader_epoch_response response;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 2, 1);
+    produce(&world, 9, 1, "t", 2, make_batch(&world, 4, 10));
+    lead_all(&world, SELF, 3, 2, 1);
+    for (int32_t p = 0; p < 2; p++)
+        parts[p] = (struct offset_for_leader_epoch_request_topic_partition){
+            .partition = p, .current_leader_epoch = 3, .leader_epoch = 2};
+    for (int16_t version = 0; version <= 4; version++) {
+        send_request(&world, API_OFFSET_FOR_LEADER_EPOCH, version,
+                     &offset_for_leader_epoch_request_wire, &request);
+        read_reply(&world, world.correlation, API_OFFSET_FOR_LEADER_EPOCH, version,
+                   &offset_for_leader_epoch_response_wire, &response);
+        for (int p = 0; p < 2; p++) {
+            ck_assert_int_eq(response.topics.at[0].partitions.at[p].error_code, 0);
+            ck_assert_int_eq(response.topics.at[0].partitions.at[p].end_offset, 4);
+            if (version > 0)
+                ck_assert_int_eq(response.topics.at[0].partitions.at[p].leader_epoch, 1);
+        }
+    }
+    parts[0].current_leader_epoch = 1;
+    send_request(&world, API_OFFSET_FOR_LEADER_EPOCH, 4, &offset_for_leader_epoch_request_wire,
+                 &request);
+    read_reply(&world, world.correlation, API_OFFSET_FOR_LEADER_EPOCH, 4,
+               &offset_for_leader_epoch_response_wire, &response);
+    ck_assert_int_eq(response.topics.at[0].partitions.at[0].error_code, KAFKA_FENCED_LEADER_EPOCH);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(every_version_round_trips_byte_for_byte, large_slices_go_by_file_and_small_ones_by_copy,
+     acks_all_is_answered_in_order_when_followers_have_it,
+     acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
+     acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
+     a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
+     a_session_names_only_what_is_new, offsets_come_from_every_owner,
+     epochs_end_where_the_next_began)
