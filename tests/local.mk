@@ -4,3 +4,18 @@ EXTRA_DIST += tests/run tests/unit/unit.h tools/quickstart
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
 tests_cluster_libcluster_a_SOURCES = tests/cluster/cluster.c tests/cluster/cluster.h
+
+if HAVE_CHECK
+if HAVE_RDKAFKA
+noinst_LIBRARIES += tests/cluster/libclient.a
+tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.h
+tests_cluster_libclient_a_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(LDADD)
+check_PROGRAMS += tests/cluster/test_data
+tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+endif
+endif
+
+noinst_PROGRAMS += tests/bench/ottla-bench
+tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/bench/load.h
+tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)

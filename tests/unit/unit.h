@@ -9,19 +9,37 @@
 #include <check.h>
 #include <stdlib.h>
 
+static inline int unit_run(const char *name, const TTest *const *tests, size_t count,
+                           double seconds, enum fork_status forks)
+{
+    Suite *suite = suite_create(name);
+    TCase *all = tcase_create("all");
+
+    tcase_set_timeout(all, seconds);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_test(all, tests[i]);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, forks);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed;
+}
+
+/* In one process, in order: for tests that share a cluster. The first failure leaves the test that
+ * failed, not the program. */
+static inline int unit_run_no_fork(const char *name, const TTest *const *tests, size_t count,
+                                   double seconds)
+{
+    return unit_run(name, tests, count, seconds, CK_NOFORK);
+}
+
 #define UNIT(...)                                                                                  \
     int main(void)                                                                                 \
     {                                                                                              \
         const TTest *const tests[] = {__VA_ARGS__};                                                \
-        Suite *suite = suite_create(__FILE__);                                                     \
-        TCase *all = tcase_create("all");                                                          \
-        tcase_set_timeout(all, 120);                                                               \
-        for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)                              \
-            tcase_add_test(all, tests[i]);                                                         \
-        suite_add_tcase(suite, all);                                                               \
-        SRunner *runner = srunner_create(suite);                                                   \
-        srunner_run_all(runner, CK_ENV);                                                           \
-        int failed = srunner_ntests_failed(runner);                                                \
-        srunner_free(runner);                                                                      \
+        size_t count = sizeof(tests) / sizeof(tests[0]);                                           \
+        int failed = unit_run(__FILE__, tests, count, 120, CK_FORK_GETENV);                        \
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                                          \
     }

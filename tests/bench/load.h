@@ -1,0 +1,59 @@
+/* tests/bench/load.h - a light load generator for any broker that speaks Kafka's protocol.
+ *
+ * One thread, epoll, plain sockets. Requests are encoded once and patched, records are checksummed
+ * once: what is measured is the broker. Latency is taken from the instant at which a request was
+ * due, not from when it could be sent, so that a stalled broker is charged for the requests that it
+ * kept waiting (no coordinated omission). */
+#pragma once
+#include "base/buf.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct load_target {
+    char host[64];
+    uint16_t port;
+    const char *topic;
+    int partitions;
+};
+
+struct load_options {
+    int connections;
+    int pipeline;         /* produce requests in flight per connection */
+    int batch_bytes;      /* record bytes per batch, about */
+    int record_bytes;     /* value bytes of a record */
+    int acks;             /* −1, 0 or 1 */
+    uint64_t total_bytes; /* stop after this many record-batch bytes; 0: see seconds */
+    double seconds;       /* of an open-loop run */
+    double rate;          /* requests a second of an open-loop run, over all connections */
+    int fetch_max_bytes;  /* per partition and fetch */
+};
+
+struct load_result {
+    double seconds;
+    uint64_t requests;
+    uint64_t bytes; /* of record batches */
+    uint64_t records;
+    uint64_t errors;   /* partitions answered with an error */
+    double *latencies; /* open loop: seconds each, sorted; load_result_fini frees */
+    size_t latency_count;
+};
+void load_result_fini(struct load_result *result);
+/* The latency below which `share` (0 … 1) of the requests stayed, in seconds. */
+double load_percentile(const struct load_result *result, double share);
+
+/* Creates the topic (replication factor 1) and waits until each partition has a leader; ends the
+ * program with a message if that fails. */
+void load_create_topic(const struct load_target *target, const char *topic, int partitions);
+
+/* As fast as it goes: every connection keeps `pipeline` requests in flight. */
+void load_produce(const struct load_target *target, const struct load_options *options,
+                  struct load_result *result);
+/* One request each 1/rate s, whatever the answers do. */
+void load_produce_at_rate(const struct load_target *target, const struct load_options *options,
+                          struct load_result *result);
+/* Every connection reads its share of the partitions from the beginning, until `total_bytes`. */
+void load_fetch(const struct load_target *target, const struct load_options *options,
+                struct load_result *result);
+/* Opens `count` connections that say nothing; `*fds` is the caller's (load_idle_end). */
+int *load_idle_begin(const struct load_target *target, int count);
+void load_idle_end(int *fds, int count);

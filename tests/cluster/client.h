@@ -1,0 +1,43 @@
+/* tests/cluster/client.h - what cluster tests do with librdkafka: numbered records out, and back.
+ *
+ * A record's value is its number (8 bytes, big endian) and padding; it goes to partition number %
+ * partitions. Functions that cannot do their work print why and return false. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sender; /* a producer that remembers what was acknowledged, and where */
+
+struct sender_options {
+    const char *bootstrap;
+    const char *topic;
+    int partitions;
+    int64_t numbers_max; /* how many records it may send at most */
+    int value_bytes;     /* at least 8 */
+    const char *acks;    /* "all", "1" */
+    bool retries;        /* librdkafka's; without them each record is sent once */
+};
+struct sender *sender_open(const struct sender_options *options);
+void sender_close(struct sender **sender);
+/* Sends the next `count` numbers, waiting while librdkafka's queue is full. */
+bool sender_send(struct sender *sender, int64_t count);
+/* Waits until each has been acknowledged or failed. False after `seconds`. */
+bool sender_flush(struct sender *sender, double seconds);
+int64_t sender_sent(const struct sender *sender);
+int64_t sender_acknowledged(const struct sender *sender);
+/* The text of the last failed delivery, or "". */
+const char *sender_last_failure(const struct sender *sender);
+
+/* Reads the topic from its beginning to the ends of its partitions. True if every acknowledged
+ * record is there, at the offset that was acknowledged, with its own value; if in each partition
+ * numbers ascend
+ * (`once`: strictly: nothing twice); and if nothing is there that was not sent. Else prints what is
+ * wrong. */
+bool sender_verify(const struct sender *sender, bool once, double seconds);
+
+/* Creates a topic through the Admin API; true when it is there and all partitions have leaders. */
+bool client_create_topic(const char *bootstrap, const char *topic, int partitions, int replicas,
+                         double seconds);
+bool client_delete_topic(const char *bootstrap, const char *topic, double seconds);
+/* Leaders known for all partitions (and `partitions` of them). */
+bool client_topic_is_led(const char *bootstrap, const char *topic, int partitions, double seconds);

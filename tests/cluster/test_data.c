@@ -1,0 +1,143 @@
+/* Data through a real cluster: what is acknowledged is there, in order, byte for byte. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <stdio.h>
+
+static struct cluster cluster;
+
+START_TEST(a_million_records_come_back_in_order)
+{
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "million",
+                                     .partitions = 6,
+                                     .numbers_max = 1000000,
+                                     .value_bytes = 40,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "million", 6, 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, options.numbers_max));
+    ck_assert(sender_flush(sender, 120));
+    ck_assert_msg(sender_acknowledged(sender) == options.numbers_max, "%s",
+                  sender_last_failure(sender));
+    ck_assert(sender_verify(sender, true, 120));
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(kcat_gets_the_bytes_of_a_real_file)
+{
+    char out[512];
+    const char *bootstrap = cluster.bootstrap;
+
+    ck_assert(client_create_topic(bootstrap, "lines", 6, 1, 30));
+    int code = run_command(
+        out, sizeof(out),
+        "cd %s && (cat /var/lib/dpkg/status /usr/share/common-licenses/* | grep . > sent; "
+        "kcat -b %s -P -t lines -l -X acks=all sent && "
+        "kcat -b %s -C -t lines -o beginning -e -q -X check.crcs=true > received && "
+        "LC_ALL=C sort sent > a && LC_ALL=C sort received > b && cmp a b && wc -l < received) 2>&1",
+        cluster.folder, bootstrap, bootstrap);
+    ck_assert_msg(code == 0, "%s", out);
+    ck_assert_int_gt(atoi(out), 10000);
+}
+END_TEST
+
+START_TEST(a_killed_broker_comes_back_with_all_that_it_acknowledged)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "killed",
+                                     .partitions = 6,
+                                     .numbers_max = 400000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "killed", 6, 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 100000));
+    node_signal(&cluster, broker, SIGKILL); /* with requests in flight */
+    ck_assert(sender_send(sender, 100000));
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 30);
+    ck_assert(sender_send(sender, 100000));
+    ck_assert(sender_flush(sender, 90));
+    ck_assert_msg(sender_acknowledged(sender) == sender_sent(sender), "%s",
+                  sender_last_failure(sender));
+    ck_assert(sender_verify(sender, false, 60));
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(a_stopped_broker_has_a_clean_log_and_comes_back)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 3);
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "stopped",
+                                     .partitions = 3,
+                                     .numbers_max = 30000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "stopped", 3, 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 30000));
+    ck_assert(sender_flush(sender, 60));
+    ck_assert_int_eq(node_signal(&cluster, broker, SIGTERM), 0);
+    ck_assert_int_eq(run_command(NULL, 0, "test -e %s/data/.kafka_cleanshutdown", broker->folder),
+                     0);
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 30);
+    ck_assert_int_ne(run_command(NULL, 0, "test -e %s/data/.kafka_cleanshutdown", broker->folder),
+                     0);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "stopped", 3, 30));
+    ck_assert(sender_verify(sender, true, 60));
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(a_topic_that_is_deleted_is_gone_and_can_be_made_again)
+{
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "again",
+                                     .partitions = 2,
+                                     .numbers_max = 1000,
+                                     .value_bytes = 10,
+                                     .acks = "all",
+                                     .retries = true};
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert(client_create_topic(cluster.bootstrap, "again", 2, 1, 30));
+        struct sender *sender = sender_open(&options);
+        ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+        ck_assert_int_eq(sender_acknowledged(sender), 1000);
+        ck_assert(sender_verify(sender, true, 30)); /* nothing of the round before */
+        sender_close(&sender);
+        ck_assert(client_delete_topic(cluster.bootstrap, "again", 30));
+    }
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 3};
+    const TTest *const tests[] = {a_million_records_come_back_in_order,
+                                  kcat_gets_the_bytes_of_a_real_file,
+                                  a_killed_broker_comes_back_with_all_that_it_acknowledged,
+                                  a_stopped_broker_has_a_clean_log_and_comes_back,
+                                  a_topic_that_is_deleted_is_gone_and_can_be_made_again};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
