@@ -3,7 +3,6 @@
 #include "base/crc32c.h"
 #include "base/ensure.h"
 #include "wire/codec.h"
-#include "wire/frame.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/fetch.h"
 #include "wire/gen/metadata.h"
@@ -16,6 +15,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -184,22 +184,18 @@ static void add_batch(struct buf *out, int count, int record_bytes)
 
     struct buf record = {0};
     for (int i = 0; i < count; i++) {
-        struct writer w;
         buf_clear(&record);
-        w = writer_of(&record);
-        writer_i8(&w, 0);
-        writer_varlong(&w, 0);
-        writer_varint(&w, i);
-        writer_varint(&w, -1);
-        writer_varint(&w, record_bytes);
+        prim_add_int8(&record, 0);
+        prim_add_varlong(&record, 0);
+        prim_add_varint(&record, i);
+        prim_add_varint(&record, -1);
+        prim_add_varint(&record, record_bytes);
         uint8_t *value = buf_extend(&record, (size_t)record_bytes);
         for (int b = 0; b < record_bytes; b++)
             value[b] =
                 (uint8_t)("abcdefghijklmnopqrstuvwxyz 012345"[(i * 31 + b * 7 + (b >> 5)) & 31]);
-        w = writer_of(&record);
-        writer_varint(&w, 0);
-        w = writer_of(out);
-        writer_varint(&w, (int32_t)record.len);
+        prim_add_varint(&record, 0);
+        prim_add_varint(out, (int32_t)record.len);
         buf_add_slice(out, buf_slice(&record));
     }
     buf_fini(&record);
@@ -337,7 +333,8 @@ static void make_templates(struct run *run)
     run->batch_bytes = batch.len;
     run->templates = ensure_zalloc((size_t)run->target->partitions * sizeof(struct buf));
     for (int p = 0; p < run->target->partitions; p++) {
-        struct produce_request_partition partition = {.index = p, .records = buf_slice(&batch)};
+        struct produce_request_topic_partition partition = {.index = p,
+                                                            .records = buf_slice(&batch)};
         struct produce_request_topic topic = {.name = slice_text(run->target->topic),
                                               .partition_data = {&partition, 1}};
         struct produce_request body = {.transactional_id = SLICE_NULL,
@@ -485,17 +482,17 @@ void load_produce_at_rate(const struct load_target *target, const struct load_op
 
 static void send_fetch(struct run *run, struct connection *c)
 {
-    struct fetch_request_partition *partitions =
-        ensure_zalloc((size_t)c->count * sizeof(struct fetch_request_partition));
+    struct fetch_request_topic_partition *partitions =
+        ensure_zalloc((size_t)c->count * sizeof(struct fetch_request_topic_partition));
     struct buf request = {0};
 
     for (int i = 0; i < c->count; i++)
-        partitions[i] =
-            (struct fetch_request_partition){.partition = c->first + i * run->options->connections,
-                                             .current_leader_epoch = -1,
-                                             .fetch_offset = c->offsets[i],
-                                             .log_start_offset = -1,
-                                             .partition_max_bytes = run->options->fetch_max_bytes};
+        partitions[i] = (struct fetch_request_topic_partition){
+            .partition = c->first + i * run->options->connections,
+            .current_leader_epoch = -1,
+            .fetch_offset = c->offsets[i],
+            .log_start_offset = -1,
+            .partition_max_bytes = run->options->fetch_max_bytes};
     struct fetch_request_topic topic = {.topic = slice_text(run->target->topic),
                                         .partitions = {partitions, c->count}};
     struct fetch_request body = {.replica_id = -1,
@@ -538,7 +535,8 @@ static void pump_fetch(struct run *run, struct connection *c)
         }
         for (int t = 0; t < answer.responses.count; t++)
             for (int p = 0; p < answer.responses.at[t].partitions.count; p++) {
-                struct fetch_response_partition *part = &answer.responses.at[t].partitions.at[p];
+                struct fetch_response_topic_partition *part =
+                    &answer.responses.at[t].partitions.at[p];
                 run->result->errors += part->error_code != 0;
                 take_records(run, c, (part->partition_index - c->first) / run->options->connections,
                              part->records);
