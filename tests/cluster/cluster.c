@@ -65,19 +65,26 @@ int run_command(char *out, int size, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Below the range from which the kernel takes ports for outgoing connections: a broker that
+ * restarts must find its port free. */
 uint16_t free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static unsigned seed;
+    int yes = 1;
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
-        perror("free_port");
-        exit(1);
+    if (seed == 0) seed = (unsigned)getpid() * 7919U;
+    for (int tries = 0; tries < 1000; tries++) {
+        uint16_t port = (uint16_t)(20000 + (seed = seed * 1103515245U + 12345U) / 65536U % 12000U);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+        address.sin_port = htons(port);
+        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        close(fd);
+        if (is_free) return port;
     }
-    close(fd);
-    return ntohs(address.sin_port);
+    fprintf(stderr, "no free port\n");
+    exit(1);
 }
 
 const char *cluster_missing(void)

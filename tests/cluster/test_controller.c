@@ -1,0 +1,222 @@
+/* Controllers on a real ZooKeeper: who acts, who takes over, what zkCli shows. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+
+static struct cluster cluster;
+
+/* The data of a znode as text, by the ZooKeeper package's own client; "" if it is absent. */
+static void znode(const char *path, char *out, int size)
+{
+    char all[16384];
+
+    out[0] = '\0';
+    run_command(all, sizeof(all),
+                "java -Xmx64m -XX:TieredStopAtLevel=1 -cp %s:/usr/share/java/zookeeper.jar "
+                "org.apache.zookeeper.ZooKeeperMain -server 127.0.0.1:%d get %s 2> /dev/null | "
+                "grep -E '^[{[0-9]'",
+                cluster_node(&cluster, NODE_ZOOKEEPER, 1)->folder,
+                cluster_node(&cluster, NODE_ZOOKEEPER, 1)->port, path);
+    snprintf(out, (size_t)size, "%s", all);
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void zk_cli(const char *command)
+{
+    int code =
+        run_command(NULL, 0,
+                    "java -Xmx64m -XX:TieredStopAtLevel=1 -cp %s:/usr/share/java/zookeeper.jar "
+                    "org.apache.zookeeper.ZooKeeperMain -server 127.0.0.1:%d %s > /dev/null 2>&1",
+                    cluster_node(&cluster, NODE_ZOOKEEPER, 1)->folder,
+                    cluster_node(&cluster, NODE_ZOOKEEPER, 1)->port, command);
+    ck_assert_int_eq(code, 0);
+}
+
+/* The number in `key` of a JSON object; −9 if there is none. */
+static long long json_number(const char *text, const char *key)
+{
+    json_t *object = json_loads(text, 0, NULL);
+    json_t *value = json_object_get(object, key);
+    long long number = json_is_integer(value) ? json_integer_value(value) : -9;
+
+    json_decref(object);
+    return number;
+}
+
+static struct node *active_controller(void)
+{
+    char text[512];
+
+    znode("/controller", text, sizeof(text));
+    long long id = json_number(text, "brokerid");
+    ck_assert_msg(id > 100, "/controller holds %s", text);
+    return cluster_node(&cluster, NODE_CONTROLLER, (int)id - 100);
+}
+
+START_TEST(znodes_are_as_kafka_writes_them)
+{
+    char text[1024], expected[1024];
+    int port = cluster_node(&cluster, NODE_BROKER, 1)->port;
+
+    znode("/brokers/ids/1", text, sizeof(text));
+    json_t *object = json_loads(text, 0, NULL);
+    ck_assert_msg(object != NULL, "%s", text);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "version")), 5);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "port")), port);
+    ck_assert_str_eq(json_string_value(json_object_get(object, "host")), "127.0.0.1");
+    ck_assert(json_is_string(json_object_get(object, "timestamp")));
+    ck_assert(json_is_integer(json_object_get(object, "jmx_port")));
+    snprintf(expected, sizeof(expected), "PLAINTEXT://127.0.0.1:%d", port);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "endpoints"), 0)),
+                     expected);
+    ck_assert_str_eq(json_string_value(json_object_get(
+                         json_object_get(object, "listener_security_protocol_map"), "PLAINTEXT")),
+                     "PLAINTEXT");
+    json_decref(object);
+
+    znode("/controller", text, sizeof(text));
+    ck_assert_int_eq(json_number(text, "version"), 2);
+    ck_assert_int_eq(json_number(text, "kraftControllerEpoch"), -1);
+    znode("/controller_epoch", text, sizeof(text));
+    ck_assert_int_ge(atoi(text), 1);
+    znode("/controllers/ids/101", text, sizeof(text));
+    ck_assert_int_eq(json_number(text, "port"), cluster_node(&cluster, NODE_CONTROLLER, 1)->port);
+
+    ck_assert(client_create_topic(cluster.bootstrap, "shown", 2, 1, 30));
+    znode("/brokers/topics/shown", text, sizeof(text));
+    object = json_loads(text, 0, NULL);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "version")), 3);
+    ck_assert_uint_eq(json_string_length(json_object_get(object, "topic_id")), 22);
+    ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(object, "partitions"), "1")),
+                      1);
+    json_decref(object);
+    znode("/brokers/topics/shown/partitions/0/state", text, sizeof(text));
+    ck_assert_int_eq(json_number(text, "leader_epoch"), 0);
+    ck_assert_int_eq(json_number(text, "version"), 1);
+    ck_assert_int_ge(json_number(text, "leader"), 1);
+    ck_assert_int_ge(json_number(text, "controller_epoch"), 1);
+}
+END_TEST
+
+START_TEST(a_topic_made_by_hand_in_zookeeper_works)
+{
+    char command[256];
+
+    snprintf(command, sizeof(command),
+             "create /brokers/topics/by-hand "
+             "'{\"version\":1,\"partitions\":{\"0\":[1],\"1\":[2]}}'");
+    zk_cli(command);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "by-hand", 2, 20));
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "by-hand",
+                                     .partitions = 2,
+                                     .numbers_max = 1000,
+                                     .value_bytes = 20,
+                                     .acks = "all",
+                                     .retries = true};
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+    ck_assert(sender_verify(sender, true, 30));
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(a_standby_acts_after_the_active_controller_was_killed)
+{
+    char before[64], after[64];
+    struct node *active = active_controller();
+
+    znode("/controller_epoch", before, sizeof(before));
+    double killed = seconds_now();
+    node_signal(&cluster, active, SIGKILL);
+    /* Not a measure, a bound: ZooKeeper's session timeout is far above it. */
+    ck_assert(client_create_topic(cluster.bootstrap, "after-kill", 3, 1, 10));
+    printf("a topic could be created %.0f ms after the active controller was killed\n",
+           (seconds_now() - killed) * 1000);
+    znode("/controller_epoch", after, sizeof(after));
+    ck_assert_int_eq(atoi(after), atoi(before) + 1);
+    ck_assert_ptr_ne(active_controller(), active);
+    node_start(&cluster, active);
+    node_wait_ready(&cluster, active, 30);
+    ck_assert_ptr_ne(active_controller(), active); /* back as a standby */
+}
+END_TEST
+
+START_TEST(a_stopped_controller_hands_over)
+{
+    struct node *active = active_controller();
+
+    ck_assert_int_eq(node_signal(&cluster, active, SIGTERM), 0);
+    ck_assert(client_create_topic(cluster.bootstrap, "after-stop", 3, 1, 10));
+    node_start(&cluster, active);
+    node_wait_ready(&cluster, active, 30);
+}
+END_TEST
+
+/* SIGSTOP: nothing resets, nothing refuses; only the heartbeat tells. When it wakes it must not
+ * act. */
+START_TEST(a_paused_controller_is_deposed_and_changes_nothing_when_it_wakes)
+{
+    char epoch[64], later[64];
+    struct node *active = active_controller();
+
+    node_signal(&cluster, active, SIGSTOP);
+    ck_assert(client_create_topic(cluster.bootstrap, "after-pause", 3, 1, 20));
+    znode("/controller_epoch", epoch, sizeof(epoch));
+    node_signal(&cluster, active, SIGCONT);
+    ck_assert(client_create_topic(cluster.bootstrap, "after-wake", 3, 1, 20));
+    znode("/controller_epoch", later, sizeof(later));
+    ck_assert_str_eq(epoch, later);
+    ck_assert_ptr_ne(active_controller(), active);
+}
+END_TEST
+
+START_TEST(every_controller_may_die_and_brokers_go_on)
+{
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "orphans",
+                                     .partitions = 3,
+                                     .numbers_max = 20000,
+                                     .value_bytes = 20,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "orphans", 3, 1, 30));
+    for (int i = 1; i <= 2; i++)
+        node_signal(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i), SIGKILL);
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 20000) && sender_flush(sender, 30));
+    ck_assert(sender_verify(sender, true, 30));
+    sender_close(&sender);
+    for (int i = 1; i <= 2; i++) {
+        node_start(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i));
+        node_wait_ready(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i), 30);
+    }
+    /* The session of the killed one still holds /controller until it expires or a standby removes
+     * it. */
+    ck_assert(client_create_topic(cluster.bootstrap, "after-all", 3, 1, 40));
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 2};
+    const TTest *const tests[] = {znodes_are_as_kafka_writes_them,
+                                  a_topic_made_by_hand_in_zookeeper_works,
+                                  a_standby_acts_after_the_active_controller_was_killed,
+                                  a_stopped_controller_hands_over,
+                                  a_paused_controller_is_deposed_and_changes_nothing_when_it_wakes,
+                                  every_controller_may_die_and_brokers_go_on};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,84 @@
+/* ZooKeeper goes away for longer than a session lives: data flows on, and all register again. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+
+static struct cluster cluster;
+
+static int registered(void)
+{
+    char out[4096];
+    struct node *zookeeper = cluster_node(&cluster, NODE_ZOOKEEPER, 1);
+
+    run_command(
+        out, sizeof(out),
+        "printf dump | timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d; cat >&3; cat <&3' | "
+        "grep -cE '^\t/(brokers/ids/|controllers/ids/|controller$)'",
+        zookeeper->port);
+    return atoi(out);
+}
+
+static bool all_registered(void *of)
+{
+    (void)of;
+    return registered() == 6; /* three brokers, two controllers, /controller */
+}
+
+START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
+{
+    struct node *zookeeper = cluster_node(&cluster, NODE_ZOOKEEPER, 1);
+    const char *away_text = getenv("OTTLA_ZOOKEEPER_AWAY_SECONDS");
+    double away = away_text != NULL ? atof(away_text) : 12; /* the session timeout is 6 */
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "away",
+                                     .partitions = 6,
+                                     .numbers_max = 2000000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "away", 6, 1, 30));
+    ck_assert(wait_for(all_registered, NULL, 20));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 10000) && sender_flush(sender, 30));
+
+    node_signal(&cluster, zookeeper, SIGKILL);
+    double until = seconds_now() + away;
+    while (seconds_now() < until) {
+        ck_assert(sender_send(sender, 1000));
+        ck_assert_msg(sender_flush(sender, 5), "producing stopped while ZooKeeper was away");
+        poll(NULL, 0, 50);
+    }
+    ck_assert(sender_verify(sender, true, 60)); /* consuming too */
+    node_start(&cluster, zookeeper);
+    node_wait_ready(&cluster, zookeeper, 60);
+    ck_assert(wait_for(all_registered, NULL, 60));
+    ck_assert(client_create_topic(cluster.bootstrap, "returned", 6, 1, 30));
+    ck_assert(sender_send(sender, 10000) && sender_flush(sender, 30));
+    ck_assert_int_eq(sender_acknowledged(sender), sender_sent(sender));
+    ck_assert(sender_verify(sender, true, 60));
+    sender_close(&sender);
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1,
+                                      .controllers = 2,
+                                      .brokers = 3,
+                                      .broker_properties = "zookeeper.session.timeout.ms=6000",
+                                      .controller_properties = "zookeeper.session.timeout.ms=6000"};
+    const TTest *const tests[] = {data_flows_while_zookeeper_is_away_and_all_return_with_it};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, 1, 400);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
