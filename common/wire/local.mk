@@ -208,9 +208,12 @@ MAINTAINERCLEANFILES = $(WIRE_GEN) $(WIRE_STAMP)
 
 $(WIRE_STAMP): $(WIRE_SCHEMAS) $(WIREGEN)
 	@$(MKDIR_P) common/wire/gen
-	$(AM_V_GEN)$(PYTHON) $(srcdir)/$(WIREGEN) --out common/wire/gen $(filter %.msg %.tsv,$^) && touch $@
+	@touch $@.new
+	$(AM_V_GEN)$(PYTHON) $(srcdir)/$(WIREGEN) --out common/wire/gen $(filter %.msg %.tsv,$^)
+	@mv -f $@.new $@
 
-# Whoever lost an output (and not the stamp) gets it again.
+# The stamp is as old as the beginning of the run, so never newer than an output: from a tarball make then
+# finds all of them up to date in the source folder. Whoever lost an output (and not the stamp) gets it again.
 $(WIRE_GEN): $(WIRE_STAMP)
 	@test -f $@ || test -f $(srcdir)/$@ || { rm -f $(WIRE_STAMP) && $(MAKE) $(WIRE_STAMP); }
 
