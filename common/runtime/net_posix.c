@@ -52,9 +52,10 @@ struct handed {
 struct net {
     struct posix_world *world;
     int epoll, wake;
-    struct list pending; /* sockets that may have something to tell */
-    struct list watches; /* the same */
-    struct list socks;   /* all */
+    struct list pending;  /* sockets that may have something to tell */
+    struct list_node end; /* on `pending` during a dispatch: what is behind it waits for the next */
+    struct list watches;  /* the same */
+    struct list socks;    /* all */
     struct sock *telling;
     struct net_watch *telling_watch;
     _Atomic bool has_inbox;
@@ -871,13 +872,11 @@ static void tell_watches(struct net *net)
 
 static void posix_dispatch(struct net *net)
 {
-    struct list_node end = {0}; /* what is pushed behind it waits for the next time */
-
     tell_watches(net);
-    list_push(&net->pending, &end);
+    list_push(&net->pending, &net->end);
     for (int i = 0; i < TELL_MAX; i++) {
         struct list_node *node = list_first(&net->pending);
-        if (node == &end) break;
+        if (node == &net->end) break;
         list_remove(node);
         struct sock *sock = list_entry(node, struct sock, pending);
         unsigned tell = sock->ready & (sock->wants | NET_FAILED);
@@ -888,7 +887,7 @@ static void posix_dispatch(struct net *net)
         if (net->telling == sock) note_ready(sock, 0); /* again, if it did not go to the end */
         net->telling = NULL;
     }
-    list_remove(&end);
+    list_remove(&net->end);
 }
 
 enum err net_posix_watch(struct net *net, struct net_watch *watch, int fd, unsigned events)
