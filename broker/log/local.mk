@@ -21,11 +21,15 @@ libottla_broker_a_SOURCES += \
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/unit/test_check \
 	tests/unit/test_checkpoint \
 	tests/unit/test_epochs \
 	tests/unit/test_log \
 	tests/unit/test_log_index \
+	tests/unit/test_names \
 	tests/unit/test_policy \
-	tests/unit/test_recover
+	tests/unit/test_recover \
+	tests/unit/test_store
 endif
 EXTRA_DIST += tests/unit/log_world.h
+EXTRA_DIST += broker/log/README.md

@@ -1,0 +1,556 @@
+#include "broker/log/store.h"
+#include "base/log.h"
+#include "log_world.h"
+
+static struct world *w;
+static struct shard home;
+static struct store *store;
+static struct store_options options;
+static struct log_config config;
+static const char *paths[3];
+static char extra[3][600];
+static int loaded, failed, closed, last_left;
+static enum err loaded_err;
+static char loaded_text[512];
+static struct log_dir *failed_dir;
+
+static void on_loaded(void *owner, enum err err, const char *text)
+{
+    (void)owner;
+    loaded++;
+    loaded_err = err;
+    snprintf(loaded_text, sizeof(loaded_text), "%s", text);
+}
+static void on_failed(void *owner, struct log_dir *dir, enum err why, int left)
+{
+    (void)owner;
+    (void)why;
+    failed++;
+    failed_dir = dir;
+    last_left = left;
+}
+static void on_closed(void *owner)
+{
+    (void)owner;
+    closed++;
+}
+static void give_config(void *owner, struct slice topic, struct log_config *out)
+{
+    (void)owner;
+    (void)topic;
+    *out = config;
+}
+static const struct store_events events = {on_loaded, on_failed, on_closed};
+
+static void set_options(int dirs)
+{
+    loaded = failed = closed = 0;
+    for (int i = 0; i < dirs; i++) {
+        snprintf(extra[i], sizeof(extra[i]), "%s/d%d", w->dir, i);
+        paths[i] = extra[i];
+    }
+    home = (struct shard){.env = &w->env};
+    options = (struct store_options){.env = &w->env,
+                                     .home = &home,
+                                     .paths = paths,
+                                     .path_count = dirs,
+                                     .recovery_threads = 2,
+                                     .keeps_topic_ids = true,
+                                     .config = give_config,
+                                     .events = &events};
+}
+
+static enum err try_open(struct buf *problem)
+{
+    return store_open(&options, problem, &store);
+}
+
+static void open_store(void)
+{
+    struct buf problem;
+    buf_init(&problem);
+    enum err err = try_open(&problem);
+    ck_assert_msg(err == ERR_OK, "%.*s", SLICE_ARGS(buf_slice(&problem)));
+    err = store_identify(store, 101, "cluster-of-tests-------", &problem);
+    ck_assert_msg(err == ERR_OK, "%.*s", SLICE_ARGS(buf_slice(&problem)));
+    buf_fini(&problem);
+}
+
+static void load(void)
+{
+    int before = loaded;
+    store_load(store);
+    ck_assert_int_eq(loaded, before); /* never inside the call */
+    world_run_jobs(w);
+    ck_assert_int_eq(loaded, before + 1);
+}
+
+static void begin(int dirs)
+{
+    w = world_create(NULL);
+    log_config_default(&config);
+    set_options(dirs);
+    open_store();
+    load();
+    ck_assert_msg(loaded_err == ERR_OK, "%s", loaded_text);
+}
+
+static void close_store(void)
+{
+    store_close(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(closed, 1);
+    store_destroy(&store);
+}
+
+/* kill -9, or, after close_store, just the next start. */
+static void start_again(int dirs)
+{
+    store_destroy(&store);
+    w = world_restart(w);
+    set_options(dirs);
+    open_store();
+    load();
+}
+
+static void end(void)
+{
+    store_destroy(&store);
+    world_destroy(w);
+}
+
+static struct log *created;
+static enum err created_err;
+static void on_created(void *to, enum err err, struct log *log)
+{
+    (void)to;
+    created_err = err;
+    created = log;
+}
+static struct log *create(const char *topic, int partition)
+{
+    struct uuid id = {{9, (uint8_t)partition}};
+    created = NULL;
+    store_create(store, slice_text(topic), partition, id, &config, true, on_created, NULL);
+    world_run_jobs(w);
+    return created;
+}
+
+static void append_some(struct log *log, int batches)
+{
+    struct one_log one = {.w = w, .log = log};
+    one.files = log_files_create(&w->env, 4);
+    log_attach(log, one.files);
+    for (int i = 0; i < batches; i++)
+        append_one(&one, 3);
+    log_detach(log);
+    log_files_destroy(&one.files);
+}
+
+static void expect_file(const char *name, const char *want)
+{
+    struct buf text;
+    buf_init(&text);
+    world_get(w, name, &text);
+    ck_assert_msg(slice_is(buf_slice(&text), want), "%s: <%.*s>", name,
+                  SLICE_ARGS(buf_slice(&text)));
+    buf_fini(&text);
+}
+
+START_TEST(an_empty_directory_becomes_a_brokers)
+{
+    struct buf text;
+
+    begin(1);
+    ck_assert(world_has(w, "d0/.lock"));
+    buf_init(&text);
+    world_get(w, "d0/meta.properties", &text);
+    buf_add(&text, "", 1);
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\nversion=0\n"));
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\nbroker.id=101\n"));
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\ncluster.id=cluster-of-tests-------\n"));
+    buf_fini(&text);
+    ck_assert_int_eq(store_log_count(store), 0);
+    close_store();
+    ck_assert(!world_has(w, "d0/.lock"));
+    expect_file("d0/.kafka_cleanshutdown", "{\"version\":0,\"brokerEpoch\":-1}");
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n0\n");
+    end();
+}
+END_TEST
+
+START_TEST(the_directories_know_whose_they_are)
+{
+    struct buf problem;
+
+    begin(2);
+    close_store();
+    set_options(2);
+    buf_init(&problem);
+    ck_assert_int_eq(try_open(&problem), ERR_OK);
+    ck_assert_int_eq(store_broker_id(store), 101);
+    ck_assert_str_eq(store_cluster_id(store), "cluster-of-tests-------");
+    ck_assert_int_eq(store_identify(store, 102, "cluster-of-tests-------", &problem), ERR_INVALID);
+    ck_assert_int_eq(store_identify(store, 101, "another", &problem), ERR_INVALID);
+    ck_assert_uint_gt(problem.len, 0);
+    store_destroy(&store);
+
+    static const char *const bad[] = {"version=1\nnode.id=101\ncluster.id=c\n",
+                                      "version=0\nbroker.id=102\n", "version=0\nbroker.id=x\n",
+                                      "version=0\nbroker.id=101\ncluster.id=other\n",
+                                      "broker.id=101\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\n"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        world_put(w, "d1/meta.properties", slice_text(bad[i]));
+        buf_clear(&problem);
+        ck_assert_msg(try_open(&problem) == ERR_INVALID, "%s", bad[i]);
+        ck_assert_uint_gt(problem.len, 0);
+        ck_assert_ptr_null(store);
+    }
+    /* A directory id stays, and so does what we do not know. */
+    world_put(w, "d1/meta.properties",
+              SLICE("#c\nversion=0\nbroker.id=101\ndirectory.id=ABEiM0RVZneImaq7zN3u_w\nx=y\n"));
+    open_store();
+    struct buf text;
+    buf_init(&text);
+    world_get(w, "d1/meta.properties", &text);
+    buf_add(&text, "", 1);
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\ndirectory.id=ABEiM0RVZneImaq7zN3u_w\n"));
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\nx=y\n"));
+    ck_assert_ptr_nonnull(strstr((char *)text.ptr, "\ncluster.id=cluster-of-tests-------\n"));
+    buf_fini(&text);
+    buf_fini(&problem);
+    end();
+}
+END_TEST
+
+START_TEST(a_directory_has_one_broker)
+{
+    char command[900];
+
+    begin(1);
+    /* The lock is per process: another one asks for it. */
+    snprintf(command, sizeof(command),
+             "%s -c \"import fcntl,sys\nf=open('%s/d0/.lock','r+')\ntry: "
+             "fcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB)\nexcept OSError: sys.exit(7)\"",
+             getenv("PYTHON") == NULL ? "python3" : getenv("PYTHON"), w->dir);
+    int status = system(command);
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    end();
+}
+END_TEST
+
+START_TEST(logs_come_back_after_a_clean_stop)
+{
+    begin(2);
+    struct log *a = create("orders", 0), *b = create("orders", 1), *c = create("x", 0);
+    ck_assert_ptr_nonnull(a);
+    ck_assert_int_eq(log_directory(a)->index, 0); /* the directory with the fewest */
+    ck_assert_int_eq(log_directory(b)->index, 1);
+    ck_assert_int_eq(log_directory(c)->index, 0);
+    ck_assert_ptr_eq(store_find(store, SLICE("orders"), 1), b);
+    ck_assert_ptr_null(store_find(store, SLICE("orders"), 2));
+    expect_file("d0/orders-0/partition.metadata", "version: 0\ntopic_id: CQAAAAAAAAAAAAAAAAAAAA");
+    append_some(a, 5);
+    log_set_high_watermark(a, 12);
+    close_store();
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n2\norders 0 15\nx 0 0\n");
+    expect_file("d0/replication-offset-checkpoint", "0\n2\norders 0 12\nx 0 0\n");
+    expect_file("d0/log-start-offset-checkpoint", "0\n0\n");
+    expect_file("d0/orders-0/leader-epoch-checkpoint", "0\n1\n1 0\n");
+
+    start_again(2);
+    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert(!world_has(w, "d0/.kafka_cleanshutdown")); /* gone before anything is loaded */
+    ck_assert_int_eq(store_log_count(store), 3);
+    a = store_find(store, SLICE("orders"), 0);
+    ck_assert_int_eq(log_end_offset(a), 15);
+    ck_assert_int_eq(log_recovery_point(a), 15);
+    ck_assert_int_eq(log_high_watermark(a), 12);
+    ck_assert_int_eq(log_topic_id(a).bytes[0], 9);
+    end();
+}
+END_TEST
+
+START_TEST(a_crash_recovers_from_the_recovery_point)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    append_some(a, 5);
+    struct log_files *files = log_files_create(&w->env, 4);
+    struct log_sync *sync = NULL;
+    log_attach(a, files);
+    ck_assert_int_eq(log_sync_plan(a, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(a, &sync), ERR_OK);
+    log_detach(a);
+    log_files_destroy(&files);
+    store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n1\na 0 15\n");
+    append_some(a, 2);
+    start_again(1); /* no close */
+    ck_assert_int_eq(loaded_err, ERR_OK);
+    a = store_find(store, SLICE("a"), 0);
+    ck_assert_int_eq(log_end_offset(a), 21);
+    ck_assert_int_eq(log_recovery_point(a), 15);
+    end();
+}
+END_TEST
+
+START_TEST(damaged_checkpoints_cost_what_kafka_says)
+{
+    begin(1);
+    append_some(create("a", 0), 5);
+    close_store();
+    /* A field that is no number: nothing is known, everything is recovered, the directory stays. */
+    world_put(w, "d0/recovery-point-offset-checkpoint", SLICE("0\n1\na 0 x\n"));
+    world_put(w, "d0/log-start-offset-checkpoint", SLICE("0\n1\na y 1\n"));
+    world_delete(w, "d0/.kafka_cleanshutdown");
+    start_again(1);
+    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(log_end_offset(store_find(store, SLICE("a"), 0)), 15);
+    ck_assert_int_eq(log_recovery_point(store_find(store, SLICE("a"), 0)), 0);
+    close_store();
+    /* Another shape: the disk is not to be trusted. */
+    world_put(w, "d0/recovery-point-offset-checkpoint", SLICE("0\n2\na 0 1\n"));
+    start_again(1);
+    ck_assert_int_eq(loaded_err, ERR_OFFLINE);
+    ck_assert_int_eq(failed, 1);
+    end();
+}
+END_TEST
+
+START_TEST(strange_directories_stop_the_start)
+{
+    begin(2);
+    create("a", 0);
+    close_store();
+    world_mkdir(w, "d0/lost+found");
+    start_again(2);
+    ck_assert_int_eq(loaded_err, ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(loaded_text, "lost+found"));
+    store_destroy(&store);
+    char path[FILES_PATH_MAX];
+    world_path(w, path, "d0/lost+found");
+    ck_assert_int_eq(files_remove_directory(w->real, path), ERR_OK);
+
+    world_mkdir(w, "d1/a-0"); /* the same partition twice */
+    start_again(2);
+    ck_assert_int_eq(loaded_err, ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(loaded_text, "a-0"));
+    end();
+}
+END_TEST
+
+START_TEST(creation_answers_once_for_each)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    ck_assert_int_eq(created_err, ERR_OK);
+    ck_assert_ptr_eq(create("a", 0), a);
+    ck_assert_int_eq(created_err, ERR_EXISTS);
+
+    /* Two at a time of the same name: the second is told to wait. */
+    struct uuid none = UUID_ZERO;
+    struct store_new_log two[2] = {
+        {.topic = SLICE("b"), .topic_id = none, .config = &config, .is_new = true},
+        {.topic = SLICE("b"), .topic_id = none, .config = &config, .is_new = true}};
+    int calls = 0;
+    store_create_many(store, two, 2, on_closed, &calls);
+    closed = 0;
+    world_run_jobs(w);
+    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(two[0].err, ERR_OK);
+    ck_assert_int_eq(two[1].err, ERR_BUSY);
+    ck_assert_ptr_null(two[1].log);
+    ck_assert(!world_has(w, "d0/b-0/partition.metadata")); /* no id, no file */
+
+    world_fault(w, FAULT_FAIL, ERR_FULL, 0);
+    ck_assert_ptr_null(create("c", 0));
+    ck_assert_int_eq(created_err, ERR_FULL);
+    ck_assert_int_eq(failed, 0);
+    ck_assert_ptr_nonnull(create("c", 0)); /* when there is room again */
+    end();
+}
+END_TEST
+
+static int deletions;
+static void on_deleted(void *to, enum err err)
+{
+    (void)to;
+    ck_assert_int_eq(err, ERR_OK);
+    deletions++;
+}
+static int count_matching(const char *dir, const char *part);
+struct matching {
+    const char *part;
+    int count;
+};
+static void match_one(void *to, const char *name, bool is_directory)
+{
+    struct matching *m = to;
+    (void)is_directory;
+    m->count += strstr(name, m->part) != NULL;
+}
+static int count_matching(const char *dir, const char *part)
+{
+    char path[FILES_PATH_MAX];
+    struct matching m = {part, 0};
+    world_path(w, path, dir);
+    ck_assert_int_eq(files_list(w->real, path, match_one, &m), ERR_OK);
+    return m.count;
+}
+
+START_TEST(deletion_renames_and_removes_later)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    create("b", 0);
+    append_some(a, 2);
+    store_checkpoint(store, STORE_RECOVERY_POINTS);
+    world_run_jobs(w);
+    deletions = 0;
+    store_delete(store, &a, on_deleted, NULL);
+    ck_assert_ptr_null(a);
+    ck_assert_ptr_null(store_find(store, SLICE("a"), 0));
+    ck_assert_ptr_null(create("a", 0)); /* its directory is still there while it is renamed … */
+    world_run_jobs(w);
+    ck_assert_int_eq(deletions, 1);
+    ck_assert_int_eq(count_matching("d0", "-delete"), 1);
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n1\nb 0 0\n");
+    ck_assert_ptr_nonnull(create("a", 0)); /* … and then the name is free */
+    ck_assert_int_eq(log_end_offset(created), 0);
+
+    store_tick(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(count_matching("d0", "-delete"), 1);
+    w->wall_ms += 60000;
+    store_tick(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(count_matching("d0", "-delete"), 0);
+
+    /* What is due when the process ends is found by the next one. */
+    a = created;
+    store_delete(store, &a, on_deleted, NULL);
+    world_run_jobs(w);
+    start_again(1);
+    ck_assert_int_eq(store_log_count(store), 1);
+    ck_assert_int_eq(count_matching("d0", "-delete"), 1);
+    w->wall_ms += 60000;
+    store_tick(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(count_matching("d0", "-delete"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(a_broken_disk_takes_one_directory)
+{
+    begin(2);
+    struct log *a = create("a", 0);
+    create("b", 0);
+    store_fail_dir(store, log_directory(a), ERR_IO);
+    store_fail_dir(store, log_directory(a), ERR_IO);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(last_left, 1);
+    ck_assert_ptr_eq(failed_dir, log_directory(a));
+    ck_assert(!world_has(w, "d0/.lock"));
+    struct log_slice slice;
+    struct log_read read = {.bytes_max = 1};
+    struct log_files *files = log_files_create(&w->env, 2);
+    log_attach(a, files);
+    ck_assert_int_eq(log_read(a, &read, &slice), ERR_OFFLINE);
+    log_detach(a);
+    log_files_destroy(&files);
+    /* It may be there: nothing is made anew unless the controller says that it is new. */
+    struct uuid id = UUID_ZERO;
+    store_create(store, SLICE("n"), 0, id, &config, false, on_created, NULL);
+    world_run_jobs(w);
+    ck_assert_int_eq(created_err, ERR_OFFLINE);
+    ck_assert_ptr_nonnull(create("n", 0));
+    ck_assert_int_eq(log_directory(created)->index, 1);
+    /* The other one is closed cleanly. */
+    store_close(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(closed, 1);
+    ck_assert(!world_has(w, "d0/.kafka_cleanshutdown"));
+    ck_assert(world_has(w, "d1/.kafka_cleanshutdown"));
+    end();
+}
+END_TEST
+
+START_TEST(a_checkpoint_that_did_not_change_is_not_written)
+{
+    begin(1);
+    create("a", 0);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    int syncs = w->syncs;
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    ck_assert_int_eq(w->syncs, syncs);
+    log_set_high_watermark(created, 5);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    log_set_high_watermark(created, 6);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS); /* while the first is on its way */
+    world_run_jobs(w);
+    expect_file("d0/replication-offset-checkpoint", "0\n1\na 0 6\n");
+    /* A full disk: no harm, and it is tried again. */
+    log_set_high_watermark(created, 7);
+    world_fault(w, FAULT_FAIL, ERR_FULL, 0);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    ck_assert_int_eq(failed, 0);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    expect_file("d0/replication-offset-checkpoint", "0\n1\na 0 7\n");
+    end();
+}
+END_TEST
+
+START_TEST(no_marker_when_a_log_could_not_be_closed)
+{
+    begin(1);
+    append_some(create("a", 0), 2);
+    world_fault(w, FAULT_FAIL, ERR_IO, 2);
+    store_close(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(closed, 1);
+    ck_assert(!world_has(w, "d0/.kafka_cleanshutdown"));
+    end();
+}
+END_TEST
+
+/* Counts, not times: what a thousand empty partitions cost to load. */
+START_TEST(a_thousand_empty_partitions_open_almost_nothing)
+{
+    enum { MANY = 1000 };
+    static struct store_new_log many[MANY];
+
+    begin(1);
+    for (int i = 0; i < MANY; i++)
+        many[i] = (struct store_new_log){
+            .topic = SLICE("many"), .partition = i, .config = &config, .is_new = true};
+    store_create_many(store, many, MANY, on_closed, NULL);
+    world_run_jobs(w);
+    ck_assert_int_eq(store_log_count(store), MANY);
+    closed = 0;
+    close_store();
+    struct instant before = env_now(&w->env);
+    start_again(1);
+    ck_assert_int_eq(store_log_count(store), MANY);
+    ck_assert_int_le(w->opens, 2 * MANY + 10);
+    log_info("test", "loaded", "logs=%d us=%lld", MANY,
+             (long long)(instant_ns_between(before, env_now(&w->env)) / 1000));
+    end();
+}
+END_TEST
+
+UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
+     a_directory_has_one_broker, logs_come_back_after_a_clean_stop,
+     a_crash_recovers_from_the_recovery_point, damaged_checkpoints_cost_what_kafka_says,
+     strange_directories_stop_the_start, creation_answers_once_for_each,
+     deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
+     a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
+     a_thousand_empty_partitions_open_almost_nothing)
