@@ -8,11 +8,13 @@ libottla_common_a_SOURCES += \
 	common/zk/recipe.h \
 	common/zk/recipes.c common/zk/recipes.h common/zk/roles.c \
 	common/zk/zk.c common/zk/zk.h
-EXTRA_DIST += common/zk/README.md tests/cluster/zookeeper.sh
+EXTRA_DIST += common/zk/README.md tests/unit/fake_zk.h tests/cluster/zookeeper.sh
 
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/cluster/test_zk_real \
 	tests/unit/test_docs \
-	tests/unit/test_paths
+	tests/unit/test_paths \
+	tests/unit/test_recipes \
+	tests/unit/test_zk
 endif

@@ -30,7 +30,7 @@ struct zk {
     int64_t session_id;         /* of `session`; 0 until connected */
     bool is_connected;
     bool was_expired;    /* and the new session is not there yet */
-    uint64_t connection; /* counts connections: to tell old requests from new */
+    uint64_t connection; /* counts comings and goings: to tell old requests from new */
     enum readiness root;
     struct zk_call root_call;
     int root_len; /* of the chroot: how much of it is known to be there */
@@ -349,6 +349,15 @@ static void take_all(struct list *to, struct list *from)
         list_push(to, node);
 }
 
+/* Requests of an earlier connection have not all been told as lost: what is sent now would overtake
+ * those of them that are sent again. */
+static bool has_old_requests(const struct zk *zk)
+{
+    struct list_node *node = list_first(&zk->in_flight);
+
+    return node != NULL && list_entry(node, struct send, node)->connection != zk->connection;
+}
+
 /* Ends everything unanswered, in the order of submission. What `done` functions submit meanwhile is
  * not of it. */
 static void finish_everything(struct zk *zk, enum err err)
@@ -356,6 +365,7 @@ static void finish_everything(struct zk *zk, enum err err)
     struct list ended;
 
     list_init(&ended);
+    if (has_old_requests(zk)) take_all(&ended, &zk->again); /* lost from before these */
     take_all(&ended, &zk->in_flight);
     take_all(&ended, &zk->again);
     take_all(&ended, &zk->waiting);
@@ -432,15 +442,6 @@ static struct send *next_to_send(struct zk *zk)
 
     if (node == NULL && zk->root == ROOT_READY) node = list_first(&zk->waiting);
     return node == NULL ? NULL : list_entry(node, struct send, node);
-}
-
-/* Requests of an earlier connection have not all been told as lost: what is sent now would overtake
- * those of them that are sent again. */
-static bool has_old_requests(const struct zk *zk)
-{
-    struct list_node *node = list_first(&zk->in_flight);
-
-    return node != NULL && list_entry(node, struct send, node)->connection != zk->connection;
 }
 
 static void send_waiting(struct zk *zk)
@@ -602,6 +603,7 @@ static void session_state(void *owner, enum zk_session_state state)
     case ZK_SESSION_DISCONNECTED:
         if (!zk->is_connected) break;
         zk->is_connected = false;
+        zk->connection++;
         log_warn("zk", "disconnected", "session=0x%llx", (unsigned long long)zk->session_id);
         tell(zk, ZK_DISCONNECTED);
         break;
