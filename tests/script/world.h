@@ -1,0 +1,37 @@
+/* tests/script/world.h - the controller's machines over a tree of znodes in memory.
+ *
+ * What the machines ask of ZooKeeper is done at once; what they tell brokers, and every write, is
+ * printed. For transcripts (run.c) and for unit tests. */
+#pragma once
+#include "controller/context.h"
+
+struct world {
+    struct context context;
+    struct map nodes; /* path → struct node * */
+    struct buf out;   /* what happened since it was last cleared */
+    int64_t zxid;
+    bool is_quiet; /* control requests are not printed */
+    /* This many writes of states from now on meet another writer first. */
+    int conflicts;
+};
+
+void world_init(struct world *world);
+void world_fini(struct world *world);
+
+void world_node(struct world *world, const char *path, struct slice data); /* creates or sets */
+void world_remove(struct world *world, const char *path);
+/* Null when absent. */
+struct slice world_data(const struct world *world, const char *path);
+int32_t world_version(const struct world *world, const char *path); /* −1: absent */
+
+void world_broker(struct world *world, int32_t id, const char *rack);
+void world_broker_gone(struct world *world, int32_t id);
+/* "0=1,2,3 1=2,3,1" */
+void world_topic(struct world *world, const char *name, const char *assignment);
+void world_state(struct world *world, const char *topic, int32_t partition, int32_t leader,
+                 int32_t epoch, const char *isr);
+void world_take_over(struct world *world, int32_t epoch);
+/* Takes. Everything that follows from it is done on return. */
+void world_post(struct world *world, struct event **event);
+void world_happens(struct world *world, enum event_type type);
+void world_ids(const char *text, struct ids *out);
