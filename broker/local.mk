@@ -22,3 +22,11 @@ libottla_broker_a_SOURCES += \
 bin_PROGRAMS += ottla-broker
 ottla_broker_SOURCES = broker/main.c
 ottla_broker_LDADD = $(BROKER_LIBS)
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_control \
+	tests/unit/test_dispatch \
+	tests/unit/test_metadata
+endif
+EXTRA_DIST += tests/unit/broker_rig.h

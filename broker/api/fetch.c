@@ -8,8 +8,8 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
-#define ORPHAN_CHECK_MS  5000      /* a fetch whose connection has gone ends within this */
-#define SESSION_PARTS_MAX 1000000  /* remembered by all sessions of a broker */
+#define ORPHAN_CHECK_MS   5000    /* a fetch whose connection has gone ends within this */
+#define SESSION_PARTS_MAX 1000000 /* remembered by all sessions of a broker */
 
 /* Where versions differ. */
 static bool fetch_has_ids(int version)
@@ -45,7 +45,8 @@ struct fetch {
     struct request *request;
     struct fetch_shard *home;
     enum fetch_kind kind;
-    int32_t session_id, session_epoch; /* epoch of the next request, as it was when this one began */
+    int32_t session_id,
+        session_epoch; /* epoch of the next request, as it was when this one began */
     bool is_follower, is_last;
     struct fetch_item *items;
     int count, asked;
@@ -95,8 +96,7 @@ static int16_t code_of(const struct fetch *fetch, const struct fetch_item *item)
 {
     const struct read *read = item->read;
 
-    if (read == NULL)
-        return item->code;
+    if (read == NULL) return item->code;
     if (read->err == ERR_OK && read->is_zstd && fetch->request->version < 10)
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
     return fetch_code(read->err, true, fetch->request->version);
@@ -143,8 +143,7 @@ static void fill_partition(struct fetch *fetch, struct leaders *leaders, struct 
 static void fill_nodes(struct arena *arena, const struct leaders *leaders,
                        struct fetch_response *out)
 {
-    if (leaders->count == 0)
-        return;
+    if (leaders->count == 0) return;
     out->node_endpoints.count = leaders->count;
     out->node_endpoints.at =
         arena_zalloc(arena, sizeof(*out->node_endpoints.at) * (size_t)leaders->count);
@@ -161,7 +160,8 @@ static bool is_same_topic(const struct fetch_item *a, const struct fetch_item *b
     return uuid_equal(a->topic_id, b->topic_id) && slice_equal(a->topic, b->topic);
 }
 
-/* In the order of processing; neighbours of one topic share an entry, so that a topic may come twice. */
+/* In the order of processing; neighbours of one topic share an entry, so that a topic may come
+ * twice. */
 static void fill_topics(struct fetch *fetch, struct fetch_item **named, int count,
                         struct fetch_response *out)
 {
@@ -189,8 +189,7 @@ static void fill_topics(struct fetch *fetch, struct fetch_item **named, int coun
             topic = &out->responses.at[out->responses.count - 1];
         }
         fill_partition(fetch, &leaders, item, &topic->partitions.at[topic->partitions.count++]);
-        if (parts[i].records.len > 0)
-            fetch->sent[sent++] = item;
+        if (parts[i].records.len > 0) fetch->sent[sent++] = item;
     }
     fill_nodes(arena, &leaders, out);
 }
@@ -213,7 +212,8 @@ static struct session_part *part_of(const struct session *session, const struct 
     return session_part_of(session, item->ask.topic, item->ask.topic_id, item->ask.partition);
 }
 
-/* What an incremental reply names. The session may have moved on, or gone, while this one waited. */
+/* What an incremental reply names. The session may have moved on, or gone, while this one waited.
+ */
 static int name_news(struct fetch *fetch, struct fetch_item **named, struct fetch_response *out)
 {
     struct session *session = sessions_find(&fetch->home->sessions, fetch->session_id);
@@ -245,8 +245,7 @@ static int32_t make_session(struct fetch *fetch)
         sessions, fetch->is_follower, fetch_has_ids(fetch->request->version), (size_t)fetch->count,
         shard_now(api->shard), env_random(api->shard->env, "fetch session"));
 
-    if (session == NULL)
-        return 0;
+    if (session == NULL) return 0;
     for (int i = 0; i < fetch->count; i++) {
         struct session_told told = told_of(fetch, &fetch->items[i]);
         if (session_ask(sessions, session, &fetch->items[i].ask) != ERR_OK) {
@@ -275,11 +274,11 @@ static void copy_small(struct fetch *fetch)
         struct fetch_item *item = &fetch->items[i];
         size_t n = 0;
 
-        if (item->len == 0 || item->len > FETCH_COPY_BYTES_MAX)
-            continue;
+        if (item->len == 0 || item->len > FETCH_COPY_BYTES_MAX) continue;
         uint8_t *to = arena_zalloc(&fetch->request->arena, (size_t)item->len);
-        enum err err = file_read_at(env, log_slice_file(&item->read->slice),
-                                    (uint64_t)item->read->slice.position, to, (size_t)item->len, &n);
+        enum err err =
+            file_read_at(env, log_slice_file(&item->read->slice),
+                         (uint64_t)item->read->slice.position, to, (size_t)item->len, &n);
         if (err != ERR_OK || n < (size_t)item->len) {
             item->read->err = err == ERR_OK ? ERR_CORRUPT : err;
             item->len = 0;
@@ -291,8 +290,7 @@ static void copy_small(struct fetch *fetch)
 
 static struct reply_piece piece_of(const struct fetch_item *item)
 {
-    if (item->copied.ptr != NULL)
-        return (struct reply_piece){.bytes = item->copied};
+    if (item->copied.ptr != NULL) return (struct reply_piece){.bytes = item->copied};
     return (struct reply_piece){
         .file = log_slice_file(&item->read->slice),
         .position = (uint64_t)item->read->slice.position,
@@ -311,20 +309,17 @@ static void send_reply(struct fetch *fetch, const struct fetch_response *out)
     wire_write_spliced(buf, request->version, &fetch_response_wire, out, &fetch->splices);
 
     size_t splices = fetch->splices.count;
-    struct reply_piece *pieces =
-        arena_zalloc(&request->arena, sizeof(*pieces) * (2 * splices + 1));
+    struct reply_piece *pieces = arena_zalloc(&request->arena, sizeof(*pieces) * (2 * splices + 1));
     struct slice rest = buf_slice(buf);
     size_t begin = 0;
     int count = 0;
     for (size_t i = 0; i < splices; i++) {
         size_t at = fetch->splices.list[i].at;
-        if (at > begin)
-            pieces[count++].bytes = slice_of(rest.ptr + begin, at - begin);
+        if (at > begin) pieces[count++].bytes = slice_of(rest.ptr + begin, at - begin);
         pieces[count++] = piece_of(fetch->sent[i]);
         begin = at;
     }
-    if (rest.len > begin)
-        pieces[count++].bytes = slice_of(rest.ptr + begin, rest.len - begin);
+    if (rest.len > begin) pieces[count++].bytes = slice_of(rest.ptr + begin, rest.len - begin);
     request_send(request, pieces, count, fetch_sent);
 }
 
@@ -357,8 +352,8 @@ static void finish(struct fetch *fetch)
 
 /* ---- passes ---- */
 
-/* What goes into the reply, in order, of what the owners found: together no more than was asked, but
- * the first batch whole. Owners read side by side, each as if it were alone. */
+/* What goes into the reply, in order, of what the owners found: together no more than was asked,
+ * but the first batch whole. Owners read side by side, each as if it were alone. */
 static bool share_out(struct fetch *fetch)
 {
     int64_t left = fetch->reads.bytes_max;
@@ -371,14 +366,12 @@ static bool share_out(struct fetch *fetch)
         struct read *read = item->read;
 
         item->len = 0;
-        if (read == NULL)
-            continue;
+        if (read == NULL) continue;
         if (read->err != ERR_OK || is_special(item)) {
             is_urgent = true;
             continue;
         }
-        if (read->slice.len == 0 || (read->slice.len > left && !is_first))
-            continue;
+        if (read->slice.len == 0 || (read->slice.len > left && !is_first)) continue;
         item->len = read->slice.len;
         fetch->bytes += item->len;
         left = item->len >= left ? 0 : left - item->len;
@@ -456,8 +449,7 @@ static void resolve(struct fetch *fetch, struct fetch_item *item)
         return;
     }
     /* The image is borrowed for the turn; the name has to live as long as the fetch. */
-    if (by_id)
-        item->topic = arena_copy(&fetch->request->arena, image_topic_name(topic));
+    if (by_id) item->topic = arena_copy(&fetch->request->arena, image_topic_name(topic));
     if (!image_topic_partition(topic, item->partition, &unused))
         item->code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
@@ -481,8 +473,7 @@ static int asked_count(const struct fetch_request *in)
     int count = 0;
 
     for (int32_t t = 0; t < in->topics.count; t++)
-        if (in->topics.at[t].partitions.count > 0)
-            count += in->topics.at[t].partitions.count;
+        if (in->topics.at[t].partitions.count > 0) count += in->topics.at[t].partitions.count;
     return count;
 }
 
@@ -505,8 +496,8 @@ static void take_full(struct fetch *fetch)
 {
     const struct fetch_request *in = fetch->request->body;
 
-    fetch->items = arena_zalloc(&fetch->request->arena,
-                                sizeof(*fetch->items) * (size_t)asked_count(in));
+    fetch->items =
+        arena_zalloc(&fetch->request->arena, sizeof(*fetch->items) * (size_t)asked_count(in));
     for (int32_t t = 0; t < in->topics.count; t++) {
         const struct fetch_request_topic *topic = &in->topics.at[t];
         for (int32_t p = 0; p < topic->partitions.count; p++) {
@@ -530,7 +521,8 @@ static enum err update_session(struct fetch *fetch, struct session *session)
     for (int32_t t = 0; t < in->forgotten_topics_data.count; t++) {
         const struct fetch_request_forgotten_topic *topic = &in->forgotten_topics_data.at[t];
         for (int32_t p = 0; p < topic->partitions.count; p++)
-            session_forget(sessions, session, topic->topic, topic->topic_id, topic->partitions.at[p]);
+            session_forget(sessions, session, topic->topic, topic->topic_id,
+                           topic->partitions.at[p]);
     }
     return err;
 }
@@ -548,7 +540,8 @@ static void take_session(struct fetch *fetch, struct session *session)
     }
 }
 
-/* What is to be fetched, by the session's rules. A code other than KAFKA_NONE is the whole reply. */
+/* What is to be fetched, by the session's rules. A code other than KAFKA_NONE is the whole reply.
+ */
 static int16_t begin_session(struct fetch *fetch)
 {
     struct request *request = fetch->request;
@@ -558,10 +551,8 @@ static int16_t begin_session(struct fetch *fetch)
 
     fetch->kind = FETCH_WITHOUT_SESSION;
     if (request->version < 7 || in->session_epoch <= 0) {
-        if (in->session_id != 0)
-            sessions_close(sessions, in->session_id);
-        if (request->version >= 7 && in->session_epoch == 0)
-            fetch->kind = FETCH_NEW_SESSION;
+        if (in->session_id != 0) sessions_close(sessions, in->session_id);
+        if (request->version >= 7 && in->session_epoch == 0) fetch->kind = FETCH_NEW_SESSION;
         take_full(fetch);
         return KAFKA_NONE;
     }
@@ -602,8 +593,7 @@ static void make_parts(struct fetch *fetch)
 
     for (int i = 0; i < fetch->count; i++) {
         struct fetch_item *item = &fetch->items[i];
-        if (item->code != KAFKA_NONE)
-            continue;
+        if (item->code != KAFKA_NONE) continue;
         item->shard = partition_shard(item->topic, item->partition, reads->shards);
         per_shard[item->shard]++;
         fetch->asked++;
@@ -612,13 +602,12 @@ static void make_parts(struct fetch *fetch)
     for (int shard = 0; shard < reads->shards; shard++)
         reads->parts[shard].at =
             arena_zalloc(arena, sizeof(struct read) * (size_t)per_shard[shard]);
-    reads->watch.parts = arena_zalloc(
-        arena, sizeof(*reads->watch.parts) * (size_t)per_shard[request->at->shard->id]);
+    reads->watch.parts = arena_zalloc(arena, sizeof(*reads->watch.parts) *
+                                                 (size_t)per_shard[request->at->shard->id]);
 
     for (int i = 0; i < fetch->count; i++) {
         struct fetch_item *item = &fetch->items[i];
-        if (item->shard < 0)
-            continue;
+        if (item->shard < 0) continue;
         struct reads_part *part = &reads->parts[item->shard];
         item->read = &part->at[part->count++];
         *item->read = (struct read){
@@ -639,8 +628,8 @@ static void set_limits(struct fetch *fetch)
     struct request *request = fetch->request;
     const struct fetch_request *in = request->body;
     struct reads *reads = &fetch->reads;
-    int32_t replica = in->replica_state.replica_id >= 0 ? in->replica_state.replica_id
-                                                         : in->replica_id;
+    int32_t replica =
+        in->replica_state.replica_id >= 0 ? in->replica_state.replica_id : in->replica_id;
     int64_t most = options_int(request->at->process->options, OPTION_FETCH_MAX_BYTES);
 
     fetch->is_follower = replica >= 0;
@@ -653,8 +642,7 @@ static void set_limits(struct fetch *fetch)
         .rack = in->rack_id,
     };
     reads->bytes_max = in->max_bytes < most ? in->max_bytes : most;
-    if (reads->bytes_max < 0)
-        reads->bytes_max = 0;
+    if (reads->bytes_max < 0) reads->bytes_max = 0;
     reads->at_least_one = request->version >= 3;
     fetch->bytes_min = in->min_bytes < reads->bytes_max ? in->min_bytes : reads->bytes_max;
     fetch->deadline = in->max_wait_ms <= 0
@@ -735,8 +723,7 @@ void fetch_close(struct fetch_shard **fetches)
 {
     struct fetch_shard *it = *fetches;
 
-    if (it == NULL)
-        return;
+    if (it == NULL) return;
     it->reads.api->fetches = NULL;
     sessions_fini(&it->sessions);
     reads_close(&it->reads);

@@ -13,15 +13,12 @@ static void add_node(struct leaders *leaders, const struct request *request, int
     const struct image_broker *broker = image_broker(request->at->image, id);
 
     for (int i = 0; i < leaders->count; i++)
-        if (leaders->at[i].id == id)
-            return;
+        if (leaders->at[i].id == id) return;
     const struct endpoint *endpoint = broker == NULL ? NULL : image_endpoint(broker, listener);
-    if (endpoint == NULL)
-        return;
+    if (endpoint == NULL) return;
     if (leaders->count == leaders->capacity) {
         int capacity = leaders->capacity == 0 ? 4 : leaders->capacity * 2;
-        struct leader_node *at =
-            arena_zalloc(leaders->arena, sizeof(*at) * (size_t)capacity);
+        struct leader_node *at = arena_zalloc(leaders->arena, sizeof(*at) * (size_t)capacity);
         for (int i = 0; i < leaders->count; i++)
             at[i] = leaders->at[i];
         leaders->at = at;
@@ -47,6 +44,5 @@ void leaders_hint(struct leaders *leaders, const struct request *request, struct
     if (known != NULL && image_topic_partition(known, partition, &it) &&
         it.leader_epoch > epoch_here)
         *out = (struct leader_hint){.leader = it.leader, .leader_epoch = it.leader_epoch};
-    if (out->leader >= 0)
-        add_node(leaders, request, out->leader);
+    if (out->leader >= 0) add_node(leaders, request, out->leader);
 }

@@ -1,5 +1,5 @@
-/* broker/api/leaders.h - what replies say beside NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (Produce
- * v10+, Fetch v16+): who leads now, and where that broker can be reached. */
+/* broker/api/leaders.h - what replies say beside NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH
+ * (Produce v10+, Fetch v16+): who leads now, and where that broker can be reached. */
 #pragma once
 #include "broker/api/dispatch.h"
 

@@ -108,14 +108,12 @@ static struct list_offsets_response *list_response(struct list_offsets *list)
 static void let_go(struct list_offsets *list)
 {
     ensure(list->open > 0);
-    if (--list->open == 0)
-        request_reply(list->request, list_response(list));
+    if (--list->open == 0) request_reply(list->request, list_response(list));
 }
 
 static void looked_up(struct lookup *lookup)
 {
-    lookup->code = offsets_code(lookup->query.err, lookup->is_known,
-                                lookup->of->request->version);
+    lookup->code = offsets_code(lookup->query.err, lookup->is_known, lookup->of->request->version);
     let_go(lookup->of);
 }
 
@@ -153,8 +151,7 @@ static void hear_lookup(void *owner, struct msg *msg)
     call->at = api;
     call->lookup->query.done = done_there;
     call->lookup->query.to = call;
-    if (look_up(api, call->lookup))
-        mailbox_reply(api->shard->mailbox, msg);
+    if (look_up(api, call->lookup)) mailbox_reply(api->shard->mailbox, msg);
 }
 
 static void hear_lookup_answer(void *owner, struct msg *msg)
@@ -173,10 +170,8 @@ static enum err check_timestamp(int64_t timestamp, int version)
         [-OFFSETS_EARLIEST_LOCAL] = 8, [-OFFSETS_LATEST_TIERED] = 9,
     };
 
-    if (timestamp >= 0)
-        return ERR_OK;
-    if (timestamp < OFFSETS_LATEST_TIERED)
-        return ERR_UNSUPPORTED;
+    if (timestamp >= 0) return ERR_OK;
+    if (timestamp < OFFSETS_LATEST_TIERED) return ERR_UNSUPPORTED;
     return version >= since[-timestamp] ? ERR_OK : ERR_UNSUPPORTED;
 }
 
@@ -188,8 +183,7 @@ static bool is_repeated(const struct list_offsets_request *in, int32_t t, int32_
 
     for (int32_t i = 0; i < in->topics.count; i++) {
         const struct list_offsets_request_topic *other = &in->topics.at[i];
-        if (i != t && !slice_equal(other->name, topic->name))
-            continue;
+        if (i != t && !slice_equal(other->name, topic->name)) continue;
         for (int32_t j = 0; j < other->partitions.count; j++)
             times += other->partitions.at[j].partition_index == partition;
     }
@@ -206,43 +200,39 @@ static void prepare(struct list_offsets *list, struct lookup *lookup, int32_t t,
     const struct list_offsets_request_topic_partition *part = &in->topics.at[t].partitions.at[p];
 
     *lookup = (struct lookup){
-        .query = {
-            .topic = in->topics.at[t].name,
-            .partition = part->partition_index,
-            .leader_epoch = part->current_leader_epoch,
-            .timestamp = part->timestamp,
-            .replica = in->replica_id,
-            .is_committed = in->isolation_level == 1,
-            .done = done_here,
-        },
+        .query =
+            {
+                .topic = in->topics.at[t].name,
+                .partition = part->partition_index,
+                .leader_epoch = part->current_leader_epoch,
+                .timestamp = part->timestamp,
+                .replica = in->replica_id,
+                .is_committed = in->isolation_level == 1,
+                .done = done_here,
+            },
         .of = list,
     };
     lookup->is_known = is_known(request, lookup->query.topic, lookup->query.partition);
     enum err err = lookup->is_known ? ERR_OK : ERR_NOT_FOUND;
-    if (list->count <= REPEATS_LOOKED_FOR_MAX && is_repeated(in, t, p))
-        err = ERR_INVALID;
-    if (err == ERR_OK)
-        err = check_timestamp(part->timestamp, request->version);
+    if (list->count <= REPEATS_LOOKED_FOR_MAX && is_repeated(in, t, p)) err = ERR_INVALID;
+    if (err == ERR_OK) err = check_timestamp(part->timestamp, request->version);
     lookup->code = offsets_code(err, lookup->is_known, request->version);
     if (err == ERR_OK && request->version == 0) {
         lookup->old_max = part->max_num_offsets < 1                 ? 1
                           : part->max_num_offsets < OLD_OFFSETS_MAX ? part->max_num_offsets
                                                                     : OLD_OFFSETS_MAX;
-        lookup->old =
-            arena_zalloc(&request->arena, sizeof(*lookup->old) * (size_t)lookup->old_max);
+        lookup->old = arena_zalloc(&request->arena, sizeof(*lookup->old) * (size_t)lookup->old_max);
     }
 }
 
 static void ask(struct list_offsets *list, struct lookup *lookup)
 {
     struct api_shard *api = list->request->at;
-    int shard =
-        partition_shard(lookup->query.topic, lookup->query.partition, api->process->shards);
+    int shard = partition_shard(lookup->query.topic, lookup->query.partition, api->process->shards);
 
     list->open++;
     if (shard == api->shard->id) {
-        if (look_up(api, lookup))
-            looked_up(lookup);
+        if (look_up(api, lookup)) looked_up(lookup);
         return;
     }
     struct msg_list_offsets *call = ensure_zalloc(sizeof(*call));
@@ -258,8 +248,7 @@ static void begin(struct list_offsets *list, struct request *request)
 
     *list = (struct list_offsets){.request = request};
     for (int32_t t = 0; t < in->topics.count; t++)
-        if (in->topics.at[t].partitions.count > 0)
-            list->count += in->topics.at[t].partitions.count;
+        if (in->topics.at[t].partitions.count > 0) list->count += in->topics.at[t].partitions.count;
     list->lookups = arena_zalloc(&request->arena, sizeof(*list->lookups) * (size_t)list->count);
     for (int32_t t = 0; t < in->topics.count; t++)
         for (int32_t p = 0; p < in->topics.at[t].partitions.count; p++)
@@ -273,8 +262,7 @@ static void list_handle(struct request *request)
     begin(list, request);
     list->open = 1;
     for (int i = 0; i < list->count; i++)
-        if (list->lookups[i].code == KAFKA_NONE)
-            ask(list, &list->lookups[i]);
+        if (list->lookups[i].code == KAFKA_NONE) ask(list, &list->lookups[i]);
     let_go(list);
 }
 
@@ -359,8 +347,7 @@ static struct offset_for_leader_epoch_response *epoch_response(struct epoch_ends
 static void let_epochs_go(struct epoch_ends *ends)
 {
     ensure(ends->open > 0);
-    if (--ends->open == 0)
-        request_reply(ends->request, epoch_response(ends));
+    if (--ends->open == 0) request_reply(ends->request, epoch_response(ends));
 }
 
 static void look_up_epoch(struct api_shard *api, struct epoch_lookup *lookup)
@@ -416,8 +403,7 @@ static void begin_epochs(struct epoch_ends *ends, struct request *request)
 
     *ends = (struct epoch_ends){.request = request};
     for (int32_t t = 0; t < in->topics.count; t++)
-        if (in->topics.at[t].partitions.count > 0)
-            ends->count += in->topics.at[t].partitions.count;
+        if (in->topics.at[t].partitions.count > 0) ends->count += in->topics.at[t].partitions.count;
     ends->lookups = arena_zalloc(&request->arena, sizeof(*ends->lookups) * (size_t)ends->count);
     for (int32_t t = 0; t < in->topics.count; t++) {
         const struct offset_for_leader_epoch_request_topic *topic = &in->topics.at[t];
@@ -431,8 +417,7 @@ static void begin_epochs(struct epoch_ends *ends, struct request *request)
                 .of = ends,
             };
             lookup->is_known = is_known(request, lookup->topic, lookup->partition);
-            if (!lookup->is_known)
-                lookup->code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+            if (!lookup->is_known) lookup->code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         }
     }
 }
@@ -444,8 +429,7 @@ static void epoch_handle(struct request *request)
     begin_epochs(ends, request);
     ends->open = 1;
     for (int i = 0; i < ends->count; i++)
-        if (ends->lookups[i].code == KAFKA_NONE)
-            ask_epoch(ends, &ends->lookups[i]);
+        if (ends->lookups[i].code == KAFKA_NONE) ask_epoch(ends, &ends->lookups[i]);
     let_epochs_go(ends);
 }
 

@@ -8,12 +8,12 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
-#define ADMIN_CLIENT            "__admin_client"
-#define TEXTS_BYTES_MAX         (1 << 20) /* of a shard's refusals of one request */
-#define BATCH_ATTRIBUTES_AT     21
-#define BATCH_MAGIC_AT          16
-#define BATCH_HEADER_LEN        61
-#define BATCH_IS_TRANSACTIONAL  0x10
+#define ADMIN_CLIENT           "__admin_client"
+#define TEXTS_BYTES_MAX        (1 << 20) /* of a shard's refusals of one request */
+#define BATCH_ATTRIBUTES_AT    21
+#define BATCH_MAGIC_AT         16
+#define BATCH_HEADER_LEN       61
+#define BATCH_IS_TRANSACTIONAL 0x10
 
 /* One partition of the request. */
 struct produce_item {
@@ -29,8 +29,8 @@ struct produce_item {
     struct commit_wait wait;
 };
 
-/* The appends of one owner shard. Between shards it is lent with the message; `texts` holds what the
- * owner said until the reply is written. */
+/* The appends of one owner shard. Between shards it is lent with the message; `texts` holds what
+ * the owner said until the reply is written. */
 struct produce_part {
     struct append *appends;
     struct produce_item **items; /* of the home shard only */
@@ -42,7 +42,7 @@ struct produce {
     struct request *request;
     struct produce_item *items;
     int count;
-    int open; /* items that are not decided, and one while they are handed out */
+    int open;                   /* items that are not decided, and one while they are handed out */
     struct produce_part *parts; /* by shard */
     int shards;
 };
@@ -108,8 +108,7 @@ static void fill_partition(const struct produce_item *item,
     out->error_code = item->code;
     out->base_offset = out->log_append_time_ms = out->log_start_offset = -1;
     out->error_message = SLICE_NULL;
-    if (append == NULL || !item->is_appended)
-        return;
+    if (append == NULL || !item->is_appended) return;
     out->log_start_offset = append->log_start;
     if (append->err == ERR_OK) {
         out->base_offset = append->base_offset;
@@ -122,14 +121,14 @@ static void fill_partition(const struct produce_item *item,
 static void fill_records(struct arena *arena, const struct produce_item *item,
                          struct produce_response_topic_partition *out)
 {
-    if (item->append == NULL || !item->is_appended || item->append->refusal.count == 0)
-        return;
+    if (item->append == NULL || !item->is_appended || item->append->refusal.count == 0) return;
     int32_t count = item->append->refusal.count;
     out->record_errors.at = arena_zalloc(arena, sizeof(*out->record_errors.at) * (size_t)count);
     out->record_errors.count = count;
     for (int32_t i = 0; i < count; i++) {
         out->record_errors.at[i].batch_index = item->append->refusal.records[i].index;
-        out->record_errors.at[i].batch_index_error_message = item->append->refusal.records[i].message;
+        out->record_errors.at[i].batch_index_error_message =
+            item->append->refusal.records[i].message;
     }
 }
 
@@ -140,8 +139,7 @@ static void fill_leader(struct request *request, struct leaders *leaders,
     struct leader_hint hint;
 
     out->current_leader.leader_id = out->current_leader.leader_epoch = -1;
-    if (request->version < 10 || item->code != KAFKA_NOT_LEADER_OR_FOLLOWER)
-        return;
+    if (request->version < 10 || item->code != KAFKA_NOT_LEADER_OR_FOLLOWER) return;
     bool is_here = item->append != NULL && item->is_appended && item->append->leader_epoch >= 0;
     leaders_hint(leaders, request, topic, partition, is_here ? item->append->leader : -1,
                  is_here ? item->append->leader_epoch : -1, &hint);
@@ -197,8 +195,7 @@ static struct produce_response *response_of(struct produce *produce)
 static void free_texts(struct produce *produce)
 {
     for (int i = 0; i < produce->shards; i++)
-        if (produce->parts[i].count > 0)
-            arena_fini(&produce->parts[i].texts);
+        if (produce->parts[i].count > 0) arena_fini(&produce->parts[i].texts);
 }
 
 /* All items are decided. The request ends here, and with it all that is in its arena. */
@@ -210,8 +207,7 @@ static void finish(struct produce *produce)
 
     for (int i = 0; i < produce->count; i++)
         failed = failed || produce->items[i].code != KAFKA_NONE;
-    if (failed)
-        counter_add(&partitions_counts(request->at->partitions)->produce_failed, 1);
+    if (failed) counter_add(&partitions_counts(request->at->partitions)->produce_failed, 1);
     if (in->acks == 0) {
         free_texts(produce);
         if (failed)
@@ -224,23 +220,21 @@ static void finish(struct produce *produce)
     struct arena texts[SHARDS_MAX];
     int count = 0;
     for (int i = 0; i < produce->shards; i++)
-        if (produce->parts[i].count > 0)
-            texts[count++] = produce->parts[i].texts;
+        if (produce->parts[i].count > 0) texts[count++] = produce->parts[i].texts;
     request_reply(request, out); /* writes it: the texts may go */
     for (int i = 0; i < count; i++)
         arena_fini(&texts[i]);
 }
 
-/* All appends are done and something waits for other brokers: the records are not needed any more, and
- * of the frame only the names. */
+/* All appends are done and something waits for other brokers: the records are not needed any more,
+ * and of the frame only the names. */
 static void forget_frame(struct produce *produce)
 {
     struct request *request = produce->request;
     const struct produce_request *in = request->body;
 
     for (int i = 0; i < produce->count; i++)
-        if (produce->items[i].shard >= 0 && !produce->items[i].is_appended)
-            return;
+        if (produce->items[i].shard >= 0 && !produce->items[i].is_appended) return;
     for (int32_t t = 0; t < in->topic_data.count; t++)
         in->topic_data.at[t].name = arena_copy(&request->arena, in->topic_data.at[t].name);
     request->client_id = arena_copy(&request->arena, request->client_id);
@@ -256,15 +250,15 @@ static void let_go(struct produce *produce)
         forget_frame(produce);
 }
 
-/* Both the append's result and, where it waits, the commit's are there: in whatever order they came. */
+/* Both the append's result and, where it waits, the commit's are there: in whatever order they
+ * came. */
 static void decide_if_whole(struct produce_item *item)
 {
     const struct append *append = item->append;
 
-    if (!item->is_appended || (append->waits && !item->is_committed))
-        return;
-    item->code = append->waits ? commit_code(item->commit_err)
-                               : produce_code(append->err, item->is_known);
+    if (!item->is_appended || (append->waits && !item->is_committed)) return;
+    item->code =
+        append->waits ? commit_code(item->commit_err) : produce_code(append->err, item->is_known);
     let_go(item->produce);
 }
 
@@ -299,7 +293,7 @@ struct msg_append_committed {
         struct api_shard *api;
         int index; /* of part */
         enum err err;
-    } *waits;
+    } * waits;
     int count;
 };
 
@@ -310,8 +304,7 @@ static void on_committed_there(struct commit_wait *wait, enum err err)
     struct msg_append_committed *group = it->group;
 
     it->err = err;
-    if (--group->open == 0)
-        mailbox_call(it->api->shard->mailbox, group->msg.to, &group->msg);
+    if (--group->open == 0) mailbox_call(it->api->shard->mailbox, group->msg.to, &group->msg);
 }
 
 static void hear_append(void *owner, struct msg *msg)
@@ -431,13 +424,10 @@ static int16_t check(const struct request *request, const struct produce_request
     struct image_partition unused;
 
     *is_known = known != NULL && image_topic_partition(known, partition, &unused);
-    if (!*is_known)
-        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!*is_known) return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     enum err err = check_version(request->version, records);
-    if (err != ERR_OK)
-        return produce_code(err, true);
-    if (in->acks < -1 || in->acks > 1)
-        return KAFKA_INVALID_REQUIRED_ACKS;
+    if (err != ERR_OK) return produce_code(err, true);
+    if (in->acks < -1 || in->acks > 1) return KAFKA_INVALID_REQUIRED_ACKS;
     if (topic_is_internal(topic) && !slice_is(request->client_id, ADMIN_CLIENT))
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     return KAFKA_NONE;
@@ -466,8 +456,7 @@ static void check_items(struct produce *produce, int *per_shard)
             item->code = is_refused ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                                     : check(request, in, topic->name, part->index, part->records,
                                             &item->is_known);
-            if (item->code != KAFKA_NONE)
-                continue;
+            if (item->code != KAFKA_NONE) continue;
             item->shard = partition_shard(topic->name, part->index, produce->shards);
             per_shard[item->shard]++;
         }
@@ -483,16 +472,14 @@ static void make_parts(struct produce *produce, const int *per_shard)
 
     for (int shard = 0; shard < produce->shards; shard++) {
         struct produce_part *part = &produce->parts[shard];
-        if (per_shard[shard] == 0)
-            continue;
+        if (per_shard[shard] == 0) continue;
         arena_init(&part->texts, TEXTS_BYTES_MAX);
         part->appends = arena_zalloc(arena, sizeof(*part->appends) * (size_t)per_shard[shard]);
         part->items = arena_zalloc(arena, sizeof(*part->items) * (size_t)per_shard[shard]);
     }
     for (int i = 0; i < produce->count; i++) {
         struct produce_item *item = &produce->items[i];
-        if (item->shard < 0)
-            continue;
+        if (item->shard < 0) continue;
         const struct produce_request_topic *topic = &in->topic_data.at[item->topic];
         const struct produce_request_topic_partition *from =
             &topic->partition_data.at[item->partition];
@@ -559,8 +546,7 @@ static void handle(struct request *request)
     for (int i = 0; i < produce->count; i++)
         produce->open += produce->items[i].shard >= 0;
     for (int shard = 0; shard < produce->shards; shard++) {
-        if (produce->parts[shard].count == 0)
-            continue;
+        if (produce->parts[shard].count == 0) continue;
         if (shard == request->at->shard->id)
             append_here(produce, &produce->parts[shard]);
         else
@@ -575,8 +561,7 @@ static const void *refuse(struct request *request, int16_t code)
     struct arena *arena = &request->arena;
     struct produce produce = {.request = request};
 
-    if (in->acks == 0)
-        return NULL;
+    if (in->acks == 0) return NULL;
     for (int32_t t = 0; t < in->topic_data.count; t++)
         if (in->topic_data.at[t].partition_data.count > 0)
             produce.count += in->topic_data.at[t].partition_data.count;

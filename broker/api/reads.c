@@ -18,8 +18,7 @@ static void warm_run(struct disk_job *job)
 
     /* A failure shows again when it is sent: the connection ends with it. */
     for (int i = 0; i < warm->count; i++)
-        if (log_slice_warm_run(warm->job.home->env, &warm->slices[i]) != ERR_OK)
-            return;
+        if (log_slice_warm_run(warm->job.home->env, &warm->slices[i]) != ERR_OK) return;
 }
 
 static void warm_done(struct disk_job *job)
@@ -51,8 +50,7 @@ static bool warm_start(struct api_shard *api, struct reads_part *part, void (*do
         }
         warm->slices[warm->count++] = log_slice_share(&read->slice);
     }
-    if (warm == NULL)
-        return false;
+    if (warm == NULL) return false;
     warm->done = done;
     warm->to = to;
     warm->job = (struct disk_job){.home = shard, .run = warm_run, .done = warm_done};
@@ -128,13 +126,11 @@ static void read_part(struct api_shard *api, struct reads_part *part, const stru
         struct read *read = &part->at[i];
         int64_t asked = read->bytes_max;
 
-        if (read->bytes_max > bytes_max)
-            read->bytes_max = bytes_max;
+        if (read->bytes_max > bytes_max) read->bytes_max = bytes_max;
         read->at_least_one = at_least_one;
         partitions_read(api->partitions, reader, read);
         read->bytes_max = asked;
-        if (read->slice.len > 0)
-            at_least_one = false;
+        if (read->slice.len > 0) at_least_one = false;
         bytes_max = read->slice.len >= bytes_max ? 0 : bytes_max - read->slice.len;
     }
 }
@@ -147,8 +143,7 @@ static void release_part(struct reads_part *part)
 
 static void end_watch(struct owner_watch *it)
 {
-    if (it->is_forgotten && !it->is_telling)
-        free(it);
+    if (it->is_forgotten && !it->is_telling) free(it);
 }
 
 static void tell_more(struct watch *watch)
@@ -206,8 +201,7 @@ static void hear_read(void *owner, struct msg *msg)
         watch_for(home->api, call);
     } else {
         read_part(home->api, call->part, &call->reader, call->bytes_max, call->at_least_one);
-        if (warm_start(home->api, call->part, there_is_warm, call))
-            return;
+        if (warm_start(home->api, call->part, there_is_warm, call)) return;
     }
     mailbox_reply(home->api->shard->mailbox, msg);
 }
@@ -264,8 +258,7 @@ static void stop_watching(struct reads *reads)
     map_remove(&reads->home->waiting, number_key(&reads->number));
     for (int shard = 0; shard < reads->shards; shard++) {
         struct owner_watch *watcher = reads->parts[shard].watcher;
-        if (watcher == NULL)
-            continue;
+        if (watcher == NULL) continue;
         reads->parts[shard].watcher = NULL;
         struct msg_read_forget *call = ensure_zalloc(sizeof(*call));
         call->watcher = watcher;
@@ -277,8 +270,7 @@ static void stop_watching(struct reads *reads)
 static void call_ended(struct reads *reads)
 {
     ensure(reads->calls > 0);
-    if (--reads->calls > 0)
-        return;
+    if (--reads->calls > 0) return;
     if (reads->state == READS_PASSING) {
         reads->state = READS_IDLE;
         reads->passed(reads);
@@ -322,11 +314,9 @@ void reads_pass(struct reads *reads, bool is_first)
     reads->reader.is_first = is_first;
     reads->calls = 1;
     for (int shard = 0; shard < reads->shards; shard++)
-        if (reads->parts[shard].count > 0 && shard != here(reads))
-            call_owner(reads, shard);
+        if (reads->parts[shard].count > 0 && shard != here(reads)) call_owner(reads, shard);
     read_part(api, mine, &reads->reader, reads->bytes_max, reads->at_least_one);
-    if (warm_start(api, mine, here_is_warm, reads))
-        return;
+    if (warm_start(api, mine, here_is_warm, reads)) return;
     reads->post.run = run_post;
     shard_post(api->shard, &reads->post);
 }
@@ -350,8 +340,8 @@ void reads_watch(struct reads *reads, int64_t bytes_wanted)
     struct api_shard *api = reads->home->api;
     struct reads_part *mine = &reads->parts[here(reads)];
     int owners = owner_count(reads);
-    /* Each owner alone says when it has its share: then all are read again and the rest is shared out
-     * anew, so that after a few rounds the sum is there, wherever it came. */
+    /* Each owner alone says when it has its share: then all are read again and the rest is shared
+     * out anew, so that after a few rounds the sum is there, wherever it came. */
     int64_t share = owners <= 1 ? bytes_wanted : (bytes_wanted + owners - 1) / owners;
 
     ensure(reads->state == READS_IDLE && reads->calls == 0);
@@ -361,8 +351,7 @@ void reads_watch(struct reads *reads, int64_t bytes_wanted)
     map_set(&reads->home->waiting, number_key(&reads->number), reads);
     reads->calls = 1;
     for (int shard = 0; shard < reads->shards; shard++) {
-        if (reads->parts[shard].count == 0 || shard == here(reads))
-            continue;
+        if (reads->parts[shard].count == 0 || shard == here(reads)) continue;
         struct msg_read *call = call_owner(reads, shard);
         call->is_watch = true;
         call->number = reads->number;
@@ -378,8 +367,7 @@ void reads_watch(struct reads *reads, int64_t bytes_wanted)
 
 void reads_hurry(struct reads *reads)
 {
-    if (reads->state != READS_WATCHING)
-        return;
+    if (reads->state != READS_WATCHING) return;
     if (reads->calls > 0) {
         reads->is_hurried = true;
         return;
@@ -398,13 +386,11 @@ void reads_release(struct reads *reads)
             release_part(part);
             continue;
         }
-        if (bytes_of(part) == 0)
-            continue;
+        if (bytes_of(part) == 0) continue;
         struct msg_read_release *call =
             ensure_zalloc(sizeof(*call) + sizeof(call->slices[0]) * (size_t)part->count);
         for (int i = 0; i < part->count; i++)
-            if (part->at[i].slice.file != NULL)
-                call->slices[call->count++] = part->at[i].slice;
+            if (part->at[i].slice.file != NULL) call->slices[call->count++] = part->at[i].slice;
         post_call(api, shard, MSG_READ_RELEASE, &call->msg);
     }
 }
@@ -425,8 +411,7 @@ static void hear_more(void *owner, struct msg *msg)
     struct reads *reads = map_get(&home->waiting, number_key(&number));
 
     mailbox_reply(home->api->shard->mailbox, msg);
-    if (reads != NULL)
-        reads_hurry(reads);
+    if (reads != NULL) reads_hurry(reads);
 }
 
 void reads_open(struct reads_shard *home, struct api_shard *api, struct msg_routes *routes)

@@ -1,13 +1,14 @@
-/* broker/api/reads.h - one Fetch's partitions, read at all the shards that own them, and watched there.
+/* broker/api/reads.h - one Fetch's partitions, read at all the shards that own them, and watched
+ * there.
  *
- * A pass reads every partition once: those of this shard at once, those of others with one message to
- * each. Slices that the page cache lacks are brought in by the disk pool before a pass ends, so that
- * sending never waits for a device. Between passes no slice is held: owners watch, and say when there
- * is more.
+ * A pass reads every partition once: those of this shard at once, those of others with one message
+ * to each. Slices that the page cache lacks are brought in by the disk pool before a pass ends, so
+ * that sending never waits for a device. Between passes no slice is held: owners watch, and say
+ * when there is more.
  *
  * While a message is under way `reads` and all that it points to stay where they are. A watch at an
- * owner lives until it is told that it is over (MSG_READ_FORGET), whether it has fired or not; its word
- * that comes too late finds no `reads` of its number and is dropped. */
+ * owner lives until it is told that it is over (MSG_READ_FORGET), whether it has fired or not; its
+ * word that comes too late finds no `reads` of its number and is dropped. */
 #pragma once
 #include "base/map.h"
 #include "broker/api/dispatch.h"
@@ -57,8 +58,8 @@ struct reads {
 
 /* Reads all parts; ends in `passed`. `is_first`: followers' progress is noted. No slice is held. */
 void reads_pass(struct reads *reads, bool is_first);
-/* Gives the slices of the last pass back and watches: until `bytes_wanted` more than they had can be
- * read, or something else has happened. Ends in `more`. */
+/* Gives the slices of the last pass back and watches: until `bytes_wanted` more than they had can
+ * be read, or something else has happened. Ends in `more`. */
 void reads_watch(struct reads *reads, int64_t bytes_wanted);
 /* Ends a watch before its time: `more` follows soon. Not watching: nothing. */
 void reads_hurry(struct reads *reads);

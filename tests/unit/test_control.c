@@ -1,0 +1,207 @@
+#include "tests/unit/broker_rig.h"
+#include "broker/api/update.h"
+#include "wire/gen/leader_and_isr.h"
+#include "wire/gen/stop_replica.h"
+
+START_TEST(a_request_is_refused_by_old_epochs_only)
+{
+    int32_t seen = 5;
+
+    ck_assert_int_eq(control_check_epochs(70, 69, &seen, 9), KAFKA_STALE_BROKER_EPOCH);
+    ck_assert_int_eq(seen, 5); /* what is refused teaches nothing */
+    ck_assert_int_eq(control_check_epochs(70, -1, &seen, 5), KAFKA_NONE);
+    ck_assert_int_eq(control_check_epochs(70, 70, &seen, 5), KAFKA_NONE);
+    /* The controller may know of a new registration first. */
+    ck_assert_int_eq(control_check_epochs(70, 71, &seen, 6), KAFKA_NONE);
+    ck_assert_int_eq(seen, 6);
+    ck_assert_int_eq(control_check_epochs(70, 70, &seen, 5), KAFKA_STALE_CONTROLLER_EPOCH);
+    ck_assert_int_eq(seen, 6);
+}
+END_TEST
+
+START_TEST(an_old_controller_changes_nothing)
+{
+    struct rig rig;
+
+    rig_open(&rig, "");
+    int fd = rig_connect_to(&rig, 1);
+    ck_assert_int_eq(rig_update(&rig, fd, -1, 7), KAFKA_NONE);
+    uint64_t version = image_version(rig.data.api.image);
+    ck_assert_int_eq(rig_update(&rig, fd, -1, 6), KAFKA_STALE_CONTROLLER_EPOCH);
+    ck_assert_uint_eq(image_version(rig.data.api.image), version);
+    ck_assert_int_eq(rig_update(&rig, fd, -1, 7), KAFKA_NONE);
+    ck_assert_uint_gt(image_version(rig.data.api.image), version);
+    close(fd);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(what_was_meant_for_an_earlier_registration_is_refused)
+{
+    struct rig rig;
+
+    rig_open(&rig, "");
+    rig.control.api.broker_epoch = 100;
+    int fd = rig_connect_to(&rig, 1);
+    ck_assert_int_eq(rig_update(&rig, fd, 99, 7), KAFKA_STALE_BROKER_EPOCH);
+    ck_assert_int_eq(image_topic_count(rig.data.api.image), 0);
+    ck_assert_int_eq(rig_update(&rig, fd, 101, 7), KAFKA_NONE);
+    ck_assert_int_eq(image_topic_count(rig.data.api.image), 1);
+    close(fd);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(the_image_is_everywhere_before_the_controller_hears_so)
+{
+    struct rig rig;
+
+    rig_open(&rig, "");
+    int fd = rig_connect_to(&rig, 1);
+    for (int32_t epoch = 1; epoch <= 5; epoch++) {
+        ck_assert_int_eq(rig_update(&rig, fd, -1, epoch), KAFKA_NONE);
+        ck_assert_ptr_eq(rig.data.api.image, rig.control.api.image);
+    }
+    close(fd);
+    rig_close(&rig);
+}
+END_TEST
+
+/* A refused LeaderAndIsr names every partition; the answer's form goes by its version. */
+START_TEST(a_refused_leader_and_isr_says_so_for_each_partition)
+{
+    struct rig rig;
+    struct arena arena;
+    struct leader_and_isr_response out;
+    int32_t one[] = {1};
+
+    rig_open(&rig, "");
+    arena_init(&arena, 65536);
+    int fd = rig_connect_to(&rig, 1);
+    rig_update(&rig, fd, -1, 9);
+    struct leader_and_isr_request_partition_state states[] = {{.topic_name = SLICE("a"),
+                                                               .partition_index = 3,
+                                                               .leader = 1,
+                                                               .isr = {one, 1},
+                                                               .replicas = {one, 1}},
+                                                              {.topic_name = SLICE("a"),
+                                                               .partition_index = 4,
+                                                               .leader = 1,
+                                                               .isr = {one, 1},
+                                                               .replicas = {one, 1}}};
+    struct leader_and_isr_request_topic_state topics[] = {{.topic_name = SLICE("a"),
+                                                           .topic_id = uuid_from_random(3, 4),
+                                                           .partition_states = {states, 2}}};
+    for (int version = 0; version <= 7; version++) {
+        struct leader_and_isr_request in;
+        wire_default(&leader_and_isr_request_wire, &in);
+        in.controller_epoch = 8;
+        if (version < 2) {
+            in.ungrouped_partition_states.at = states;
+            in.ungrouped_partition_states.count = 2;
+        } else {
+            in.topic_states.at = topics;
+            in.topic_states.count = 1;
+        }
+        rig_ask(&rig, fd, &leader_and_isr_api, version, &in, &arena, &out);
+        ck_assert_int_eq(out.error_code, KAFKA_STALE_CONTROLLER_EPOCH);
+        struct leader_and_isr_response_partition_error *errors = out.partition_errors.at;
+        int count = out.partition_errors.count;
+        if (version >= 5) {
+            ck_assert_int_eq(out.topics.count, 1);
+            ck_assert(uuid_equal(out.topics.at[0].topic_id, uuid_from_random(3, 4)));
+            errors = out.topics.at[0].partition_errors.at;
+            count = out.topics.at[0].partition_errors.count;
+        }
+        ck_assert_int_eq(count, 2);
+        ck_assert_int_eq(errors[1].partition_index, 4);
+        ck_assert_int_eq(errors[1].error_code, KAFKA_STALE_CONTROLLER_EPOCH);
+        arena_reset(&arena);
+    }
+    close(fd);
+    arena_fini(&arena);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_refused_stop_replica_says_so_at_the_top_only)
+{
+    struct rig rig;
+    struct arena arena;
+    struct stop_replica_response out;
+
+    rig_open(&rig, "");
+    arena_init(&arena, 65536);
+    int fd = rig_connect_to(&rig, 1);
+    rig_update(&rig, fd, -1, 9);
+    struct stop_replica_request_topic_state_partition_state states[] = {{.partition_index = 3}};
+    struct stop_replica_request_topic_state topics[] = {
+        {.topic_name = SLICE("a"), .partition_states = {states, 1}}};
+    struct stop_replica_request in;
+    wire_default(&stop_replica_request_wire, &in);
+    in.controller_epoch = 8;
+    in.topic_states.at = topics;
+    in.topic_states.count = 1;
+    rig_ask(&rig, fd, &stop_replica_api, 4, &in, &arena, &out);
+    ck_assert_int_eq(out.error_code, KAFKA_STALE_CONTROLLER_EPOCH);
+    ck_assert_int_eq(out.partition_errors.count, 0);
+    close(fd);
+    arena_fini(&arena);
+    rig_close(&rig);
+}
+END_TEST
+
+/* ---- an UpdateMetadata as a change of the image ---- */
+
+START_TEST(old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own)
+{
+    struct arena arena;
+    struct image_change change;
+    int32_t one[] = {1};
+
+    arena_init(&arena, 65536);
+    struct update_metadata_request_partition_state flat[] = {{.topic_name = SLICE("b"),
+                                                              .partition_index = 1,
+                                                              .leader = 1,
+                                                              .replicas = {one, 1},
+                                                              .isr = {one, 1}},
+                                                             {.topic_name = SLICE("a"),
+                                                              .partition_index = 0,
+                                                              .leader = 1,
+                                                              .replicas = {one, 1},
+                                                              .isr = {one, 1}},
+                                                             {.topic_name = SLICE("b"),
+                                                              .partition_index = 0,
+                                                              .leader = 1,
+                                                              .replicas = {one, 1},
+                                                              .isr = {one, 1}},
+                                                             {.topic_name = SLICE("b"),
+                                                              .partition_index = 1,
+                                                              .leader = -2,
+                                                              .replicas = {one, 1},
+                                                              .isr = {one, 1}}};
+    struct update_metadata_request_live_broker brokers[] = {
+        {.id = 1, .v0_host = SLICE("h"), .v0_port = 9},
+        {.id = 101, .v0_host = SLICE("c"), .v0_port = 10},
+        {.id = 1, .v0_host = SLICE("later"), .v0_port = 11}};
+    struct update_metadata_request in = {
+        .controller_id = -5, .ungrouped_partition_states = {flat, 4}, .live_brokers = {brokers, 3}};
+    update_change(&in, 0, 101, &arena, &change);
+    ck_assert_int_eq(change.topic_count, 2);
+    ck_assert(slice_is(change.topics[0].name, "b"));
+    ck_assert_int_eq(change.topics[0].partition_count, 2); /* named twice is once: the later */
+    ck_assert_int_eq(change.topics[0].partitions[0].leader, LEADER_DURING_DELETE);
+    ck_assert_int_eq(change.broker_count, 1); /* the controller process is no broker */
+    ck_assert(slice_is(change.brokers[0].endpoints[0].host, "later"));
+    ck_assert(slice_is(change.brokers[0].endpoints[0].listener, "PLAINTEXT"));
+    ck_assert_int_eq(change.controller_id, BROKER_NONE);
+    arena_fini(&arena);
+}
+END_TEST
+
+UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
+     what_was_meant_for_an_earlier_registration_is_refused,
+     the_image_is_everywhere_before_the_controller_hears_so,
+     a_refused_leader_and_isr_says_so_for_each_partition,
+     a_refused_stop_replica_says_so_at_the_top_only,
+     old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own)

@@ -1,0 +1,289 @@
+#include "tests/unit/broker_rig.h"
+#include "wire/gen/create_topics.h"
+#include "wire/gen/describe_cluster.h"
+#include "wire/gen/describe_configs.h"
+#include "wire/gen/metadata.h"
+
+struct fixture {
+    struct rig rig;
+    struct arena arena;
+    int client, internal;
+};
+
+static void open_all(struct fixture *f, const char *settings)
+{
+    rig_open(&f->rig, settings);
+    arena_init(&f->arena, 4 * 1024 * 1024);
+    f->client = rig_connect_to(&f->rig, 0);
+    f->internal = rig_connect_to(&f->rig, 1);
+}
+
+static void close_all(struct fixture *f)
+{
+    close(f->client);
+    close(f->internal);
+    arena_fini(&f->arena);
+    rig_close(&f->rig);
+}
+
+static struct metadata_response ask(struct fixture *f, int fd, int version,
+                                    struct metadata_request_topic *topics, int count)
+{
+    struct metadata_request in = {.topics = {topics, count}};
+    struct metadata_response out;
+
+    rig_ask(&f->rig, fd, &metadata_api, version, &in, &f->arena, &out);
+    return out;
+}
+
+START_TEST(before_the_controller_has_spoken_there_is_nobody)
+{
+    struct fixture f;
+
+    open_all(&f, "");
+    struct metadata_response out = ask(&f, f.client, 12, NULL, -1);
+    ck_assert_int_eq(out.brokers.count, 0);
+    ck_assert_int_eq(out.topics.count, 0);
+    ck_assert_int_eq(out.controller_id, -1);
+    ck_assert(slice_is(out.cluster_id, "rig-cluster"));
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(brokers_are_those_of_the_listener_asked_by)
+{
+    struct fixture f;
+
+    open_all(&f, "");
+    ck_assert_int_eq(rig_update(&f.rig, f.internal, -1, 1), 0);
+    struct metadata_response out = ask(&f, f.client, 12, NULL, -1);
+    ck_assert_int_eq(out.brokers.count, 1);
+    ck_assert(slice_is(out.brokers.at[0].host, "one"));
+    ck_assert_int_eq(out.brokers.at[0].port, 9092);
+    ck_assert(slice_is(out.brokers.at[0].rack, "r1"));
+    ck_assert_int_eq(out.controller_id, 1); /* itself, not the controller process */
+    out = ask(&f, f.internal, 12, NULL, -1);
+    ck_assert_int_eq(out.brokers.count, 2);
+    ck_assert(slice_is(out.brokers.at[1].host, "two.internal"));
+    ck_assert(slice_is_null(out.brokers.at[1].rack));
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(a_partition_says_why_it_cannot_be_used)
+{
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_response out = ask(&f, f.client, 12, NULL, -1);
+    ck_assert_int_eq(out.topics.count, 1);
+    const struct metadata_response_topic *topic = &out.topics.at[0];
+    ck_assert(slice_is(topic->name, "led"));
+    ck_assert(uuid_equal(topic->topic_id, uuid_from_random(1, 2)));
+    ck_assert_int_eq(topic->partitions.count, 3);
+    ck_assert_int_eq(topic->partitions.at[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(topic->partitions.at[0].leader_id, 1);
+    ck_assert_int_eq(topic->partitions.at[0].leader_epoch, 4);
+    ck_assert_int_eq(topic->partitions.at[0].replica_nodes.count, 2);
+    ck_assert_int_eq(topic->partitions.at[1].error_code, KAFKA_LISTENER_NOT_FOUND);
+    ck_assert_int_eq(topic->partitions.at[1].leader_id, -1);
+    ck_assert_int_eq(topic->partitions.at[2].error_code, KAFKA_LEADER_NOT_AVAILABLE);
+    ck_assert_int_eq(topic->partitions.at[2].offline_replicas.count, 1);
+    /* Before v6 there was no word for a missing listener. */
+    out = ask(&f, f.client, 5, NULL, -1);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[1].error_code, KAFKA_LEADER_NOT_AVAILABLE);
+    out = ask(&f, f.internal, 5, NULL, -1);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[1].error_code, KAFKA_NONE);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(the_first_version_hides_replicas_that_cannot_be_reached)
+{
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_response out = ask(&f, f.client, 0, NULL, 0); /* empty: all */
+    ck_assert_int_eq(out.topics.count, 1);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].error_code, KAFKA_REPLICA_NOT_AVAILABLE);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].replica_nodes.count, 1);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].leader_id, 1);
+    ck_assert_int_eq(ask(&f, f.client, 1, NULL, 0).topics.count, 0); /* empty: none */
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(topics_are_found_by_name_or_by_id)
+{
+    struct fixture f;
+
+    open_all(&f, "auto.create.topics.enable=false\n");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_request_topic names[] = {
+        {.name = SLICE("led")}, {.name = SLICE("none")}, {.name = SLICE("not/a/name")}};
+    struct metadata_response out = ask(&f, f.client, 12, names, 3);
+    ck_assert_int_eq(out.topics.count, 3);
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(out.topics.at[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(out.topics.at[2].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+
+    struct metadata_request_topic ids[] = {{.topic_id = uuid_from_random(1, 2), .name = SLICE_NULL},
+                                           {.topic_id = uuid_from_random(8, 9), .name = SLICE_NULL},
+                                           {.name = SLICE("led")}};
+    out = ask(&f, f.client, 12, ids, 3);
+    ck_assert_int_eq(out.topics.count, 2); /* if any id is given, only ids count */
+    ck_assert(slice_is(out.topics.at[0].name, "led"));
+    ck_assert_int_eq(out.topics.at[1].error_code, KAFKA_UNKNOWN_TOPIC_ID);
+    ck_assert(slice_is_null(out.topics.at[1].name));
+    /* v10 and v11 have the fields, and nobody may use them. */
+    out = ask(&f, f.client, 10, ids, 2);
+    ck_assert_int_eq(out.topics.count, 2);
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_INVALID_REQUEST);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(operations_are_told_when_asked)
+{
+    struct fixture f;
+    struct metadata_response out;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_request in = {.topics = {NULL, -1},
+                                  .include_cluster_authorized_operations = true,
+                                  .include_topic_authorized_operations = true};
+    rig_ask(&f.rig, f.client, &metadata_api, 10, &in, &f.arena, &out);
+    ck_assert_int_eq(out.cluster_authorized_operations, 8096);
+    ck_assert_int_eq(out.topics.at[0].topic_authorized_operations, 3576);
+    ck_assert_int_eq(ask(&f, f.client, 10, NULL, -1).cluster_authorized_operations, INT32_MIN);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(a_missing_topic_that_cannot_be_created_now_is_asked_for_again)
+{
+    struct fixture f;
+    struct metadata_response out;
+
+    /* More replicas than brokers is known at once; that ZooKeeper is away is a matter of time. */
+    open_all(&f, "default.replication.factor=3\n");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_request_topic names[] = {{.name = SLICE("fresh")}, {.name = SLICE("led")}};
+    struct metadata_request in = {.topics = {names, 2}, .allow_auto_topic_creation = true};
+    rig_ask(&f.rig, f.client, &metadata_api, 12, &in, &f.arena, &out);
+    ck_assert_int_eq(out.topics.count, 2);
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(out.topics.at[1].error_code, KAFKA_NONE);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(describe_cluster_tells_brokers_only)
+{
+    struct fixture f;
+    struct describe_cluster_response out;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct describe_cluster_request in = {.endpoint_type = 1,
+                                          .include_cluster_authorized_operations = true};
+    rig_ask(&f.rig, f.internal, &describe_cluster_api, 1, &in, &f.arena, &out);
+    ck_assert_int_eq(out.error_code, 0);
+    ck_assert_int_eq(out.brokers.count, 2);
+    ck_assert_int_eq(out.controller_id, 1);
+    ck_assert_int_eq(out.cluster_authorized_operations, 8096);
+    in.endpoint_type = 2;
+    rig_ask(&f.rig, f.client, &describe_cluster_api, 1, &in, &f.arena, &out);
+    ck_assert_int_eq(out.error_code, KAFKA_MISMATCHED_ENDPOINT_TYPE);
+    in.endpoint_type = 3;
+    rig_ask(&f.rig, f.client, &describe_cluster_api, 1, &in, &f.arena, &out);
+    ck_assert_int_eq(out.error_code, KAFKA_UNSUPPORTED_ENDPOINT_TYPE);
+    close_all(&f);
+}
+END_TEST
+
+static const struct describe_configs_response_result_config *
+find_config(const struct describe_configs_response_result *result, const char *name)
+{
+    for (int32_t i = 0; i < result->configs.count; i++)
+        if (slice_is(result->configs.at[i].name, name)) return &result->configs.at[i];
+    return NULL;
+}
+
+START_TEST(configs_come_with_their_sources)
+{
+    struct fixture f;
+    struct describe_configs_response out;
+    struct slice key[] = {SLICE("retention.bytes")};
+
+    open_all(&f, "log.retention.bytes=12345\n");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct describe_configs_request_resource resources[] = {
+        {.resource_type = 2, .resource_name = SLICE("led"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 2, .resource_name = SLICE("led"), .configuration_keys = {key, 1}},
+        {.resource_type = 2, .resource_name = SLICE("gone"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 2, .resource_name = SLICE("a/b"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 4, .resource_name = SLICE("2"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 4, .resource_name = SLICE(""), .configuration_keys = {NULL, -1}},
+        {.resource_type = 8, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 16, .resource_name = SLICE("x"), .configuration_keys = {NULL, -1}}};
+    struct describe_configs_request in = {
+        .resources = {resources, 9}, .include_synonyms = true, .include_documentation = true};
+    rig_ask(&f.rig, f.client, &describe_configs_api, 4, &in, &f.arena, &out);
+    ck_assert_int_eq(out.results.count, 9);
+    const struct describe_configs_response_result *topic = &out.results.at[0];
+    ck_assert_int_eq(topic->error_code, 0);
+    const struct describe_configs_response_result_config *config =
+        find_config(topic, "retention.bytes");
+    ck_assert(config != NULL && slice_is(config->value, "12345"));
+    ck_assert_int_eq(config->config_source, 4); /* static broker config */
+    ck_assert(!config->read_only);
+    ck_assert_int_ge(config->synonyms.count, 1);
+    ck_assert(slice_is(config->synonyms.at[0].name, "log.retention.bytes"));
+    ck_assert_int_gt((int)config->documentation.len, 0);
+    ck_assert_int_eq(out.results.at[1].configs.count, 1);
+    ck_assert_int_eq(out.results.at[2].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(out.results.at[3].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    config = find_config(&out.results.at[4], "log.retention.bytes");
+    ck_assert(config != NULL && slice_is(config->value, "12345"));
+    config = find_config(&out.results.at[4], "broker.id");
+    ck_assert(config != NULL && config->read_only);
+    ck_assert_int_eq(out.results.at[5].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(out.results.at[6].error_code, 0);
+    ck_assert_int_eq(out.results.at[6].configs.count, 0); /* no cluster-wide dynamic value */
+    ck_assert(find_config(&out.results.at[7], "root") != NULL);
+    ck_assert_int_eq(out.results.at[8].error_code, KAFKA_INVALID_REQUEST);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(without_a_controller_an_admin_request_times_out)
+{
+    struct fixture f;
+    struct create_topics_response out;
+
+    open_all(&f, "");
+    struct create_topics_request_topic topics[] = {{.name = SLICE("a"),
+                                                    .num_partitions = 1,
+                                                    .replication_factor = 1,
+                                                    .assignments = {NULL, 0},
+                                                    .configs = {NULL, 0}}};
+    struct create_topics_request in = {.topics = {topics, 1}, .timeout_ms = 1};
+    rig_ask(&f.rig, f.client, &create_topics_api, 7, &in, &f.arena, &out);
+    ck_assert_int_eq(out.topics.count, 1);
+    ck_assert(slice_is(out.topics.at[0].name, "a"));
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_REQUEST_TIMED_OUT);
+    close_all(&f);
+}
+END_TEST
+
+UNIT(before_the_controller_has_spoken_there_is_nobody, brokers_are_those_of_the_listener_asked_by,
+     a_partition_says_why_it_cannot_be_used,
+     the_first_version_hides_replicas_that_cannot_be_reached, topics_are_found_by_name_or_by_id,
+     operations_are_told_when_asked, a_missing_topic_that_cannot_be_created_now_is_asked_for_again,
+     describe_cluster_tells_brokers_only, configs_come_with_their_sources,
+     without_a_controller_an_admin_request_times_out)
