@@ -199,7 +199,7 @@ WIRE_GEN = \
 WIREGEN = tools/wiregen/wiregen.py
 WIRE_STAMP = common/wire/gen/stamp
 
-# The outputs are in the tarball, so that building from it needs no Python; in a checkout they are made
+# The outputs are in the tarball, and building from it runs no generator; in a checkout they are made
 # in the build folder, which may be another than a read-only source folder.
 libottla_common_a_SOURCES += $(WIRE_GEN)
 BUILT_SOURCES += $(WIRE_STAMP)
@@ -216,6 +216,13 @@ $(WIRE_STAMP): $(WIRE_SCHEMAS) $(WIREGEN)
 # finds all of them up to date in the source folder. Whoever lost an output (and not the stamp) gets it again.
 $(WIRE_GEN): $(WIRE_STAMP)
 	@test -f $@ || test -f $(srcdir)/$@ || { rm -f $(WIRE_STAMP) && $(MAKE) $(WIRE_STAMP); }
+
+# In the tarball no output is older than the stamp: else make would want to make it again, elsewhere.
+dist-hook: dist-hook-wire
+dist-hook-wire:
+	touch $(distdir)/$(WIRE_STAMP)
+	touch $(distdir)/common/wire/gen/*.c $(distdir)/common/wire/gen/*.h
+.PHONY: dist-hook-wire
 
 # So that `make tests/unit/test_x` works in a fresh build folder too.
 $(libottla_common_a_OBJECTS) $(libottla_broker_a_OBJECTS) $(libottla_controller_a_OBJECTS) \
