@@ -4,6 +4,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_batch \
 	tests/fuzz/fuzz_codec \
 	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_log \
 	tests/fuzz/fuzz_oldset
 
 EXTRA_DIST += tests/fuzz/fuzz.h tests/fuzz/corpus
