@@ -36,6 +36,8 @@ broker/group/group broker/group/offsets broker/group/group_log
 broker/txn/txn broker/txn/markers broker/txn/txn_log
 controller/context controller/election controller/partition_machine controller/replica_machine
 controller/topics controller/reassign controller/detector controller/outbox
+controller/ids controller/task controller/documents controller/alter controller/brokers
+controller/deletion controller/elect controller/takeover
 """.split()
 
 

@@ -1,9 +1,9 @@
 /* tests/house/shards.c - four real shards and the disk pool, under load, for the thread sanitizer.
  *
- * Each shard calls the others and itself, more at a time than a lane holds, and sends jobs to the
- * pool; every call comes home once with the right answer, those to one shard in their order. They
- * sleep and are woken thousands of times on the way: a lost wake-up shows as a test that does not
- * end. */
+ * First each shard calls the others and itself, more at a time than a lane holds, and sends jobs to
+ * the pool; every call comes home once with the right answer, those to one shard in their order.
+ * Then each has one call at a time, so that all sleep and are woken again and again and nobody
+ * comes by chance to wake another: a lost wake-up is a test that does not end. */
 #include "base/ensure.h"
 #include "base/prng.h"
 #include "runtime/disk.h"
@@ -15,9 +15,7 @@
 #include <unistd.h>
 
 #define SHARDS      4
-#define CALLS       20000
 #define AT_ONCE_MAX 700
-#define JOBS        2000
 
 struct ask {
     struct msg msg;
@@ -33,11 +31,11 @@ struct work {
 
 struct party {
     struct shard shard;
-    struct party *all;
     struct prng prng;
     struct post more;
     struct timer nap;
     pthread_t thread;
+    uint64_t calls, jobs, at_once_max; /* what this round is */
     uint64_t asked, answered, served, jobs_asked, jobs_done;
     uint64_t last_asked[SHARDS], last_served[SHARDS];
     _Atomic bool is_done;
@@ -59,9 +57,9 @@ static void ask_more(struct post *post);
 
 static void note_progress(struct party *party)
 {
-    if (party->answered == CALLS && party->jobs_done == JOBS)
+    if (party->answered == party->calls && party->jobs_done == party->jobs)
         atomic_store(&party->is_done, true);
-    else if (party->asked < CALLS && party->asked - party->answered < AT_ONCE_MAX)
+    else if (party->asked < party->calls && party->asked - party->answered < party->at_once_max)
         shard_post(&party->shard, &party->more);
 }
 
@@ -107,7 +105,8 @@ static void ask_one(struct party *party)
     ask->number = ++party->last_asked[to];
     party->asked++;
     mailbox_call(party->shard.mailbox, to, &ask->msg);
-    if (party->jobs_asked < JOBS && party->jobs_asked * (CALLS / JOBS) <= party->asked) {
+    if (party->jobs_asked < party->jobs &&
+        party->jobs_asked * party->calls <= party->asked * party->jobs) {
         struct work *work = ensure_zalloc(sizeof(*work));
         work->job.run = job_run;
         work->job.done = job_done;
@@ -121,9 +120,12 @@ static void ask_more(struct post *post)
 {
     struct party *party = (struct party *)(void *)((char *)post - offsetof(struct party, more));
     /* Sometimes one, so that the others sleep between; sometimes more than a lane holds. */
-    uint64_t n = prng_below(&party->prng, 8) == 0 ? AT_ONCE_MAX : 1 + prng_below(&party->prng, 3);
+    uint64_t n =
+        prng_below(&party->prng, 8) == 0 ? party->at_once_max : 1 + prng_below(&party->prng, 3);
 
-    for (; n > 0 && party->asked < CALLS && party->asked - party->answered < AT_ONCE_MAX; n--)
+    for (; n > 0 && party->asked < party->calls &&
+           party->asked - party->answered < party->at_once_max;
+         n--)
         ask_one(party);
 }
 
@@ -143,7 +145,7 @@ static bool are_done(struct party *parties)
     return true;
 }
 
-int main(void)
+static void play(uint64_t calls, uint64_t jobs, uint64_t at_once_max)
 {
     static const struct mailbox_handlers handlers = {.call = on_call, .answer = on_answer};
     struct party *parties = ensure_zalloc(SHARDS * sizeof(parties[0]));
@@ -152,11 +154,15 @@ int main(void)
     struct disk *disk = NULL;
     uint64_t served = 0, seed = env_random(env, "test/shards");
 
-    alarm(300); /* a lost wake-up ends here, with a signal */
+    printf("%d shards, %d calls and %d jobs each, %d at once, seed %llu\n", SHARDS, (int)calls,
+           (int)jobs, (int)at_once_max, (unsigned long long)seed);
+    fflush(stdout);
     ensure(disk_open(env, 2, 1, &disk) == ERR_OK);
     for (int i = 0; i < SHARDS; i++) {
         struct party *party = &parties[i];
-        party->all = parties;
+        party->calls = calls;
+        party->jobs = jobs;
+        party->at_once_max = at_once_max;
         party->more.run = ask_more;
         prng_init(&party->prng, seed + (uint64_t)i);
         ensure(shard_open(&party->shard, env, i, mesh, &handlers, party, disk) == ERR_OK);
@@ -171,14 +177,19 @@ int main(void)
         pthread_join(parties[i].thread, NULL);
     for (int i = 0; i < SHARDS; i++)
         served += parties[i].served;
-    ensure(served == SHARDS * CALLS);
+    ensure(served == SHARDS * calls);
     disk_close(env, &disk);
     for (int i = 0; i < SHARDS; i++)
         shard_close(&parties[i].shard);
     mesh_destroy(&mesh);
     env_posix_destroy(&env);
     free(parties);
-    printf("%d calls, %d jobs, seed %llu\n", SHARDS * CALLS, SHARDS * JOBS,
-           (unsigned long long)seed);
+}
+
+int main(void)
+{
+    alarm(300); /* a lost wake-up ends here, with a signal */
+    play(20000, 2000, AT_ONCE_MAX);
+    play(40000, 0, 1);
     return 0;
 }
