@@ -9,8 +9,8 @@
 #define RECEIVE_TURN_MAX ((size_t)1 << 20)
 #define SEND_TURN_MAX    ((size_t)4 << 20)
 /* File slices up to this size are read into the chain of memory pieces; larger ones go by sendfile,
- * which costs a system call and a segment of its own. Measured: see README.md, "Copy or sendfile".
- */
+ * which is a system call and a segment of its own. Where both cost the same was measured:
+ * README.md, "Copy or sendfile". */
 #define FILE_COPY_MAX 16384
 #define PARTS_MAX     64
 /* After a large frame: read little more than the next length word, so that the rest of the next
@@ -19,9 +19,6 @@
 #define LARGE_FRAME      32768
 #define RING_INLINE      4
 #define RING_KEPT_MAX    64
-/* A part of a frame without a byte for so long, while others wait for memory, costs the connection.
- */
-#define STALL_MS_MAX 5000
 /* After conn_close: for the replies to leave, and for the peer to see the end. */
 #define FINISH_MS_MAX 30000
 #define LINGER_MS_MAX 1000
@@ -93,6 +90,7 @@ void conn_limits_init(struct conn_limits *limits)
         .frames_pending_max = 64,
         .reply_bytes_max = 16 * 1024 * 1024,
         .memory_bytes_max = 256 * 1024 * 1024,
+        .stall_ms_max = 5000,
     };
     list_init(&limits->memory_waiters);
     list_init(&limits->partial);
@@ -844,7 +842,8 @@ static void limits_arm(struct conn_limits *limits)
     if (limits->idle_ms_max > 0 && first != NULL)
         at = after(list_entry(first, struct conn, by_activity), limits->idle_ms_max);
     if (partial != NULL && !list_is_empty(&limits->memory_waiters))
-        at = instant_min(at, after(list_entry(partial, struct conn, in_partial), STALL_MS_MAX));
+        at = instant_min(at,
+                         after(list_entry(partial, struct conn, in_partial), limits->stall_ms_max));
     /* One that is armed for earlier looks again then: no work per byte that moves. */
     if (heap_has(&limits->timer.node) && limits->timer.node.key <= at.ns) return;
     timer_arm(limits->shard, &limits->timer, at);
@@ -869,7 +868,7 @@ static void close_stalled(struct conn_limits *limits, struct instant now)
     for (struct list_node *node; (node = list_first(&limits->partial)) != NULL;) {
         struct conn *conn = list_entry(node, struct conn, in_partial);
         if (list_is_empty(&limits->memory_waiters) ||
-            !instant_reached(now, after(conn, STALL_MS_MAX)))
+            !instant_reached(now, after(conn, limits->stall_ms_max)))
             return;
         if (conn->is_stopped) {
             note_active(conn); /* it is us who do not read */

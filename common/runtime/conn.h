@@ -40,6 +40,8 @@ struct conn_limits {
     size_t frames_pending_max; /* per connection: not yet answered */
     size_t reply_bytes_max;    /* per connection: replies given and not yet sent */
     size_t memory_bytes_max;   /* of frames held on this shard: while over it nothing is read */
+    int64_t stall_ms_max;      /* a part of a frame without a byte for so long, while others wait
+                                  for memory, costs its connection */
     int64_t idle_ms_max; /* connections.max.idle.ms: without bytes either way, and with nothing
                             unanswered, for so long: closed. 0: never */
 

@@ -395,6 +395,35 @@ START_TEST(parts_of_frames_that_hold_all_memory_do_not_stop_each_other)
 }
 END_TEST
 
+START_TEST(one_that_stalls_with_the_memory_others_wait_for_loses_its_connection)
+{
+    enum { SIZE = 400000 };
+    uint8_t *frame = frame_of(SIZE, 5);
+
+    start();
+    s.drops = true;
+    s.limits.memory_bytes_max = 100000;
+    s.limits.stall_ms_max = 100;
+    int greedy = join(), second = join(), other = join();
+    /* Both hold all that there is, one of them even more: and say nothing any more. */
+    plain_send(&s.shard, greedy, frame, SIZE / 2);
+    plain_send(&s.shard, second, frame, SIZE / 2);
+    for (int i = 0; i < 10; i++)
+        loop_turn(&s.shard);
+    plain_send(&s.shard, other, frame, SIZE + 4);
+    loop_until(&s.shard, counter_value(&s.limits.frames_in) == 1);
+    ck_assert_int_ge(s.closed, 1);
+    ck_assert_int_eq(s.closed_why, ERR_TIMED_OUT);
+    ck_assert(!plain_has_ended(other));
+    leave(other);
+    close(greedy);
+    close(second);
+    loop_until(&s.shard, s.closed == 3);
+    free(frame);
+    stop();
+}
+END_TEST
+
 START_TEST(pauses_are_counted)
 {
     start();
@@ -611,7 +640,8 @@ UNIT(a_frame_cut_anywhere_arrives_whole, frames_of_all_sizes_and_none_come_back_
      memory_grows_with_what_came_not_with_what_was_claimed,
      reading_stops_at_the_bound_of_unanswered_frames_and_goes_on,
      one_that_never_reads_its_replies_is_bounded, frames_wait_for_the_shards_memory,
-     parts_of_frames_that_hold_all_memory_do_not_stop_each_other, pauses_are_counted,
+     parts_of_frames_that_hold_all_memory_do_not_stop_each_other,
+     one_that_stalls_with_the_memory_others_wait_for_loses_its_connection, pauses_are_counted,
      close_lets_given_replies_leave_and_drops_what_still_comes,
      close_at_once_gives_back_every_reply, pieces_of_memory_and_files_come_in_order_to_the_byte,
      a_file_that_ends_early_ends_the_connection, the_idle_are_closed_and_the_waiting_are_not,
