@@ -29,4 +29,4 @@ check_PROGRAMS += \
 	tests/unit/test_dispatch \
 	tests/unit/test_metadata
 endif
-EXTRA_DIST += tests/unit/broker_rig.h
+EXTRA_DIST += tests/unit/broker_rig.h broker/README.md broker/api/README.md

@@ -128,6 +128,18 @@ static void step_stop_accepting(void *owner)
         order_stop_accepting(&broker->main->api, done_stop_accepting, broker);
 }
 
+static void done_forget_controller(void *to)
+{
+    process_step_done(&((struct broker *)to)->end, "forget-controller");
+}
+
+static void step_forget_controller(void *owner)
+{
+    struct broker *broker = owner;
+
+    forward_stop(broker->forward, done_forget_controller, broker);
+}
+
 static void done_leave(void *to)
 {
     process_step_done(&((struct broker *)to)->end, "leave");
@@ -137,7 +149,6 @@ static void step_leave(void *owner)
 {
     struct broker *broker = owner;
 
-    forward_stop(broker->forward);
     if (!broker->is_started)
         done_leave(broker);
     else
@@ -195,6 +206,7 @@ static void step_close_session(void *owner)
 static const struct process_step steps[] = {
     {"controlled-shutdown", step_controlled_shutdown, STEP_LONG_MS},
     {"stop-accepting", step_stop_accepting, STEP_MS},
+    {"forget-controller", step_forget_controller, STEP_MS},
     {"leave", step_leave, STEP_MS},
     {"close-partitions", step_close_partitions, STEP_LONG_MS},
     {"close-store", step_close_store, STEP_LONG_MS},

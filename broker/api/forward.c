@@ -43,6 +43,10 @@ struct forward {
     struct net_address address;
 
     bool is_stopping;
+    int closing; /* peers, while stopping */
+    void (*stopped)(void *owner);
+    void *stopped_owner;
+    struct post stopped_post;
     struct conn_limits limits;
     struct peer *peers[FORWARD_LANES];
     struct list calls[FORWARD_LANES]; /* in the order in which they were given */
@@ -186,13 +190,39 @@ void forward_send(struct forward *forward, struct forward_call *call)
     arm(forward);
 }
 
-void forward_stop(struct forward *forward)
+static void peer_gone(struct forward *forward)
+{
+    if (--forward->closing == 0) shard_post(forward->shard, &forward->stopped_post);
+}
+
+static void on_peer_closed(void *owner)
+{
+    peer_gone(owner);
+}
+
+static void on_stopped(struct post *post)
+{
+    struct forward *forward = CONTAINER(post, struct forward, stopped_post);
+
+    forward->stopped(forward->stopped_owner);
+}
+
+void forward_stop(struct forward *forward, void (*stopped)(void *owner), void *owner)
 {
     forward->is_stopping = true;
-    for (int lane = 0; lane < FORWARD_LANES; lane++)
+    forward->stopped = stopped;
+    forward->stopped_owner = owner;
+    forward->stopped_post.run = on_stopped;
+    forward->closing = 1;
+    for (int lane = 0; lane < FORWARD_LANES; lane++) {
         list_each (node, &forward->calls[lane])
             list_entry(node, struct forward_call, node)->deadline = INSTANT_ZERO;
+        if (forward->peers[lane] == NULL) continue;
+        forward->closing++;
+        peer_close(&forward->peers[lane], on_peer_closed);
+    }
     arm(forward);
+    peer_gone(forward);
 }
 
 /* ---- who and where ---- */
@@ -414,6 +444,7 @@ void forward_destroy(struct forward **forward)
         if (gone->peers[lane] != NULL) peer_close(&gone->peers[lane], NULL);
     timer_cancel(gone->shard, &gone->timer);
     shard_unpost(&gone->post);
+    shard_unpost(&gone->stopped_post);
     arena_fini(&gone->arena);
     free(gone);
     *forward = NULL;

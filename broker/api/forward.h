@@ -39,7 +39,7 @@ struct forward_call {
 
 struct forward *forward_create(struct shard *shard, struct control *control,
                                const struct listeners *listeners, const struct options *options);
-/* Calls must have ended (forward_stop). Sets to NULL; NULL is fine. */
+/* After `stopped`. Sets to NULL; NULL is fine. */
 void forward_destroy(struct forward **forward);
 
 /* A session to find the controller with; NULL: none. */
@@ -49,8 +49,9 @@ void forward_event(struct forward *forward, const struct zk_event *event);
 void forward_send(struct forward *forward, struct forward_call *call);
 /* From `done`: the answer was that it is not the controller. Sends it again, to whoever is. */
 void forward_again(struct forward_call *call);
-/* The end is near: every call that waits, and every one to come, ends with ERR_TIMED_OUT soon. */
-void forward_stop(struct forward *forward);
+/* The end: every call that waits, and every one to come, ends with ERR_TIMED_OUT soon; then, when
+ * the connections have gone, `stopped`, never inside the call. */
+void forward_stop(struct forward *forward, void (*stopped)(void *owner), void *owner);
 
 /* The active controller's id, or −1. */
 int32_t forward_controller_id(const struct forward *forward);

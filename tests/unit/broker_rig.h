@@ -142,13 +142,20 @@ static inline void rig_left(struct api_shard *api)
     (void)api;
 }
 
+static inline void rig_stopped(void *owner)
+{
+    *(bool *)owner = true;
+}
+
 static inline void rig_close(struct rig *rig)
 {
+    bool stopped = false;
+
     listener_close(&rig->listener[0]);
     listener_close(&rig->listener[1]);
-    forward_stop(rig->control.api.forward);
+    forward_stop(rig->control.api.forward, rig_stopped, &stopped);
     api_leave(&rig->data.api, rig_left);
-    for (int i = 0; i < 20 || !list_is_empty(&rig->data.api.clients); i++)
+    for (int i = 0; i < 20 || !stopped || !list_is_empty(&rig->data.api.clients); i++)
         rig_turn(rig);
     forward_destroy(&rig->control.api.forward);
     image_release(&rig->data.api.held_image);
