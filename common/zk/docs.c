@@ -68,6 +68,16 @@ static bool is_host_byte(uint8_t c)
            c == '%' || c == '.' || c == '_' || c == ':';
 }
 
+/* Without brackets. What is neither a name nor a number is no host. */
+static struct slice read_host(struct doc_reader *reader, struct slice host)
+{
+    if (host.len > 0 && host.ptr[0] == '[') host = slice_of(host.ptr + 1, host.len - 1);
+    if (host.len > 0 && host.ptr[host.len - 1] == ']') host.len--;
+    for (size_t i = 0; i < host.len; i++)
+        if (!is_host_byte(host.ptr[i])) doc_fail(reader, ERR_CORRUPT);
+    return doc_copy(reader, host);
+}
+
 /* LISTENER://host:port, LISTENER://[v6]:port */
 static void read_endpoint(struct doc_reader *reader, struct slice text, struct doc_endpoint *out)
 {
@@ -85,12 +95,8 @@ static void read_endpoint(struct doc_reader *reader, struct slice text, struct d
         return;
     }
     struct slice host = slice_of(text.ptr + at + 3, colon - 1 - (at + 3));
-    if (host.len > 0 && host.ptr[0] == '[') host = slice_of(host.ptr + 1, host.len - 1);
-    if (host.len > 0 && host.ptr[host.len - 1] == ']') host.len--;
-    for (size_t i = 0; i < host.len; i++)
-        if (!is_host_byte(host.ptr[i])) doc_fail(reader, ERR_CORRUPT);
     out->listener = upper_case(reader, slice_of(text.ptr, at));
-    out->host = doc_copy(reader, host);
+    out->host = read_host(reader, host);
     out->port = (int32_t)port;
 }
 
@@ -210,7 +216,7 @@ static struct doc_endpoint *read_version_1(struct doc_reader *reader, const json
 
     if (endpoint == NULL) return NULL;
     endpoint->listener = endpoint->protocol = doc_copy(reader, SLICE("PLAINTEXT"));
-    endpoint->host = doc_string(reader, root, "host");
+    endpoint->host = read_host(reader, doc_string(reader, root, "host"));
     endpoint->port = (int32_t)doc_int(reader, root, "port", -1, UINT16_MAX);
     return endpoint;
 }

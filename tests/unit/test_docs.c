@@ -174,6 +174,7 @@ START_TEST(brokers_that_make_no_sense_are_corrupt)
         "}",
         "{\"version\":5,\"endpoints\":[],\"features\":{\"f\":1}}",
         "{\"version\":1,\"host\":\"h\"}",
+        "{\"version\":1,\"host\":\"=h\",\"port\":9092}",
     };
     struct doc_broker broker = {.version = 77};
 
