@@ -614,25 +614,30 @@ static void write_field(struct writer *w, const struct wire_field *field, const 
     }
 }
 
+/* Mostly none is set: then it is one byte. */
+static void write_tags(struct writer *w, const struct wire_struct *type, const uint8_t *from)
+{
+    uint64_t written = 0; /* a bit per field */
+
+    for (int i = type->tagged; i < type->field_count; i++)
+        written |= (uint64_t)tag_is_written(w->version, &type->fields[i], from) << i;
+    prim_add_uvarint(w->out, (uint32_t)__builtin_popcountll(written));
+    for (; written != 0; written &= written - 1) {
+        const struct wire_field *field = &type->fields[__builtin_ctzll(written)];
+        const void *at = from + field->offset;
+        prim_add_uvarint(w->out, (uint32_t)field->tag);
+        prim_add_uvarint(w->out, (uint32_t)size_field(w->version, w->flexible, field, at));
+        write_field(w, field, at);
+    }
+}
+
 static void write_struct(struct writer *w, const struct wire_struct *type, const uint8_t *from)
 {
     for (int i = 0; i < type->tagged; i++) {
         const struct wire_field *field = &type->fields[i];
         if (has_version(field, w->version)) write_field(w, field, from + field->offset);
     }
-    if (!w->flexible) return;
-    uint32_t tags = 0;
-    for (int i = type->tagged; i < type->field_count; i++)
-        tags += tag_is_written(w->version, &type->fields[i], from);
-    prim_add_uvarint(w->out, tags);
-    for (int i = type->tagged; i < type->field_count; i++) {
-        const struct wire_field *field = &type->fields[i];
-        if (!tag_is_written(w->version, field, from)) continue;
-        prim_add_uvarint(w->out, (uint32_t)field->tag);
-        prim_add_uvarint(
-            w->out, (uint32_t)size_field(w->version, w->flexible, field, from + field->offset));
-        write_field(w, field, from + field->offset);
-    }
+    if (w->flexible) write_tags(w, type, from);
 }
 
 void wire_write_spliced(struct buf *out, int version, const struct wire_struct *type,

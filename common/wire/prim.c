@@ -78,50 +78,9 @@ int32_t reader_length_compact(struct reader *r)
     return length_of(r, (int32_t)length);
 }
 
-void prim_add_int8(struct buf *out, int8_t v)
-{
-    *buf_extend(out, 1) = (uint8_t)v;
-}
-
-void prim_add_int16(struct buf *out, int16_t v)
-{
-    prim_store16(buf_extend(out, 2), (uint16_t)v);
-}
-
-void prim_add_int32(struct buf *out, int32_t v)
-{
-    prim_store32(buf_extend(out, 4), (uint32_t)v);
-}
-
-void prim_add_int64(struct buf *out, int64_t v)
-{
-    prim_store64(buf_extend(out, 8), (uint64_t)v);
-}
-
 void prim_add_uuid(struct buf *out, struct uuid v)
 {
     buf_add(out, v.bytes, sizeof(v.bytes));
-}
-
-static void add_uvarlong(struct buf *out, uint64_t v)
-{
-    uint8_t *at = buf_reserve(out, PRIM_VARLONG_MAX);
-    out->len += (size_t)(prim_store_uvarlong(at, v) - at);
-}
-
-void prim_add_uvarint(struct buf *out, uint32_t v)
-{
-    add_uvarlong(out, v);
-}
-
-void prim_add_varint(struct buf *out, int32_t v)
-{
-    add_uvarlong(out, prim_zigzag(v));
-}
-
-void prim_add_varlong(struct buf *out, int64_t v)
-{
-    add_uvarlong(out, prim_zigzag(v));
 }
 
 void prim_add_string(struct buf *out, struct slice s)

@@ -176,14 +176,49 @@ static inline uint8_t *prim_store_uvarlong(uint8_t *at, uint64_t v)
     return at;
 }
 
-void prim_add_int8(struct buf *out, int8_t v);
-void prim_add_int16(struct buf *out, int16_t v);
-void prim_add_int32(struct buf *out, int32_t v);
-void prim_add_int64(struct buf *out, int64_t v);
+/* buf_extend without a call where there is room, as there mostly is. */
+static inline uint8_t *prim_extend(struct buf *out, size_t n)
+{
+    if (__builtin_expect(n > out->capacity - out->len, 0)) buf_reserve(out, n);
+    uint8_t *at = out->ptr + out->len;
+    out->len += n;
+    return at;
+}
+
+static inline void prim_add_int8(struct buf *out, int8_t v)
+{
+    *prim_extend(out, 1) = (uint8_t)v;
+}
+static inline void prim_add_int16(struct buf *out, int16_t v)
+{
+    prim_store16(prim_extend(out, 2), (uint16_t)v);
+}
+static inline void prim_add_int32(struct buf *out, int32_t v)
+{
+    prim_store32(prim_extend(out, 4), (uint32_t)v);
+}
+static inline void prim_add_int64(struct buf *out, int64_t v)
+{
+    prim_store64(prim_extend(out, 8), (uint64_t)v);
+}
+static inline void prim_add_uvarlong(struct buf *out, uint64_t v)
+{
+    uint8_t *at = prim_extend(out, PRIM_VARLONG_MAX);
+    out->len -= PRIM_VARLONG_MAX - (size_t)(prim_store_uvarlong(at, v) - at);
+}
+static inline void prim_add_uvarint(struct buf *out, uint32_t v)
+{
+    prim_add_uvarlong(out, v);
+}
+static inline void prim_add_varint(struct buf *out, int32_t v)
+{
+    prim_add_uvarlong(out, prim_zigzag(v));
+}
+static inline void prim_add_varlong(struct buf *out, int64_t v)
+{
+    prim_add_uvarlong(out, prim_zigzag(v));
+}
 void prim_add_uuid(struct buf *out, struct uuid v);
-void prim_add_uvarint(struct buf *out, uint32_t v);
-void prim_add_varint(struct buf *out, int32_t v);
-void prim_add_varlong(struct buf *out, int64_t v);
 /* Length and bytes; null is length -1. At most 32767 bytes (our own strings: more is a bug). */
 void prim_add_string(struct buf *out, struct slice s);
 /* The compact form: length + 1 as an unsigned varint, null is 0. */

@@ -1,44 +1,97 @@
 #include "wire/record.h"
 #include "base/ensure.h"
 
-/* A length before bytes; negative is null. */
-static inline struct slice read_field(struct reader *r)
-{
-    int32_t length = reader_varint(r);
+/* The walk is on the produce path, once per record: it keeps its place in two locals, which stay in
+ * registers as a struct reader behind a pointer would not. `at` is NULL after an error, and stays
+ * so. */
+struct varint {
+    const uint8_t *at; /* behind it */
+    uint64_t value;
+};
 
-    return length < 0 ? SLICE_NULL : reader_bytes(r, (size_t)length);
+static __attribute__((noinline)) struct varint take_long_varint(const uint8_t *at,
+                                                                const uint8_t *end, int bytes_max)
+{
+    uint64_t value = 0;
+
+    for (int i = 0; i < bytes_max && at < end; i++) {
+        uint8_t byte = *at++;
+        value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) return (struct varint){at, value};
+    }
+    return (struct varint){NULL, 0};
 }
 
-static bool skip_headers(struct reader *r, int32_t count)
+static inline struct varint take_varint(const uint8_t *at, const uint8_t *end, int bytes_max)
 {
-    for (; count > 0; count--) {
-        if (slice_is_null(read_field(r))) return false;
-        (void)read_field(r);
+    if (at == NULL) return (struct varint){NULL, 0};
+    if (end - at >= 2) {
+        if (at[0] < 0x80) return (struct varint){at + 1, at[0]};
+        if (at[1] < 0x80)
+            return (struct varint){at + 2, (uint64_t)(at[0] & 0x7f) | (uint64_t)at[1] << 7};
     }
-    return r->err == ERR_OK;
+    return take_long_varint(at, end, bytes_max);
 }
 
-/* One whole record: false when it is not valid. Everything but its index is set. */
-static inline bool read_record(struct reader *in, struct record *out)
+/* Bits above the width are dropped, as Kafka's readers do. */
+static inline const uint8_t *take_int32(const uint8_t *at, const uint8_t *end, int32_t *out)
 {
-    int32_t length = reader_varint(in);
+    struct varint v = take_varint(at, end, PRIM_VARINT_MAX);
 
-    if (length < 0) return false;
-    struct reader r = reader_of(reader_bytes(in, (size_t)length));
-    out->attributes = reader_int8(&r);
-    out->timestamp_delta = reader_varlong(&r);
-    out->offset_delta = reader_varint(&r);
-    out->key = read_field(&r);
-    out->value = read_field(&r);
-    out->header_count = reader_varint(&r);
-    out->headers = slice_of(r.at, reader_left(&r));
-    /* After an error nothing is left, and the count is 0: one test at the end is enough. */
-    if (out->header_count != 0) {
-        if (out->header_count < 0 || (size_t)out->header_count > reader_left(&r) ||
-            !skip_headers(&r, out->header_count))
-            return false;
+    *out = (int32_t)prim_unzigzag((uint32_t)v.value);
+    return v.at;
+}
+
+static inline const uint8_t *take_int64(const uint8_t *at, const uint8_t *end, int64_t *out)
+{
+    struct varint v = take_varint(at, end, PRIM_VARLONG_MAX);
+
+    *out = prim_unzigzag(v.value);
+    return v.at;
+}
+
+/* A length and so many bytes; a negative length is null. */
+static inline const uint8_t *take_field(const uint8_t *at, const uint8_t *end, struct slice *out)
+{
+    int32_t length;
+
+    at = take_int32(at, end, &length);
+    if (at == NULL || length > end - at) return NULL;
+    *out = length < 0 ? SLICE_NULL : slice_of(at, (size_t)length);
+    return length < 0 ? at : at + length;
+}
+
+static const uint8_t *skip_headers(const uint8_t *at, const uint8_t *end, int32_t count)
+{
+    struct slice key, value;
+
+    if (count < 0 || count > end - at) return NULL;
+    for (; count > 0 && at != NULL; count--) {
+        at = take_field(at, end, &key);
+        if (at == NULL || slice_is_null(key)) return NULL;
+        at = take_field(at, end, &value);
     }
-    return r.err == ERR_OK && in->err == ERR_OK && reader_left(&r) == 0;
+    return at;
+}
+
+/* One whole record, all but its index; gives where it ends, or NULL when it is not valid. */
+static inline const uint8_t *take_record(const uint8_t *at, const uint8_t *end, struct record *out)
+{
+    int32_t length;
+
+    at = take_int32(at, end, &length);
+    if (at == NULL || length < 1 || length > end - at) return NULL;
+    end = at + length;
+    out->attributes = (int8_t)*at++;
+    at = take_int64(at, end, &out->timestamp_delta);
+    at = take_int32(at, end, &out->offset_delta);
+    at = take_field(at, end, &out->key);
+    at = take_field(at, end, &out->value);
+    at = take_int32(at, end, &out->header_count);
+    if (at == NULL) return NULL;
+    out->headers = slice_of(at, (size_t)(end - at));
+    if (out->header_count != 0) at = skip_headers(at, end, out->header_count);
+    return at == end ? at : NULL;
 }
 
 struct record_reader record_reader_of(struct slice records, int32_t count)
@@ -51,10 +104,12 @@ bool record_next(struct record_reader *reader, struct record *out)
     struct record record;
 
     if (reader->index >= reader->count || reader->in.err != ERR_OK) return false;
-    if (!read_record(&reader->in, &record)) {
+    const uint8_t *at = take_record(reader->in.at, reader->in.end, &record);
+    if (at == NULL) {
         reader_fail(&reader->in, ERR_INVALID_RECORD);
         return false;
     }
+    reader->in.at = at;
     record.index = reader->index++;
     *out = record;
     return true;
@@ -69,21 +124,22 @@ enum err record_reader_end(const struct record_reader *reader)
 
 bool record_header_next(struct slice *headers, struct record_header *out)
 {
-    struct reader r = reader_of(*headers);
+    struct record_header header;
 
     if (headers->len == 0) return false;
-    struct record_header header;
-    header.key = read_field(&r);
-    header.value = read_field(&r);
-    ensure(r.err == ERR_OK); /* record_next has checked them */
-    *headers = slice_of(r.at, reader_left(&r));
+    const uint8_t *at = headers->ptr, *end = headers->ptr + headers->len;
+    at = take_field(at, end, &header.key);
+    at = take_field(at, end, &header.value);
+    ensure(at != NULL); /* record_next has checked them */
+    *headers = slice_of(at, (size_t)(end - at));
     *out = header;
     return true;
 }
 
 enum err record_walk(struct slice records, int32_t count, struct record_walk *out)
 {
-    struct reader in = reader_of(records);
+    struct slice in = records.ptr == NULL ? SLICE("") : records;
+    const uint8_t *at = in.ptr, *end = in.ptr + in.len;
     struct record_walk walk = {.offsets_are_dense = true,
                                .min_timestamp_delta = INT64_MAX,
                                .max_timestamp_delta = INT64_MIN};
@@ -92,7 +148,10 @@ enum err record_walk(struct slice records, int32_t count, struct record_walk *ou
     uint32_t disorder = 0;
     uint8_t attributes = 0;
 
-    for (; i < count && read_record(&in, &record); i++) {
+    for (; i < count; i++) {
+        const uint8_t *next = take_record(at, end, &record);
+        if (next == NULL) break;
+        at = next;
         walk.null_keys += slice_is_null(record.key);
         disorder |= (uint32_t)record.offset_delta ^ (uint32_t)i;
         attributes |= (uint8_t)record.attributes;
@@ -101,7 +160,7 @@ enum err record_walk(struct slice records, int32_t count, struct record_walk *ou
         if (record.timestamp_delta > walk.max_timestamp_delta)
             walk.max_timestamp_delta = record.timestamp_delta;
     }
-    if (i != count || reader_left(&in) > 0) {
+    if (i != count || at != end) {
         out->bad_index = i;
         return ERR_INVALID_RECORD;
     }

@@ -300,6 +300,8 @@ def settle(message):
                 if field.struct.c_name in seen:
                     raise Mistake(field.where, 'a second struct %s' % field.struct.c_name)
                 visit(field.struct)
+        if len(struct.fields) > 64:
+            raise Mistake(struct.where, 'struct %s has more than 64 fields' % struct.name)
         tags = [field.tag for field in struct.fields if field.tag is not None]
         if sorted(tags) != list(range(len(tags))):
             raise Mistake(struct.where, 'tags of %s are not 0 to %d' % (struct.name, len(tags) - 1))
