@@ -37,3 +37,12 @@ check_PROGRAMS += tests/script/run
 tests_script_run_SOURCES = tests/script/run.c tests/script/world.c tests/script/world.h
 tests_script_run_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 EXTRA_DIST += $(wildcard $(top_srcdir)/tests/script/*.txt)
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/unit/test_detector \
+	tests/unit/test_election \
+	tests/unit/test_encode \
+	tests/unit/test_outbox \
+	tests/unit/test_transitions
+endif

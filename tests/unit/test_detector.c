@@ -1,0 +1,105 @@
+#include "controller/detector.h"
+#include "tests/unit/unit.h"
+
+#define TIMEOUT_MS 3000
+#define GRACE_MS   500
+
+static struct detector detector;
+
+static struct instant at(int64_t ms)
+{
+    return instant_add_ms(INSTANT_ZERO, ms);
+}
+
+static bool step(enum detector_event event, int64_t ms)
+{
+    return detector_step(&detector, event, at(ms));
+}
+
+static void begin(void)
+{
+    detector_init(&detector, at(0), TIMEOUT_MS, GRACE_MS);
+}
+
+START_TEST(a_loss_alone_condemns_nobody)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 2);
+    ck_assert(!step(DETECTOR_LOST, 10));
+    ck_assert(!step(DETECTOR_CONNECTED, 11));
+    ck_assert_int_eq(detector.verdict, DETECTOR_FINE);
+}
+END_TEST
+
+START_TEST(a_loss_and_a_refused_attempt_are_death_at_once)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 2);
+    step(DETECTOR_LOST, 10);
+    ck_assert(step(DETECTOR_REFUSED, 11));
+    ck_assert_int_eq(detector.verdict, DETECTOR_DEAD);
+    ck_assert(!step(DETECTOR_REFUSED, 111));
+}
+END_TEST
+
+START_TEST(silence_is_death_after_the_timeout_and_not_before)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 1000);
+    ck_assert_int_eq(detector_deadline(&detector).ns, at(4000).ns);
+    ck_assert(!step(DETECTOR_TICK, 3999));
+    ck_assert(step(DETECTOR_TICK, 4000));
+    ck_assert(instant_is_never(detector_deadline(&detector)));
+}
+END_TEST
+
+START_TEST(one_that_starts_may_refuse_for_its_grace)
+{
+    begin();
+    ck_assert(!step(DETECTOR_REFUSED, 100));
+    ck_assert(!step(DETECTOR_REFUSED, 499));
+    ck_assert(step(DETECTOR_REFUSED, 500));
+}
+END_TEST
+
+START_TEST(one_that_was_never_heard_is_not_condemned_by_silence)
+{
+    begin();
+    ck_assert(instant_is_never(detector_deadline(&detector)));
+    ck_assert(!step(DETECTOR_TICK, 100000));
+    ck_assert(!step(DETECTOR_FAILED, 100000));
+}
+END_TEST
+
+START_TEST(only_an_answer_brings_back)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 2);
+    step(DETECTOR_TICK, 3002);
+    ck_assert_int_eq(detector.verdict, DETECTOR_DEAD);
+    ck_assert(!step(DETECTOR_CONNECTED, 3100)); /* it accepts, but is silent: no flapping */
+    ck_assert_int_eq(detector.verdict, DETECTOR_DEAD);
+    ck_assert(step(DETECTOR_ANSWERED, 3200));
+    ck_assert_int_eq(detector.verdict, DETECTOR_FINE);
+}
+END_TEST
+
+START_TEST(an_unreachable_one_is_judged_by_the_timeout)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 2);
+    step(DETECTOR_LOST, 10);
+    ck_assert(!step(DETECTOR_FAILED, 2000));
+    ck_assert(step(DETECTOR_FAILED, 3002));
+}
+END_TEST
+
+UNIT(a_loss_alone_condemns_nobody, a_loss_and_a_refused_attempt_are_death_at_once,
+     silence_is_death_after_the_timeout_and_not_before, one_that_starts_may_refuse_for_its_grace,
+     one_that_was_never_heard_is_not_condemned_by_silence, only_an_answer_brings_back,
+     an_unreachable_one_is_judged_by_the_timeout)
