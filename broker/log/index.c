@@ -44,7 +44,9 @@ static enum err use(struct index *index, const struct segment_place *place, int 
     char path[FILES_PATH_MAX];
     const char *extension = index->kind == INDEX_OFFSETS ? NAMES_OFFSETS : NAMES_TIMES;
 
-    enum err err = names_segment(path, place->directory, place->base, extension, "");
+    enum err err = ERR_OK;
+    if (index->slot == NULL)
+        err = names_segment(path, place->directory, place->base, extension, "");
     if (err == ERR_OK)
         err = handles_use(place->files, &index->slot, path, FILE_WRITE | FILE_CREATE | flags, out);
     return err;

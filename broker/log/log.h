@@ -39,7 +39,8 @@ struct log_dir {
 
 /* ---- identity and state ---- */
 void log_attach(struct log *log, struct log_files *files);
-void log_detach(struct log *log); /* releases its files; slices live on */
+/* Releases its files; slices live on. No sync is under way: log_sync_done comes before. */
+void log_detach(struct log *log);
 
 struct slice log_topic(const struct log *log);
 int32_t log_partition(const struct log *log);

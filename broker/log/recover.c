@@ -115,6 +115,7 @@ enum err recover_segment(struct segment *segment, const struct segment_place *pl
     if (err == ERR_OK) {
         scanner.file = file->file;
         scanner.size = (int64_t)size;
+        if (scanner.capacity > (size_t)scanner.size) scanner.capacity = (size_t)scanner.size + 1;
         scanner.bytes = ensure_malloc(scanner.capacity);
         err = scan_batches(&scanner, segment, place, config, epochs, epochs_changed, next);
     }

@@ -8,8 +8,10 @@ static enum err use(struct segment *segment, const struct segment_place *place, 
                     struct log_file **out)
 {
     char path[FILES_PATH_MAX];
+    enum err err = ERR_OK;
 
-    enum err err = names_segment(path, place->directory, place->base, NAMES_LOG, "");
+    if (segment->slot == NULL) /* the name is only asked for to open it */
+        err = names_segment(path, place->directory, place->base, NAMES_LOG, "");
     if (err == ERR_OK)
         err = handles_use(place->files, &segment->slot, path, FILE_WRITE | flags, out);
     return err;
