@@ -1,5 +1,6 @@
 # broker/replica: one partition among brokers, and the data path of broker/api above it.
 libottla_broker_a_SOURCES += \
+	broker/replica/fetcher.c broker/replica/fetcher.h \
 	broker/replica/follow.c \
 	broker/replica/hosted.h \
 	broker/replica/isr.c broker/replica/isr.h \
@@ -18,6 +19,7 @@ libottla_broker_a_SOURCES += \
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_data_path \
+	tests/unit/test_fetcher \
 	tests/unit/test_isr \
 	tests/unit/test_partition \
 	tests/unit/test_partitions \
