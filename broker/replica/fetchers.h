@@ -1,0 +1,45 @@
+/* broker/replica/fetchers.h - this shard's followers: one connection to each leader broker, one Fetch for
+ * all partitions that this shard follows there.
+ *
+ * The partitions' machines (fetcher.h) say what they want; a link gathers that into one request at a
+ * time: OffsetForLeaderEpoch, ListOffsets, or an incremental Fetch (KIP-227). What a Fetch brings is
+ * written from the buffer that it came in. Versions follow inter.broker.protocol.version, without
+ * negotiation, as Kafka's own followers do. */
+#pragma once
+#include "broker/replica/partitions.h"
+#include "client/peer.h"
+
+struct fetchers;
+
+struct fetchers_ops {
+    /* Where the broker can be reached by other brokers; false: not known now. */
+    bool (*address)(void *owner, int32_t broker, struct net_address *out);
+    /* This broker's own epoch, −1 before it is registered. */
+    int64_t (*broker_epoch)(void *owner);
+};
+
+struct fetchers_options {
+    struct shard *shard;
+    struct partitions *partitions;
+    int32_t broker_id;
+    struct replica_settings settings; /* copied */
+    const struct fetchers_ops *ops;
+    void *owner;
+};
+struct fetchers *fetchers_create(const struct fetchers_options *options);
+void fetchers_set_settings(struct fetchers *fetchers, const struct replica_settings *settings);
+
+/* For partitions_ops.follow: fetch from `leader` at this epoch; −1: no more. Touches no partition now. */
+void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition, int32_t leader,
+                     int32_t leader_epoch);
+
+/* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is followed
+ * afterwards. */
+void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *to);
+void fetchers_destroy(struct fetchers **fetchers); /* sets to NULL; NULL is fine */
+
+struct fetchers_counts {
+    struct gauge links, partitions, failed;
+    struct counter requests, request_errors;
+};
+struct fetchers_counts *fetchers_counts(struct fetchers *fetchers);
