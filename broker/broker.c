@@ -8,6 +8,7 @@
 #include "broker/api/orders.h"
 #include "broker/api/produce.h"
 #include "broker/api/topic_configs.h"
+#include "broker/replica/fetchers.h"
 #include "cluster/image.h"
 #include <stdlib.h>
 
@@ -63,8 +64,42 @@ static void hear_dir_failed(void *owner, struct msg *msg)
     mailbox_reply(broker->main->shard.mailbox, msg);
 }
 
-static const struct partitions_ops partitions_ops = {
-    .propose = alter_propose, .is_alive = is_alive, .dir_failed = say_dir_failed};
+static void follow(void *owner, struct slice topic, int32_t partition, int32_t leader,
+                   int32_t leader_epoch)
+{
+    const struct api_shard *api = owner;
+
+    fetchers_follow(api->fetchers, topic, partition, leader, leader_epoch);
+}
+
+static const struct partitions_ops partitions_ops = {.propose = alter_propose,
+                                                     .is_alive = is_alive,
+                                                     .dir_failed = say_dir_failed,
+                                                     .follow = follow};
+
+/* Where followers find a leader: at its inter-broker listener. */
+static bool leader_address(void *owner, int32_t id, struct net_address *out)
+{
+    const struct api_shard *api = owner;
+    const struct listeners *listeners = api->process->listeners;
+    const struct image_broker *broker = image_broker(api->image, id);
+    const struct endpoint *endpoint =
+        broker == NULL ? NULL
+                       : image_endpoint(broker, listeners->at[listeners->inter_broker].name);
+
+    if (endpoint == NULL || endpoint->host.len >= sizeof(out->host)) return false;
+    *out = (struct net_address){.port = (uint16_t)endpoint->port};
+    memcpy(out->host, endpoint->host.ptr, endpoint->host.len);
+    return true;
+}
+
+static int64_t own_epoch(void *owner)
+{
+    return ((const struct api_shard *)owner)->broker_epoch;
+}
+
+static const struct fetchers_ops fetchers_ops = {.address = leader_address,
+                                                 .broker_epoch = own_epoch};
 
 /* ---- a data shard ---- */
 
@@ -135,6 +170,15 @@ static void open_partitions(struct broker *broker, struct broker_shard *shard)
     fill_replica_settings(broker->options, &options.settings);
     shard->partitions = partitions_create(&options);
     shard->api.partitions = shard->partitions;
+    struct fetchers_options fetchers = {
+        .shard = &shard->shard,
+        .partitions = shard->partitions,
+        .broker_id = options.broker_id,
+        .settings = options.settings,
+        .ops = &fetchers_ops,
+        .owner = &shard->api,
+    };
+    shard->api.fetchers = fetchers_create(&fetchers);
     shard->api.broker_epoch = broker->main->api.broker_epoch;
     shard->api.feature_epoch = broker->main->api.feature_epoch;
     shard->api.cluster_id = broker->main->api.cluster_id;
@@ -434,6 +478,7 @@ void broker_destroy(struct broker **it)
     for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++) {
         if (broker->shards[i].api.fetches != NULL) fetch_close(&broker->shards[i].api.fetches);
         partitions_destroy(&broker->shards[i].partitions);
+        fetchers_destroy(&broker->shards[i].api.fetchers);
     }
     store_destroy(&broker->store);
     for (int i = 0; broker->shards != NULL && i <= broker->data_shards; i++) {

@@ -59,6 +59,7 @@ struct api_shard {
     const struct api_process *process;
     struct partitions *partitions; /* NULL on the control shard, as the next */
     struct fetch_shard *fetches;   /* broker/api/fetch.h */
+    struct fetchers *fetchers;     /* broker/replica/fetchers.h; NULL: nothing is followed */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
     struct image *held_image; /* the same, as this shard's hold of it (orders.c) */

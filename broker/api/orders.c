@@ -1,5 +1,6 @@
 #include "broker/api/orders.h"
 #include "base/ensure.h"
+#include "broker/replica/fetchers.h"
 #include "cluster/image.h"
 #include <stdlib.h>
 
@@ -182,6 +183,7 @@ static void hear_image(void *owner, struct msg *msg)
     api->image = order->image;
     order->image = old;
     if (api->partitions != NULL) partitions_image_changed(api->partitions);
+    if (api->fetchers != NULL) fetchers_image_changed(api->fetchers);
     mailbox_reply(api->shard->mailbox, msg);
 }
 
@@ -239,13 +241,20 @@ static void on_partitions_closed(void *to)
     mailbox_reply(order->heard_by->shard->mailbox, &order->msg);
 }
 
+static void on_fetchers_closed(void *to)
+{
+    struct msg_order *order = to;
+
+    partitions_close(order->heard_by->partitions, on_partitions_closed, order);
+}
+
 static void hear_close(void *owner, struct msg *msg)
 {
     struct api_shard *api = owner;
     struct msg_order *order = (struct msg_order *)(void *)msg;
 
     order->heard_by = api;
-    partitions_close(api->partitions, on_partitions_closed, order);
+    fetchers_close(api->fetchers, on_fetchers_closed, order);
 }
 
 static void on_left(struct api_shard *api)

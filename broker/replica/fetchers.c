@@ -990,6 +990,12 @@ void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t part
     wake(link);
 }
 
+void fetchers_image_changed(struct fetchers *fetchers)
+{
+    list_each (node, &fetchers->links)
+        wake(list_entry(node, struct link, node));
+}
+
 /* ---- life ---- */
 
 struct fetchers *fetchers_create(const struct fetchers_options *options)

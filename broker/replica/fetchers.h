@@ -33,6 +33,9 @@ void fetchers_set_settings(struct fetchers *fetchers, const struct replica_setti
 void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition, int32_t leader,
                      int32_t leader_epoch);
 
+/* Addresses may have changed, or become known. */
+void fetchers_image_changed(struct fetchers *fetchers);
+
 /* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is followed
  * afterwards. */
 void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *to);

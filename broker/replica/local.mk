@@ -1,6 +1,7 @@
 # broker/replica: one partition among brokers, and the data path of broker/api above it.
 libottla_broker_a_SOURCES += \
 	broker/replica/fetcher.c broker/replica/fetcher.h \
+	broker/replica/fetchers.c broker/replica/fetchers.h \
 	broker/replica/follow.c \
 	broker/replica/hosted.h \
 	broker/replica/isr.c broker/replica/isr.h \
