@@ -1,7 +1,8 @@
 # common/wire: bytes to structs and back. gen/ is built from schema/ by wiregen.
 libottla_common_a_SOURCES += \
 	common/wire/batch.c common/wire/batch.h \
-	common/wire/codec.c common/wire/codec.h \
+	common/wire/codec.c common/wire/codec.h common/wire/codec_private.h \
+	common/wire/codec_text.c \
 	common/wire/compress.c common/wire/compress.h \
 	common/wire/frame.c common/wire/frame.h \
 	common/wire/oldset.c common/wire/oldset.h \
