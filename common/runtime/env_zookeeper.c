@@ -98,6 +98,7 @@ static void drive(struct zk_session *session);
 static void give(struct post *post);
 static void watch_ready(struct net_watch *watch, unsigned ready);
 static void timer_fire(struct timer *timer);
+static int64_t session_id(const struct zk_session *session);
 
 /* ---- the library's log */
 
@@ -624,6 +625,7 @@ static void recover_queues(struct zk_session *session)
     struct timeval wait;
     int interest = 0, code = ZOK;
 
+    log_debug("zk", "send_failed", "session=0x%llx", (unsigned long long)session_id(session));
     net_posix_unwatch(&session->watch);
     session->fd = -1;
     for (int i = 0; i < 3 && session->fd < 0 && code == ZOK; i++)

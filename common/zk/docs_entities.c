@@ -264,21 +264,11 @@ enum err doc_acl_change_read(struct slice data, bool is_extended, struct arena *
 
 /* ---- delegation tokens */
 
-/* Encoded bytes are ASCII letters, digits and "%.-_" : nothing to escape. */
+/* Encoded bytes are letters, digits and "%.-_": nothing to escape. */
 static void add_sanitised(struct buf *out, struct slice name)
 {
-    static const char hex[] = "0123456789ABCDEF";
-
     buf_add_text(out, "\"");
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     c == '.' || c == '-' || c == '_';
-        if (plain)
-            buf_add(out, &c, 1);
-        else
-            buf_printf(out, "%%%c%c", hex[c >> 4], hex[c & 15]);
-    }
+    path_add_sanitised(out, name);
     buf_add_text(out, "\"");
 }
 

@@ -166,29 +166,41 @@ static bool is_plain(uint8_t c)
            c == '-' || c == '_';
 }
 
-struct slice path_sanitise(struct arena *arena, struct slice name)
+/* Gives where it ended; `to` has room for three bytes. */
+static uint8_t *encode_byte(uint8_t *to, uint8_t c)
 {
     static const char hex[] = "0123456789ABCDEF";
 
+    if (is_plain(c)) {
+        *to++ = c;
+        return to;
+    }
+    *to++ = '%';
+    *to++ = (uint8_t)hex[c >> 4];
+    *to++ = (uint8_t)hex[c & 15];
+    return to;
+}
+
+struct slice path_sanitise(struct arena *arena, struct slice name)
+{
     if (slice_is_null(name)) return SLICE_NULL;
     size_t len = 0;
     for (size_t i = 0; i < name.len; i++)
         len += is_plain(name.ptr[i]) ? 1 : 3;
-    uint8_t *text = arena_try(arena, len + 1);
+    uint8_t *text = arena_try(arena, len + 1), *at = text;
     if (text == NULL) return SLICE_NULL;
-    uint8_t *at = text;
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        if (is_plain(c)) {
-            *at++ = c;
-        } else {
-            *at++ = '%';
-            *at++ = (uint8_t)hex[c >> 4];
-            *at++ = (uint8_t)hex[c & 15];
-        }
-    }
+    for (size_t i = 0; i < name.len; i++)
+        at = encode_byte(at, name.ptr[i]);
     *at = '\0';
     return slice_of(text, len);
+}
+
+void path_add_sanitised(struct buf *out, struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t *at = buf_reserve(out, 3);
+        out->len += (size_t)(encode_byte(at, name.ptr[i]) - at);
+    }
 }
 
 static int hex_value(uint8_t c)

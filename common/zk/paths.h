@@ -7,6 +7,7 @@
  * path). Source: reference/zookeeper.md §2, §3, §9, §10. */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 #include "runtime/zk_ops.h"
 
 #define PATH_CONTROLLER              SLICE("/controller")
@@ -95,6 +96,7 @@ MUST_CHECK enum err path_parse_entity(struct arena *arena, struct slice text,
 
 /* Percent-encodes all but A-Z a-z 0-9 . - _ ; null stays null. */
 struct slice path_sanitise(struct arena *arena, struct slice name);
+void path_add_sanitised(struct buf *out, struct slice name);
 /* Form-URL decoding: %XX, and "+" is a space. ERR_INVALID for a broken %XX. */
 MUST_CHECK enum err path_desanitise(struct arena *arena, struct slice text, struct slice *out);
 

@@ -54,8 +54,10 @@ void zk_close(struct zk **zk, void (*closed)(void *owner), void *owner);
 
 /* One op, or an atomic multi of many (create, set, delete, check): all or none. Ops are copied.
  * `err` of `done` is the first that is not ok; in a failed multi the ops before the failing one say
- * ERR_OK, those behind it ERR_ZK_SKIPPED; on ERR_ZK_LOSS, _EXPIRED, ERR_CANCELLED there are no
- * results (count 0). */
+ * ERR_OK, those behind it ERR_ZK_SKIPPED. There are no results (count 0) on ERR_ZK_LOSS,
+ * ERR_ZK_EXPIRED, ERR_ZK_AUTH (the session ended for that), ERR_CANCELLED, and where nothing was
+ * sent: ERR_INVALID (a path or a combination of ops that cannot be), ERR_TOO_LARGE (over 4 MiB:
+ * servers would cut the connection at each try). */
 void zk_submit(struct zk *zk, struct zk_call *call, const struct zk_op *ops, int count);
 
 bool zk_is_connected(const struct zk *zk);

@@ -489,7 +489,7 @@ START_TEST(a_process_that_slept_too_long_gets_a_new_session)
     struct told told = {0};
 
     client_open_with(&sleeper,
-                     (struct zk_options){.connect = connect_string, .session_timeout_ms = 600});
+                     (struct zk_options){.connect = connect_string, .session_timeout_ms = 3000});
     UNTIL(&sleeper, sleeper.connected == 1);
     client_open(&other);
     ck_assert_int_eq(ensure_start_paths(&sleeper), ERR_OK);
