@@ -11,9 +11,18 @@ void detector_init(struct detector *detector, struct instant now, int64_t timeou
     };
 }
 
-static bool is_silent(const struct detector *d, struct instant now)
+/* Nothing was heard in time. When the tick itself is late by half a timeout, it was we who slept, and
+ * what was sent to us meanwhile is not read yet: that is not silence. */
+static void judge_silence(struct detector *d, struct instant now)
 {
-    return d->is_known && instant_reached(now, instant_add_ms(d->heard, d->timeout_ms));
+    struct instant deadline = instant_add_ms(d->heard, d->timeout_ms);
+
+    if (!d->is_known || !instant_reached(now, deadline))
+        return;
+    if (instant_reached(now, instant_add_ms(deadline, d->timeout_ms / 2)))
+        d->heard = instant_add_ms(now, -d->timeout_ms / 2);
+    else
+        d->verdict = DETECTOR_DEAD;
 }
 
 bool detector_step(struct detector *d, enum detector_event event, struct instant now)
@@ -38,11 +47,11 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
         d->verdict = DETECTOR_FINE;
         break;
     case DETECTOR_FAILED:
+        break;
     case DETECTOR_TICK:
+        judge_silence(d, now);
         break;
     }
-    if (is_silent(d, now))
-        d->verdict = DETECTOR_DEAD;
     return d->verdict != before;
 }
 

@@ -95,11 +95,22 @@ START_TEST(an_unreachable_one_is_judged_by_the_timeout)
     step(DETECTOR_ANSWERED, 2);
     step(DETECTOR_LOST, 10);
     ck_assert(!step(DETECTOR_FAILED, 2000));
-    ck_assert(step(DETECTOR_FAILED, 3002));
+    ck_assert(step(DETECTOR_TICK, 3002));
+}
+END_TEST
+
+START_TEST(who_has_slept_does_not_judge)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 0);
+    ck_assert(!step(DETECTOR_TICK, 60000));
+    ck_assert_int_eq(detector_deadline(&detector).ns, at(61500).ns);
+    ck_assert(step(DETECTOR_TICK, 61500));
 }
 END_TEST
 
 UNIT(a_loss_alone_condemns_nobody, a_loss_and_a_refused_attempt_are_death_at_once,
      silence_is_death_after_the_timeout_and_not_before, one_that_starts_may_refuse_for_its_grace,
      one_that_was_never_heard_is_not_condemned_by_silence, only_an_answer_brings_back,
-     an_unreachable_one_is_judged_by_the_timeout)
+     an_unreachable_one_is_judged_by_the_timeout, who_has_slept_does_not_judge)
