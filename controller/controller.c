@@ -94,6 +94,7 @@ static void perform(struct controller *c, struct effect *effect)
         break;
     case EFFECT_TAKEN_OVER:
         c->is_taking_over = false;
+        warm_stop(c->warm);
         log_info("controller", "active", "epoch=%d brokers=%zu topics=%zu partitions=%d",
                  c->context.epoch, c->context.brokers.count, c->context.topics.count,
                  c->context.partition_count);
@@ -204,6 +205,8 @@ static void resign(struct controller *c)
         znodes_forget(c->znodes);
     channels_close_all(c->channels);
     watcher_clear(c->brokers);
+    warm_stop(c->warm);
+    warm_start(c->warm);
     drive(c);
 }
 
@@ -314,7 +317,8 @@ static void become_active(struct controller *c, const struct recipe_election *el
 {
     struct event *event = event_create(EVENT_TAKE_OVER);
 
-    log_info("controller", "elected", "controller=%d epoch=%d", c->id, election->epoch);
+    log_info("controller", "elected", "controller=%d epoch=%d warm=%zu", c->id, election->epoch,
+             warm_count(c->warm));
     watcher_clear(c->leader);
     c->leader_id = c->id;
     c->leader_czxid = election->czxid;
@@ -434,6 +438,7 @@ static void registered(void *owner, enum err err, int64_t czxid, int64_t session
     }
     c->session_registered = session;
     c->state = CONTROLLER_STANDBY;
+    warm_start(c->warm);
     log_info("controller", "registered", "controller=%d session=0x%llx", c->id,
              (unsigned long long)session);
     if (!c->has_told_ready) {
@@ -650,6 +655,7 @@ static void zk_told(void *owner, const struct zk_event *event)
         c->is_election_wanted = false;
         c->leader_id = -1;
         watcher_clear(c->leader);
+        warm_stop(c->warm);
         c->state = CONTROLLER_JOINING;
         break;
     case ZK_NEW_SESSION:
@@ -662,6 +668,7 @@ static void zk_told(void *owner, const struct zk_event *event)
     case ZK_NODE_DELETED:
     case ZK_NODE_CHANGED:
     case ZK_NODE_CHILDREN:
+        warm_event(c->warm, event);
         node_event(c, event);
         break;
     }
@@ -767,8 +774,10 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
     enum err err = admin_open(c, &c->admin);
     if (err == ERR_OK)
         err = zk_open(shard, &zk, zk_told, c, &c->zk);
-    if (err == ERR_OK)
-        c->znodes = znodes_create(c->zk, answered, moved, c);
+    if (err == ERR_OK) {
+        c->warm = warm_create(c->zk);
+        c->znodes = znodes_create(shard, c->zk, c->warm, answered, moved, c);
+    }
     return err;
 }
 
@@ -777,6 +786,7 @@ static void zk_closed(void *owner)
     struct controller *c = owner;
 
     znodes_destroy(&c->znodes);
+    warm_destroy(&c->warm);
     c->stopped(c->owner);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 #include "cluster/listeners.h"
 #include "controller/channel.h"
+#include "controller/warm.h"
 #include "controller/watcher.h"
 #include "controller/znodes.h"
 #include "zk/recipes.h"
@@ -43,6 +44,7 @@ struct controller {
 
     struct context context;
     struct znodes *znodes;
+    struct warm *warm;
     struct channels *channels;
     struct watcher *brokers, *leader;
     struct conn_limits limits;

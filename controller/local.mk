@@ -25,6 +25,7 @@ libottla_controller_a_SOURCES += \
 	controller/controller.c controller/controller.h \
 	controller/detector.c controller/detector.h \
 	controller/encode.c controller/encode.h \
+	controller/warm.c controller/warm.h \
 	controller/watcher.c controller/watcher.h \
 	controller/znodes.c controller/znodes.h
 

@@ -1,5 +1,6 @@
 /* controller/znodes.c - see znodes.h. */
 #include "controller/znodes.h"
+#include "controller/warm.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "zk/recipes.h"
@@ -16,6 +17,7 @@ struct batch {
     int32_t left; /* requests without answer */
     int32_t holders; /* calls under way */
     int32_t epoch_version;
+    struct post post; /* when nothing had to be asked */
 };
 
 struct group {
@@ -26,19 +28,24 @@ struct group {
 };
 
 struct znodes {
+    struct shard *shard;
     struct zk *zk;
+    const struct warm *warm;
     void (*answered)(void *owner, struct task *task);
     void (*moved)(void *owner);
     void *owner;
     struct list batches;
 };
 
-struct znodes *znodes_create(struct zk *zk, void (*answered)(void *owner, struct task *task),
-                             void (*moved)(void *owner), void *owner)
+struct znodes *znodes_create(struct shard *shard, struct zk *zk, const struct warm *warm,
+                             void (*answered)(void *owner, struct task *task), void (*moved)(void *owner),
+                             void *owner)
 {
     struct znodes *znodes = ensure_zalloc(sizeof(*znodes));
 
+    znodes->shard = shard;
     znodes->zk = zk;
+    znodes->warm = warm;
     znodes->answered = answered;
     znodes->moved = moved;
     znodes->owner = owner;
@@ -51,6 +58,7 @@ static void release(struct batch *batch)
     if (batch->holders > 0 || (batch->task != NULL && batch->left > 0))
         return;
     list_remove(&batch->node);
+    shard_unpost(&batch->post);
     free(batch);
 }
 
@@ -163,6 +171,11 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
     zk_submit(batch->znodes->zk, &group->call, ops, n);
 }
 
+static void answered_now(struct post *post)
+{
+    finish(list_entry(post, struct batch, post));
+}
+
 void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version)
 {
     struct batch *batch = ensure_zalloc(sizeof(*batch));
@@ -176,6 +189,12 @@ void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version)
         size_t bytes = 0;
         int32_t n = 0;
 
+        if (rs->at[i].is_warm_enough && warm_answer(znodes->warm, &rs->at[i])) {
+            batch->left--;
+            i++;
+            continue;
+        }
+
         while (i + n < rs->count && rs->at[i + n].is_fenced && n < GROUP_OPS_MAX &&
                (n == 0 || bytes < GROUP_BYTES_MAX)) {
             bytes += rs->at[i + n].data.len + strlen(rs->at[i + n].path) + 64;
@@ -183,5 +202,9 @@ void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version)
         }
         submit(batch, i, n == 0 ? 1 : n, n > 0);
         i += n == 0 ? 1 : n;
+    }
+    if (batch->left == 0) {
+        batch->post.run = answered_now;
+        shard_post(znodes->shard, &batch->post);
     }
 }

@@ -8,8 +8,10 @@
 #include "controller/task.h"
 
 struct znodes;
+struct warm;
 
-struct znodes *znodes_create(struct zk *zk,
+/* `warm` answers the reads that say so. */
+struct znodes *znodes_create(struct shard *shard, struct zk *zk, const struct warm *warm,
                              void (*answered)(void *owner, struct task *task),
                              void (*moved)(void *owner), void *owner);
 /* Its unanswered calls end with the session (zk_close first). */
