@@ -341,7 +341,12 @@ enum err log_roll_at(struct log *log, int64_t base, int64_t now_ms)
     }
     enum err err = segment_create(
         &place, log->config.preallocate ? log->config.segment_bytes_max : 0, &segment);
-    if (err != ERR_OK) return log_settle(log, err);
+    if (err != ERR_OK) {
+        /* The present one may go on: an empty one behind its end would be the end at the next
+         * start. */
+        if (!replaces && segment_remove(&place) != ERR_OK) err = ERR_IO;
+        return log_settle(log, err);
+    }
 
     segment->opened_ms = now_ms;
     if (log->config.segment_jitter_ms_max > 0)

@@ -305,6 +305,22 @@ enum err segment_mark_deleted(struct segment *segment, const struct segment_plac
         if (err == ERR_OK)
             err = names_segment(to, place->directory, place->base, extensions[i], NAMES_DELETED);
         if (err == ERR_OK) err = files_rename(place->files->env, from, to);
+        if (err == ERR_FULL) /* a directory may need room even for that; removing gives some */
+            err = files_remove(place->files->env, from);
+        if (err == ERR_NOT_FOUND) err = ERR_OK;
+    }
+    return err;
+}
+
+enum err segment_remove(const struct segment_place *place)
+{
+    static const char *const extensions[] = {NAMES_LOG, NAMES_OFFSETS, NAMES_TIMES};
+    char path[FILES_PATH_MAX];
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; err == ERR_OK && i < sizeof(extensions) / sizeof(extensions[0]); i++) {
+        err = names_segment(path, place->directory, place->base, extensions[i], "");
+        if (err == ERR_OK) err = files_remove(place->files->env, path);
         if (err == ERR_NOT_FOUND) err = ERR_OK;
     }
     return err;

@@ -72,6 +72,8 @@ MUST_CHECK enum err segment_truncate(struct segment *segment, const struct segme
 /* Renames its files to ….deleted; absent ones are fine. */
 MUST_CHECK enum err segment_mark_deleted(struct segment *segment,
                                          const struct segment_place *place);
+/* Removes the files of a segment that did not come to be. */
+MUST_CHECK enum err segment_remove(const struct segment_place *place);
 /* One more use of its file of batches. */
 MUST_CHECK enum err segment_use(struct segment *segment, const struct segment_place *place,
                                 struct log_file **out);

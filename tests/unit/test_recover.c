@@ -442,6 +442,41 @@ START_TEST(a_preallocated_segment_is_trimmed)
 }
 END_TEST
 
+/* A roll that finds the disk full leaves no empty segment: behind what is appended later to the old
+ * one it would be where the log ends. */
+START_TEST(a_roll_on_a_full_disk_leaves_nothing_behind)
+{
+    bool rolled = false;
+
+    for (int at = 0; !rolled; at++) {
+        struct log_appended appended;
+        struct buf bytes;
+        begin();
+        one.config.segment_bytes_max = 2000;
+        log_set_config(one.log, &one.config);
+        for (int i = 0; i < 5; i++)
+            append_at(&one, 1, 200, 1000 + i, 1, NULL);
+        buf_init(&bytes);
+        make_batch(&bytes, 1, 1000, 1000);
+        const struct checked checked = {.bytes = bytes.ptr, .len = bytes.len, .offset_count = 1};
+        world_fault(one.w, FAULT_FAIL, ERR_FULL, at);
+        enum err err = log_append_leader(one.log, &checked, 1, 0, &appended);
+        rolled = err == ERR_OK && one.w->changes <= at;
+        ck_assert(rolled || err == ERR_FULL);
+        world_fault(one.w, FAULT_NONE, ERR_OK, 0);
+        int64_t end_before = log_end_offset(one.log);
+        append_at(&one, 2, 20, 2000, 1, NULL); /* fits where the other did not */
+        ck_assert(!one.dir.is_offline);
+        reopen(false, 0);
+        ck_assert_int_eq(log_end_offset(one.log), end_before + 2);
+        ck_assert_int_eq(read_all(&one, 0, 500), end_before + 2);
+        buf_fini(&bytes);
+        end();
+        ck_assert_int_lt(at, 20);
+    }
+}
+END_TEST
+
 /* The process dies at each change that it makes to the disk in a life of appends, rolls, a
  * truncation, a retention and a sync; what comes up is whole, dense, and has all that was synced.
  */
@@ -524,10 +559,11 @@ START_TEST(death_at_any_change_leaves_a_log)
 }
 END_TEST
 
-UNIT(a_clean_log_is_loaded_without_reading_it, an_empty_log_costs_nothing_to_load,
-     a_torn_tail_is_cut_at_the_last_whole_batch, a_tail_of_zeros_is_cut,
-     a_flipped_bit_ends_the_log_there, damage_in_the_middle_takes_what_follows,
-     what_was_synced_is_believed, sealed_segments_that_were_not_synced_are_synced_after_recovery,
+UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_reading_it,
+     an_empty_log_costs_nothing_to_load, a_torn_tail_is_cut_at_the_last_whole_batch,
+     a_tail_of_zeros_is_cut, a_flipped_bit_ends_the_log_there,
+     damage_in_the_middle_takes_what_follows, what_was_synced_is_believed,
+     sealed_segments_that_were_not_synced_are_synced_after_recovery,
      indexes_are_built_anew_after_a_crash, a_missing_index_is_made_even_after_a_clean_stop,
      an_index_that_lies_makes_finding_slow_not_wrong, an_index_without_its_segment_goes,
      compaction_that_was_cut_off_is_undone_or_done, epochs_are_learnt_again_from_the_batches,
