@@ -185,6 +185,12 @@ static void lose_privilege(struct conn *conn)
     wake_waiter(conn->limits);
 }
 
+/* One that holds no part of a frame needs no privilege: the next may need it to end. */
+static void check_privilege(struct conn *conn)
+{
+    if (conn->frame == NULL && conn->rest == NULL) lose_privilege(conn);
+}
+
 /* Reading stops and goes on. */
 
 static void set_wants(struct conn *conn)
@@ -218,10 +224,12 @@ static bool must_stop(struct conn *conn)
         if (!list_has(&conn->memory_wait)) list_push(&limits->memory_waiters, &conn->memory_wait);
         limits_arm(limits);
         counter_add(&limits->waits_memory, 1);
-    } else if (conn->pauses == 0) {
-        counter_add(conn->reply_bytes < limits->reply_bytes_max ? &limits->waits_pending
-                                                                : &limits->waits_replies,
-                    1);
+    } else {
+        lose_privilege(conn); /* it waits for something else: let another one end its frame */
+        if (conn->reply_bytes >= limits->reply_bytes_max)
+            counter_add(&limits->waits_replies, 1);
+        else if (conn->pauses == 0)
+            counter_add(&limits->waits_pending, 1);
     }
     conn->is_stopped = true;
     set_wants(conn);
@@ -503,10 +511,7 @@ static bool receive_some(struct conn *conn, size_t *budget)
         conn_end(conn, err);
         return false;
     }
-    if (n == 0) {
-        if (conn->frame == NULL) lose_privilege(conn); /* it had nothing to say after all */
-        return false;
-    }
+    if (n == 0) return false;
     *budget -= n;
     note_received(conn, n);
     if (is_direct) {
@@ -524,7 +529,8 @@ static void receive(struct conn *conn)
     size_t budget = RECEIVE_TURN_MAX;
 
     while (budget > 0 && !must_stop(conn))
-        if (!receive_some(conn, &budget)) return;
+        if (!receive_some(conn, &budget)) break;
+    check_privilege(conn);
 }
 
 static void run_resume(struct post *post)
@@ -543,6 +549,7 @@ static void run_resume(struct post *post)
     keep_rest(conn, slice_of(left.ptr + used, left.len - used));
     free(rest);
     set_wants(conn);
+    check_privilege(conn);
     wake_waiter(conn->limits);
 }
 

@@ -1,3 +1,4 @@
+#include "base/prng.h"
 #include "runtime/files.h"
 #include "tests/unit/loop.h"
 
@@ -593,6 +594,136 @@ START_TEST(a_file_that_ends_early_ends_the_connection)
 }
 END_TEST
 
+/* Clients that send and read in pieces of any size, a server that answers in any order, all bounds
+ * tight: every reply comes in its place, and nothing waits for ever. */
+enum { WILD_CLIENTS = 6, WILD_FRAMES = 120, WILD_SEEDS = 3 };
+struct wild {
+    int fd;
+    struct buf out, in;
+    size_t out_at;
+    uint32_t made, answered; /* frames put into `out`; replies that came */
+};
+
+/* The first byte of the body says whether a reply is wanted. */
+static bool wants_reply(uint32_t number)
+{
+    return number % 5 != 3;
+}
+
+static void wild_send(struct wild *w, struct prng *prng)
+{
+    if (w->out_at == w->out.len && w->made < WILD_FRAMES) {
+        uint32_t len = 8 + (uint32_t)prng_below(prng, prng_below(prng, 10) == 0 ? 150000 : 600);
+        buf_clear(&w->out);
+        w->out_at = 0;
+        uint8_t *to = buf_extend(&w->out, len + 4);
+        memset(to, (int)w->made, len + 4);
+        put_length(to, len);
+        put_length(to + 4, w->made);
+        to[8] = wants_reply(w->made);
+        w->made++;
+    }
+    size_t n = 1 + (size_t)prng_below(prng, 60000), left = w->out.len - w->out_at;
+    ssize_t sent = send(w->fd, w->out.ptr + w->out_at, n < left ? n : left, MSG_DONTWAIT);
+    w->out_at += sent > 0 ? (size_t)sent : 0;
+}
+
+static void wild_receive(struct wild *w, struct prng *prng)
+{
+    size_t n = 1 + (size_t)prng_below(prng, 40000);
+    ssize_t got = recv(w->fd, buf_reserve(&w->in, n), n, MSG_DONTWAIT);
+
+    ck_assert(got > 0 || (got < 0 && errno == EAGAIN));
+    if (got > 0) buf_extend(&w->in, (size_t)got);
+    for (;;) {
+        const uint8_t *at = w->in.ptr;
+        if (w->in.len < 8) return;
+        size_t len = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+        if (w->in.len < len + 4) return;
+        while (!wants_reply(w->answered))
+            w->answered++;
+        ck_assert_uint_eq((uint32_t)at[6] << 8 | at[7], w->answered);
+        bool is_right = true; /* Check writes each assertion down: one for all */
+        for (size_t i = 13; i < len + 4; i++)
+            is_right &= at[i] == (uint8_t)w->answered;
+        ck_assert(is_right);
+        w->answered++;
+        buf_drop_head(&w->in, len + 4);
+    }
+}
+
+static void wild_answer(struct prng *prng)
+{
+    size_t i = (size_t)prng_below(prng, (uint64_t)s.count);
+    struct got got = s.got[i];
+
+    s.got[i] = s.got[--s.count];
+    if (got.block->bytes[4] == 0) {
+        conn_no_reply(got.conn, got.ticket);
+        block_drop(&got.block);
+        return;
+    }
+    struct answer *answer = answer_of(block_slice(got.block));
+    answer->block = got.block;
+    conn_reply(got.conn, got.ticket, &answer->reply);
+}
+
+static bool wild_is_over(const struct wild *clients)
+{
+    for (int i = 0; i < WILD_CLIENTS; i++) {
+        uint32_t last = WILD_FRAMES - 1;
+        while (!wants_reply(last))
+            last--;
+        if (clients[i].answered <= last || clients[i].out_at < clients[i].out.len) return false;
+    }
+    return true;
+}
+
+static void be_wild(uint64_t seed)
+{
+    struct wild clients[WILD_CLIENTS] = {{0}};
+    struct prng prng;
+    size_t most = 0;
+
+    start();
+    s.limits.frames_pending_max = 5;
+    s.limits.reply_bytes_max = 30000;
+    s.limits.memory_bytes_max = 120000;
+    s.limits.stall_ms_max = 1000000;
+    prng_init(&prng, seed);
+    for (int i = 0; i < WILD_CLIENTS; i++)
+        clients[i].fd = join();
+    struct instant end = instant_add_ms(env_now(s.env), LOOP_SECONDS_MAX * INT64_C(1000));
+    while (!wild_is_over(clients)) {
+        for (int i = 0; i < WILD_CLIENTS; i++) {
+            if (prng_below(&prng, 3) != 0) wild_send(&clients[i], &prng);
+            if (prng_below(&prng, 3) != 0) wild_receive(&clients[i], &prng);
+        }
+        while (s.count > 0 && prng_below(&prng, 4) != 0)
+            wild_answer(&prng);
+        most = s.limits.memory_bytes > most ? s.limits.memory_bytes : most;
+        if (!instant_before(env_now(s.env), end)) ck_abort_msg("it does not end");
+        struct timer tick = {.fire = loop_tick};
+        timer_arm(&s.shard, &tick, INSTANT_ZERO); /* never wait */
+        shard_turn(&s.shard);
+        timer_cancel(&s.shard, &tick);
+    }
+    ck_assert_uint_le(most, 120000 + 2 * 150012 + 65536);
+    for (int i = 0; i < WILD_CLIENTS; i++) {
+        leave(clients[i].fd);
+        buf_fini(&clients[i].out);
+        buf_fini(&clients[i].in);
+    }
+    stop();
+}
+
+START_TEST(whatever_the_order_and_the_sizes_every_reply_comes_in_its_place)
+{
+    for (uint64_t seed = 1; seed <= WILD_SEEDS; seed++)
+        be_wild(seed);
+}
+END_TEST
+
 START_TEST(the_idle_are_closed_and_the_waiting_are_not)
 {
     start();
@@ -644,5 +775,6 @@ UNIT(a_frame_cut_anywhere_arrives_whole, frames_of_all_sizes_and_none_come_back_
      one_that_stalls_with_the_memory_others_wait_for_loses_its_connection, pauses_are_counted,
      close_lets_given_replies_leave_and_drops_what_still_comes,
      close_at_once_gives_back_every_reply, pieces_of_memory_and_files_come_in_order_to_the_byte,
-     a_file_that_ends_early_ends_the_connection, the_idle_are_closed_and_the_waiting_are_not,
-     a_thousand_connections_come_and_go)
+     a_file_that_ends_early_ends_the_connection,
+     whatever_the_order_and_the_sizes_every_reply_comes_in_its_place,
+     the_idle_are_closed_and_the_waiting_are_not, a_thousand_connections_come_and_go)
