@@ -183,15 +183,12 @@ END_TEST
 START_TEST(lengths_within_a_message_are_checked_though_its_checksum_is_right)
 {
     begin();
-    static const char
-        *const
-            bad[] =
-                {
-                    "0000000000000001 00000018 b156cbd8 01 00 0000000000000005 ffffffff 00000001 "
-                    "76 77", /* a byte behind the value */
-                    "0000000000000001 00000017 9a910662 01 00 0000000000000005 ffffffff 00000009 "
-                    "76", /* a value longer than the message */
-                };
+    static const char *const bad[] = {
+        "0000000000000001 00000018 b156cbd8 01 00 0000000000000005 ffffffff 00000001 "
+        "76 77", /* a byte behind the value */
+        "0000000000000001 00000017 9a910662 01 00 0000000000000005 ffffffff 00000009 "
+        "76", /* a value longer than the message */
+    };
     struct oldset_reader reader;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         buf_clear(&out);
