@@ -7,6 +7,7 @@
 #include "tools/dump.h"
 #include "tools/produce.h"
 #include "tools/topics.h"
+#include "base/log.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,7 @@ static const struct command *find_by_program(const char *program)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a server that goes away is an error of one connection */
+    log_level = LOG_WARN;     /* what a command does it prints; life-cycles are for servers */
     const struct command *command = find_by_program(argv[0]);
     if (command != NULL) return command->run(argc - 1, argv + 1);
     if (argc < 2) {
