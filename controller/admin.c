@@ -219,9 +219,11 @@ static void conn_ended(struct conn *conn, enum err why)
         asked->client = NULL;
         block_drop(&asked->block);
     }
+    struct controller *c = client->admin->controller;
     list_remove(&client->node);
     client->admin->clients--;
     free(client);
+    controller_check_stopped(c);
 }
 
 static const struct conn_handlers conn_handlers = {.frame = frame_came, .closed = conn_ended};
@@ -298,7 +300,12 @@ void admin_close(struct admin *a)
             listener_close(&a->listeners[i]);
     works_drop(a);
     list_each (node, &a->all)
-        conn_close(list_entry(node, struct client, node)->conn, true);
+        conn_close(list_entry(node, struct client, node)->conn, false);
+}
+
+int32_t admin_clients(const struct admin *admin)
+{
+    return admin->clients;
 }
 
 int32_t admin_port(const struct admin *admin, int index)

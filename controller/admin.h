@@ -13,6 +13,8 @@ struct admin;
 MUST_CHECK enum err admin_open(struct controller *controller, struct admin **out);
 /* Closes listeners and connections; whoever waits is answered. */
 void admin_close(struct admin *admin);
+/* Connections that still live. */
+int32_t admin_clients(const struct admin *admin);
 /* When no connection lives any more, or nothing will run again. Sets it to NULL; NULL is fine. */
 void admin_destroy(struct admin **admin);
 /* The port of listener `index` as it is bound. */

@@ -787,7 +787,14 @@ static void zk_closed(void *owner)
 
     znodes_destroy(&c->znodes);
     warm_destroy(&c->warm);
-    c->stopped(c->owner);
+    c->has_left = true;
+    controller_check_stopped(c);
+}
+
+void controller_check_stopped(struct controller *c)
+{
+    if (c->state == CONTROLLER_STOPPING && c->has_left && admin_clients(c->admin) == 0)
+        c->stopped(c->owner);
 }
 
 void controller_stop(struct controller *c)

@@ -55,7 +55,7 @@ struct controller {
     void (*ready)(void *owner);   /* first registered */
     void (*stopped)(void *owner); /* after controller_stop */
     void *owner;
-    bool has_told_ready;
+    bool has_told_ready, has_left; /* left: the session is closed */
 };
 
 /* `options`, `listeners` are kept. ERR_… of zk_open and of the listener. */
@@ -66,6 +66,8 @@ MUST_CHECK enum err controller_open(struct controller *controller, struct shard 
 /* Resigns, closes the session; `stopped` follows, then controller_fini. */
 void controller_stop(struct controller *controller);
 void controller_fini(struct controller *controller);
+/* For admin.c: a connection has ended. */
+void controller_check_stopped(struct controller *controller);
 
 /* Takes the event; for those with a caller admin_answered follows, perhaps inside. */
 void controller_post(struct controller *controller, struct event **event);
