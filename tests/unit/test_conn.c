@@ -596,7 +596,7 @@ END_TEST
 
 /* Clients that send and read in pieces of any size, a server that answers in any order, all bounds
  * tight: every reply comes in its place, and nothing waits for ever. */
-enum { WILD_CLIENTS = 6, WILD_FRAMES = 120, WILD_SEEDS = 3 };
+enum { WILD_CLIENTS = 6, WILD_FRAMES = 120 };
 struct wild {
     int fd;
     struct buf out, in;
@@ -719,8 +719,9 @@ static void be_wild(uint64_t seed)
 
 START_TEST(whatever_the_order_and_the_sizes_every_reply_comes_in_its_place)
 {
-    for (uint64_t seed = 1; seed <= WILD_SEEDS; seed++)
-        be_wild(seed);
+    be_wild(1);
+    be_wild(2);
+    be_wild(22); /* all memory in parts of frames, the privilege with one that had none */
 }
 END_TEST
 
