@@ -1,0 +1,144 @@
+/* How a broker comes into a cluster, stays in it, and leaves it. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static struct cluster cluster;
+
+static bool has_registered_again(void *of)
+{
+    char out[16];
+
+    run_command(out, sizeof(out), "grep -c 'broker registered' %s/log",
+                ((const struct node *)of)->folder);
+    return atoi(out) >= 2;
+}
+
+/* Its session ends while it cannot know: it comes back under a new epoch, with all that it led. */
+START_TEST(a_broker_whose_session_expired_registers_under_a_new_epoch)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "expiry",
+                                     .partitions = 4,
+                                     .numbers_max = 100000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "expiry", 4, 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+    node_signal(&cluster, broker, SIGSTOP);
+    poll(NULL, 0, 5000); /* longer than a session: that is the case that is tried */
+    node_signal(&cluster, broker, SIGCONT);
+    ck_assert(wait_for(has_registered_again, broker, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "expiry", 4, 30));
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 60));
+    ck_assert_int_eq(sender_acknowledged(sender), 2000);
+    ck_assert(sender_verify(sender, false, 60));
+    sender_close(&sender);
+}
+END_TEST
+
+/* A start within the session time-out of a process that died waits for its registration to go. */
+START_TEST(a_broker_that_was_killed_starts_again_at_once)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
+
+    ck_assert(client_create_topic(cluster.bootstrap, "killed", 4, 1, 30));
+    node_signal(&cluster, broker, SIGKILL);
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 60);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "killed", 4, 60));
+}
+END_TEST
+
+START_TEST(an_orderly_end_exits_with_success_and_leaves_a_clean_log)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
+
+    int status = node_signal(&cluster, broker, SIGTERM);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert(node_has_logged(broker, "controlled-shutdown attempt=1 why=OK code=0 remaining=0"));
+    ck_assert_int_eq(
+        run_command(NULL, 0, "find %s -name .kafka_cleanshutdown | grep -q .", broker->folder), 0);
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 60);
+}
+END_TEST
+
+/* The folder's server.properties with something else in it; gives what the broker says. */
+static int run_with(char *out, int size, const struct node *broker, const char *arguments)
+{
+    const char *build = getenv("OTTLA_BUILD");
+
+    return run_command(out, size, "timeout 60 %s/ottla-broker %s/server.properties %s 2>&1",
+                       build == NULL ? "." : build, broker->folder, arguments);
+}
+
+START_TEST(what_cannot_be_is_refused_at_the_start)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+    char out[65536];
+
+    /* The data folder is in use. */
+    ck_assert_int_ne(
+        run_with(out, sizeof(out), broker, "--override listeners=PLAINTEXT://127.0.0.1:0"), 0);
+    ck_assert_msg(strstr(out, "locked") != NULL, "%s", out);
+    /* The id is another broker's: known when its session has outlived the wait. */
+    char arguments[512];
+    snprintf(arguments, sizeof(arguments),
+             "--override log.dirs=%s/other --override listeners=PLAINTEXT://127.0.0.1:0",
+             broker->folder);
+    ck_assert_int_ne(run_with(out, sizeof(out), broker, arguments), 0);
+    ck_assert_msg(strstr(out, "id-taken") != NULL, "%s", out);
+    /* The address is. */
+    snprintf(arguments, sizeof(arguments), "--override broker.id=77 --override log.dirs=%s/third",
+             broker->folder);
+    ck_assert_int_ne(run_with(out, sizeof(out), broker, arguments), 0);
+    ck_assert_msg(strstr(out, "address-taken") != NULL, "%s", out);
+}
+END_TEST
+
+START_TEST(a_configuration_is_checked_without_starting)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+    char out[65536];
+
+    ck_assert_int_eq(run_with(out, sizeof(out), broker, "--check-config"), 0);
+    ck_assert_int_ne(
+        run_with(out, sizeof(out), broker, "--check-config --override num.io.threads=0"), 0);
+    ck_assert_msg(strstr(out, "num.io.threads") != NULL && strstr(out, "1") != NULL, "%s", out);
+    ck_assert_int_eq(run_with(out, sizeof(out), broker, "--print-config"), 0);
+    ck_assert_msg(strstr(out, "broker.id=1") != NULL, "%s", out);
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1,
+                                      .controllers = 1,
+                                      .brokers = 2,
+                                      .broker_properties = "zookeeper.session.timeout.ms=2000",
+                                      .controller_properties = "zookeeper.session.timeout.ms=2000"};
+    const TTest *const tests[] = {a_broker_whose_session_expired_registers_under_a_new_epoch,
+                                  a_broker_that_was_killed_starts_again_at_once,
+                                  an_orderly_end_exits_with_success_and_leaves_a_clean_log,
+                                  what_cannot_be_is_refused_at_the_start,
+                                  a_configuration_is_checked_without_starting};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, (int)(sizeof(tests) / sizeof(tests[0])), 240);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
