@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RETRY_MS                     1000
+#define RETRY_MS 1000
+/* ZooKeeper ends a session at the next of its ticks after the time-out, not at once. */
+#define EXPIRY_LATE_MS               5000
 #define DEFAULT_VERSION              5
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -100,7 +102,8 @@ static void register_now(struct broker *broker)
     broker->recipe_register = recipe_register(
         broker->zk, path_broker(&broker->arena, broker->process.broker_id), buf_slice(&json),
         broker->session_registered,
-        options_int(broker->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS), on_registered, broker);
+        options_int(broker->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS) + EXPIRY_LATE_MS,
+        on_registered, broker);
     buf_fini(&json);
 }
 
