@@ -6,6 +6,7 @@
  * - When a send fails inside a zoo_a… call it closes its socket and tells nobody: what was sent
  * stays unanswered and half a request may stay in its queue. give() notices, and makes the library
  * fail a connection properly, which answers everything as lost.
+ * - When it cannot send a ping it reports the error and keeps the connection (connection_failed).
  * - With several servers in its list it skips some after a failure (and can go round on a dead one
  *   for ever), and it resolves names in the calling thread. So it is given one numeric address at a
  *   time; order, pauses and resolution are ours.
@@ -635,6 +636,16 @@ static void recover_queues(struct zk_session *session)
     if (session->is_connected) tell(session, ZK_SESSION_DISCONNECTED);
 }
 
+/* After an error of the library. Nearly always it has closed its connection and said so; but when
+ * it cannot send a ping it has done neither. */
+static void connection_failed(struct zk_session *session)
+{
+    if (session->is_connected) fail_connection(session);
+    if (session->is_connected && !session->is_over) recover_queues(session);
+    net_posix_unwatch(&session->watch);
+    session->fd = -1;
+}
+
 static void give(struct post *post)
 {
     struct zk_session *session = list_entry(post, struct zk_session, giving);
@@ -729,8 +740,7 @@ static bool wait_for_library(struct zk_session *session)
         return true;
     }
     if (code != ZOK || session->fd < 0) {
-        net_posix_unwatch(&session->watch);
-        session->fd = -1;
+        connection_failed(session);
         return false;
     }
     (void)fcntl(session->fd, F_SETFD, FD_CLOEXEC); /* the library forgets that */
@@ -773,11 +783,7 @@ static void process(struct zk_session *session, int events)
         code = zookeeper_process(session->handle, events);
         events = ZOOKEEPER_READ;
     }
-    /* Any other code is of a connection that the library has closed. */
-    if (code != ZOK && code != ZNOTHING) {
-        net_posix_unwatch(&session->watch);
-        session->fd = -1;
-    }
+    if (code != ZOK && code != ZNOTHING) connection_failed(session);
 }
 
 static void watch_ready(struct net_watch *watch, unsigned ready)

@@ -9,7 +9,9 @@
 #include "zk/docs.h"
 #include "zk/paths.h"
 #include "zk/recipes.h"
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -796,6 +798,44 @@ START_TEST(another_server_of_the_ensemble_resumes_the_session)
         ck_assert_int_eq(servers("resume", number), 0);
     }
     ck_assert_int_eq(zk_session_id(client.zk), session);
+    ck_assert_int_eq(client.connected, client.disconnected + zk_is_connected(client.zk));
+    client_close(&client);
+}
+END_TEST
+
+/* The library's socket: the one that leads to the server. */
+static int library_socket(void)
+{
+    int port = atoi(strchr(connect_string, ':') + 1);
+
+    for (int fd = 3; fd < 1000; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t len = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && ntohs(peer.sin_port) == port)
+            return fd;
+    }
+    return -1;
+}
+
+START_TEST(a_ping_that_cannot_be_sent_is_a_lost_connection)
+{
+    struct client client;
+    char connect[300];
+
+    /* A name: then the library is given an address before each attempt. */
+    snprintf(connect, sizeof(connect), "localhost%s", strchr(connect_string, ':'));
+    client_open_with(&client, (struct zk_options){.connect = connect, .session_timeout_ms = 3000});
+    UNTIL(&client, client.connected == 1);
+    int64_t session = zk_session_id(client.zk);
+    ck_assert_int_eq(get(&client, "/zookeeper").err, ERR_OK);
+    int fd = library_socket();
+    ck_assert_int_ge(fd, 0);
+    usleep(1100 * 1000); /* a pause of this process: the next turn begins with a ping */
+    ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+    UNTIL(&client, client.connected == 2);
+    ck_assert_int_eq(client.disconnected, 1);
+    ck_assert_int_eq(zk_session_id(client.zk), session);
+    ck_assert_int_eq(get(&client, "/zookeeper").err, ERR_OK);
     client_close(&client);
 }
 END_TEST
@@ -844,6 +884,7 @@ int main(void)
         names_that_are_not_there_do_not_hinder_those_that_are,
         bad_connect_strings_are_refused,
         another_server_of_the_ensemble_resumes_the_session,
+        a_ping_that_cannot_be_sent_is_a_lost_connection,
         closing_answers_what_is_under_way,
     };
     Suite *suite = suite_create(__FILE__);

@@ -107,7 +107,7 @@ await() { # DIR I…: until each serves
     for i in "$@"; do
         for tries in $(seq 600); do
             [ -n "$(mode_of "$dir" "$i")" ] && continue 2
-            pid_of "$dir" "$i" >/dev/null || { tail -5 "$dir/$i/zookeeper.log" >&2; die "server $i ended"; }
+            kill -0 "$(cat "$dir/$i/pid")" 2>/dev/null || { tail -5 "$dir/$i/zookeeper.log" >&2; die "server $i ended"; }
             sleep 0.05
         done
         die "server $i does not serve, see $dir/$i/zookeeper.log"
@@ -137,7 +137,8 @@ gone() { # DIR I…: waits until they have ended
 
 [ $# -ge 2 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2; }
 verb=$1
-mkdir -p "$2" && dir=$(cd "$2" && pwd) || exit 1
+[ "$verb" != up ] || mkdir -p "$2" || exit 1
+dir=$(cd "$2" 2>/dev/null && pwd) || dir=$2
 all() { seq "$(wc -l <"$dir/ports" 2>/dev/null || echo 0)"; }
 if [ "$verb" != up ] && [ ! -r "$dir/ports" ]; then
     [ "$verb" = down ] && exit 0
