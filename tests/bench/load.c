@@ -142,22 +142,44 @@ static bool all_led(int fd, const char *topic, int partitions)
     return led == partitions;
 }
 
-void load_create_topic(const struct load_target *target, const char *topic, int partitions)
+/* The error code of the topic. */
+static int create_once(int fd, const char *topic, int partitions)
 {
     struct create_topics_request_topic wanted = {
         .name = slice_text(topic), .num_partitions = partitions, .replication_factor = 1};
     struct create_topics_request body = {.topics = {&wanted, 1}, .timeout_ms = 30000};
+    struct create_topics_response *created;
     struct buf frame = {0};
+    struct arena arena;
     struct slice answer;
-    int fd = connect_to(target);
-    double until = now() + 60;
 
+    arena_init(&arena, 1 << 20);
+    created = arena_zalloc(&arena, sizeof(*created));
     ask(fd, API_CREATE_TOPICS, CREATE_TOPICS_VERSION, &create_topics_request_wire, &body, &frame,
         &answer);
+    int code = -1;
+    if (wire_read(answer, CREATE_TOPICS_VERSION, &create_topics_response_wire, &arena, created) ==
+            ERR_OK &&
+        created->topics.count == 1)
+        code = created->topics.at[0].error_code;
+    arena_fini(&arena);
     buf_fini(&frame);
+    return code;
+}
+
+/* A broker that has just started may not be known to the controller yet: tries again. */
+void load_create_topic(const struct load_target *target, const char *topic, int partitions)
+{
+    int fd = connect_to(target), code;
+    double until = now() + 120;
+
+    while ((code = create_once(fd, topic, partitions)) != KAFKA_NONE &&
+           code != KAFKA_TOPIC_ALREADY_EXISTS && now() < until)
+        poll(NULL, 0, 20);
     while (!all_led(fd, topic, partitions)) {
         if (now() > until) {
-            fprintf(stderr, "bench: topic %s has partitions without leader\n", topic);
+            fprintf(stderr, "bench: topic %s: creation gave code %d, not all partitions are led\n",
+                    topic, code);
             exit(1);
         }
         poll(NULL, 0, 20);
