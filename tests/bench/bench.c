@@ -75,7 +75,6 @@ static void print_throughput(const struct bench *bench, const char *name,
         name, mib(result->bytes) / result->seconds, (double)result->records / result->seconds,
         (double)result->requests / result->seconds, cpu_seconds / gib, mib(use_of(bench).rss_bytes),
         (unsigned long)result->errors);
-    fflush(stdout);
 }
 
 /* Batches as asked, acks as asked, then everything is read back. */
@@ -139,8 +138,8 @@ static void run_syscalls(struct bench *bench)
     snprintf(summary, sizeof(summary), "/tmp/ottla-bench-strace-%d", (int)getpid());
     new_topic(bench, "syscalls", bench->target.partitions);
     for (int fetch = 0; fetch <= 1; fetch++) {
-        run_command(NULL, 0, "strace -c -f -o %s -p %d 2> /dev/null & echo $! > %s.pid", summary,
-                    bench->pid, summary);
+        run_command(NULL, 0, "strace -c -f -o %s -p %d > /dev/null 2>&1 & echo $! > %s.pid",
+                    summary, bench->pid, summary);
         poll(NULL, 0, 1500); /* strace says nowhere that it has attached */
         load.total_bytes = 128 << 20;
         if (fetch)
@@ -243,7 +242,6 @@ static void run_partitions(struct bench *bench, int count)
                "%lu\n",
                count, kill ? "killed" : "stopped", stopped * 1e3, ready * 1e3,
                mib(use_of(bench).rss_bytes), (unsigned long)use_of(bench).open_files);
-        fflush(stdout);
     }
 }
 
@@ -440,6 +438,7 @@ int main(int argc, char **argv)
     const char *binaries = NULL;
     struct rlimit files;
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
     parse(&bench, argc, argv, &binaries);
     getrlimit(RLIMIT_NOFILE, &files);
     rlim_t usual_files = files.rlim_cur;
@@ -469,7 +468,6 @@ int main(int argc, char **argv)
            bench.pid, bench.target.host, bench.target.port, bench.load.connections,
            bench.target.partitions, bench.load.batch_bytes, bench.load.record_bytes,
            bench.load.acks, (unsigned long)usual_files);
-    fflush(stdout);
     if (optind == argc)
         for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
             run_scenario(&bench, usual[i]);
