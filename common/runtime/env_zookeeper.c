@@ -1,23 +1,26 @@
-/* How the library is driven, and what one has to know of it (libzookeeper_st 3.8):
+/* How the library is driven, and what one has to know of it (libzookeeper_st 3.8).
  *
- * - It calls back from zookeeper_process and zookeeper_interest, and when it is closed. A request
- * is given to it from a post of our own, so that no answer can come inside zk_ops.submit, and a
- * session that is closed in a callback is taken down when the library has returned.
- * - When a send fails inside a zoo_a… call it closes its socket and tells nobody: what was sent
- * stays unanswered and half a request may stay in its queue. give() notices, and makes the library
- * fail a connection properly, which answers everything as lost.
- * - When it cannot send a ping it reports the error and keeps the connection (connection_failed).
- * - With several servers in its list it skips some after a failure (and can go round on a dead one
- *   for ever), and it resolves names in the calling thread. So it is given one numeric address at a
- *   time; order, pauses and resolution are ours.
- * - It waits two thirds of the session timeout for a server that does not answer its first packet.
- *   With more than one server that is cut short (attempt_ms).
- * - Closing waits for the server, up to 4.5 s if that is silent. It happens at the end of a
- * process.
- * - After a reconnect it sends all its watches in one packet. When that is over the servers'
- *   jute.maxbuffer (1 MiB unless set: some 20,000 watches of 50 bytes) they cut the connection
- * until the session expires. Clusters with that many watched topics raise it, as for Kafka's child
- * lists. */
+ * It calls back from zookeeper_process and zookeeper_interest, and when it is closed. So a request
+ * is given to it from a post of our own, and no answer can come inside zk_ops.submit; a session
+ * that is closed in a callback is taken down when the library has returned.
+ *
+ * When a send fails inside a zoo_a… call it closes its socket and tells nobody: what was sent stays
+ * unanswered, half a request may stay in its queue. give() notices, and makes the library fail a
+ * connection properly, which answers everything as lost. When it cannot send a ping it reports the
+ * error and keeps the connection: connection_failed.
+ *
+ * With several servers in its list it skips some after a failure, and can go round on a dead one
+ * for ever; and it resolves names in the calling thread. So it is given one numeric address at a
+ * time: order, pauses and resolution are ours. It waits two thirds of the session timeout for a
+ * server that does not answer its first packet; with more than one server that is cut short
+ * (attempt_ms).
+ *
+ * Closing waits for the server, up to 4.5 s if that is silent. It happens at the end of a process.
+ *
+ * After a reconnect it sends all its watches in one packet. When that is over the servers'
+ * jute.maxbuffer (1 MiB unless set: some 20,000 watches of 50 bytes) they cut the connection until
+ * the session expires. Clusters with that many watched topics raise it, as for long lists of
+ * children. */
 #include "runtime/env_zookeeper.h"
 #include "base/ensure.h"
 #include "base/log.h"
