@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define AGAIN_MS            1000
-#define GRACE_MS            500 /* may refuse so long, who was registered before we looked */
-#define DOC_ARENA_MAX       (1u << 20)
+#define AGAIN_MS              1000
+#define GRACE_MS              500 /* may refuse so long, who was registered before we looked */
+#define DOC_ARENA_MAX         (1u << 20)
 #define REGISTRATION_EXTRA_MS 2000
 
 static void join(struct controller *c);
 static void elect(struct controller *c);
+static void look(struct controller *c);
 static void resign(struct controller *c);
 
 /* ---- effects ---- */
@@ -36,8 +37,7 @@ static void open_channel(struct controller *c, int32_t id)
     const struct control_endpoint *endpoint =
         broker == NULL ? NULL : broker_endpoint(broker, listener);
 
-    if (endpoint == NULL)
-        return;
+    if (endpoint == NULL) return;
     struct net_address address = address_of(endpoint);
     channels_open(c->channels, id, &address);
     /* A broker registers before it listens. One that was there before us should listen. */
@@ -53,8 +53,7 @@ static void close_channel(struct controller *c, int32_t id)
     const struct broker *broker = context_broker(&c->context, id);
 
     channels_close(c->channels, id);
-    if (broker == NULL || !broker->is_suspect)
-        watcher_remove(c->brokers, id);
+    if (broker == NULL || !broker->is_suspect) watcher_remove(c->brokers, id);
 }
 
 static void give_up(struct controller *c)
@@ -119,8 +118,7 @@ static void drive(struct controller *c)
 {
     struct effect *effect;
 
-    if (c->is_driving)
-        return;
+    if (c->is_driving) return;
     c->is_driving = true;
     while ((effect = context_take(&c->context)) != NULL) {
         perform(c, effect);
@@ -195,14 +193,12 @@ static void rebalance_fired(struct timer *timer)
 static void resign(struct controller *c)
 {
     timer_cancel(c->shard, &c->rebalance);
-    if (c->state != CONTROLLER_ACTIVE)
-        return;
+    if (c->state != CONTROLLER_ACTIVE) return;
     log_info("controller", "resigned", "epoch=%d", c->context.epoch);
     c->state = CONTROLLER_STANDBY;
     c->is_taking_over = false;
     context_resign(&c->context);
-    if (c->znodes != NULL)
-        znodes_forget(c->znodes);
+    if (c->znodes != NULL) znodes_forget(c->znodes);
     channels_close_all(c->channels);
     watcher_clear(c->brokers);
     warm_stop(c->warm);
@@ -212,15 +208,17 @@ static void resign(struct controller *c)
 
 /* ---- following the active controller ---- */
 
-/* Deletes /controller if it is still the one that was watched. The epoch is read first: as long as the
- * same node stands afterwards, no election came between, so that the check fences this delete. */
+/* Deletes /controller if it is still the one that was watched. The epoch is read first: as long as
+ * the same node stands afterwards, no election came between, so that the check fences this delete.
+ */
 static void depose(struct controller *c)
 {
     const struct zk_op op = {.kind = ZK_GET, .path = PATH_CONTROLLER_EPOCH};
 
-    if (c->is_deposing || c->state != CONTROLLER_STANDBY)
-        return;
+    if (c->is_deposing || c->state != CONTROLLER_STANDBY) return;
     c->is_deposing = true;
+    c->deposed_id = c->leader_id;
+    c->deposed_czxid = c->leader_czxid;
     zk_submit(c->zk, &c->check_epoch, &op, 1);
 }
 
@@ -230,7 +228,7 @@ static void epoch_checked(struct zk_call *call, enum err err, const struct zk_re
     struct controller *c = list_entry(call, struct controller, check_epoch);
     const struct zk_op op = {.kind = ZK_GET, .path = PATH_CONTROLLER};
 
-    if (err != ERR_OK || count != 1) {
+    if (err != ERR_OK || count != 1 || c->state != CONTROLLER_STANDBY) {
         c->is_deposing = false;
         return;
     }
@@ -245,7 +243,9 @@ static void owner_checked(struct zk_call *call, enum err err, const struct zk_re
     const struct zk_op ops[] = {recipe_fence(c->deposed_epoch_version),
                                 {.kind = ZK_DELETE, .path = PATH_CONTROLLER, .version = -1}};
 
-    if (err != ERR_OK || count != 1 || results[0].stat.czxid != c->leader_czxid) {
+    /* Its node may have gone by itself meanwhile, and another be there: ours, even. */
+    if (err != ERR_OK || count != 1 || c->state != CONTROLLER_STANDBY ||
+        results[0].stat.czxid != c->deposed_czxid) {
         c->is_deposing = false;
         return;
     }
@@ -259,7 +259,7 @@ static void deposed(struct zk_call *call, enum err err, const struct zk_result *
     (void)results;
     (void)count;
     c->is_deposing = false;
-    log_info("controller", "deposed", "controller=%d result=%s", c->leader_id, err_name(err));
+    log_info("controller", "deposed", "controller=%d result=%s", c->deposed_id, err_name(err));
     elect(c);
 }
 
@@ -267,8 +267,7 @@ static void leader_verdict(void *owner, int32_t id, int64_t czxid, enum detector
 {
     struct controller *c = owner;
 
-    if (verdict != DETECTOR_DEAD || czxid != c->leader_czxid)
-        return;
+    if (verdict != DETECTOR_DEAD || czxid != c->leader_czxid) return;
     log_warn("controller", "controller-dead", "controller=%d", id);
     depose(c);
 }
@@ -301,8 +300,7 @@ static void follow(struct controller *c, int32_t id, int64_t czxid)
         log_info("controller", "following", "controller=%d", id);
     c->leader_id = id;
     c->leader_czxid = czxid;
-    if (watcher_has(c->leader, id, czxid) || c->is_finding)
-        return;
+    if (watcher_has(c->leader, id, czxid) || c->is_finding) return;
     watcher_clear(c->leader);
     c->is_finding = true;
     arena_init(&arena, DOC_ARENA_MAX);
@@ -327,6 +325,7 @@ static void become_active(struct controller *c, const struct recipe_election *el
     event->epoch = election->epoch;
     event->epoch_version = election->epoch_version;
     controller_post(c, &event);
+    look(c); /* creating the node has used up the watch */
 }
 
 static void try_again(struct controller *c)
@@ -352,10 +351,8 @@ static void elected(void *owner, enum err err, const struct recipe_election *ele
 
     c->recipe = NULL;
     c->is_election_wanted = false;
-    if (c->state != CONTROLLER_STANDBY)
-        return;
-    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED)
-        return; /* a new session begins anew */
+    if (c->state != CONTROLLER_STANDBY) return;
+    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return; /* a new session begins anew */
     if (err != ERR_OK) {
         log_warn("controller", "election-failed", "error=%s", err_name(err));
         try_again(c);
@@ -373,10 +370,8 @@ static void elected(void *owner, enum err err, const struct recipe_election *ele
         depose(c);
         return;
     }
-    if (election->controller_id >= 0)
-        follow(c, election->controller_id, election->czxid);
-    if (election->controller_id < 0 || is_wanted)
-        elect(c);
+    if (election->controller_id >= 0) follow(c, election->controller_id, election->czxid);
+    if (election->controller_id < 0 || is_wanted) elect(c);
 }
 
 static void elect(struct controller *c)
@@ -384,8 +379,7 @@ static void elect(struct controller *c)
     struct doc_controller doc = {
         .broker_id = c->id, .timestamp_ms = env_wall_ms(c->shard->env), .kraft_epoch = -1};
 
-    if (c->state != CONTROLLER_STANDBY || c->is_holding)
-        return;
+    if (c->state != CONTROLLER_STANDBY || c->is_holding) return;
     if (c->recipe != NULL) {
         c->is_election_wanted = true;
         return;
@@ -400,8 +394,7 @@ static void look(struct controller *c)
 {
     const struct zk_op op = {.kind = ZK_GET, .path = PATH_CONTROLLER, .watch = true};
 
-    if (c->is_looking)
-        return;
+    if (c->is_looking) return;
     c->is_looking = true;
     zk_submit(c->zk, &c->look, &op, 1);
 }
@@ -411,12 +404,10 @@ static void looked(struct zk_call *call, enum err err, const struct zk_result *r
     struct controller *c = list_entry(call, struct controller, look);
 
     c->is_looking = false;
-    if (c->state != CONTROLLER_ACTIVE)
-        return;
+    if (c->state != CONTROLLER_ACTIVE) return;
     if (count == 1 && err == ERR_OK && results[0].stat.ephemeral_owner == zk_session_id(c->zk))
         return;
-    if (err != ERR_OK && err != ERR_NOT_FOUND)
-        return; /* the session ended: ZK_EXPIRED tells */
+    if (err != ERR_OK && err != ERR_NOT_FOUND) return; /* the session ended: ZK_EXPIRED tells */
     resign(c);
     elect(c);
 }
@@ -429,8 +420,7 @@ static void registered(void *owner, enum err err, int64_t czxid, int64_t session
 
     (void)czxid;
     c->recipe = NULL;
-    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED)
-        return;
+    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED) return;
     if (err != ERR_OK) {
         log_error("controller", "not-registered", "controller=%d error=%s", c->id, err_name(err));
         try_again(c);
@@ -451,14 +441,13 @@ static void registered(void *owner, enum err err, int64_t czxid, int64_t session
 static void write_registration(struct controller *c)
 {
     struct doc_endpoint endpoints[LISTENERS_MAX];
-    struct doc_controller_process doc = {
-        .endpoints = endpoints, .timestamp_ms = env_wall_ms(c->shard->env)};
+    struct doc_controller_process doc = {.endpoints = endpoints,
+                                         .timestamp_ms = env_wall_ms(c->shard->env)};
 
     for (int i = 0; i < c->listeners->count; i++) {
         const struct listener_setting *l = &c->listeners->at[i];
 
-        if (!l->is_advertised)
-            continue;
+        if (!l->is_advertised) continue;
         endpoints[doc.endpoint_count++] = (struct doc_endpoint){
             .listener = l->name,
             .protocol = slice_text(security_protocol_name(l->protocol)),
@@ -476,11 +465,11 @@ static void register_now(struct controller *c)
 
     write_registration(c);
     arena_init(&arena, DOC_ARENA_MAX);
-    c->recipe = recipe_register(
-        c->zk, path_controller_process(&arena, c->id), buf_slice(&c->registration),
-        c->session_registered,
-        options_int(c->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS) + REGISTRATION_EXTRA_MS,
-        registered, c);
+    c->recipe = recipe_register(c->zk, path_controller_process(&arena, c->id),
+                                buf_slice(&c->registration), c->session_registered,
+                                options_int(c->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS) +
+                                    REGISTRATION_EXTRA_MS,
+                                registered, c);
     arena_fini(&arena);
 }
 
@@ -535,8 +524,7 @@ static void got_cluster_id(void *owner, enum err err, struct slice id)
     struct controller *c = owner;
 
     c->recipe = NULL;
-    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED)
-        return;
+    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED) return;
     if (err != ERR_OK) {
         log_warn("controller", "cluster-id", "error=%s", err_name(err));
         try_again(c);
@@ -555,8 +543,7 @@ static void ensured(void *owner, enum err err)
     char fresh[UUID_TEXT_LEN + 1];
 
     c->recipe = NULL;
-    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED)
-        return;
+    if (c->state != CONTROLLER_JOINING || err == ERR_CANCELLED || err == ERR_ZK_EXPIRED) return;
     if (err != ERR_OK) {
         log_warn("controller", "paths", "error=%s", err_name(err));
         try_again(c);
@@ -571,8 +558,7 @@ static void join(struct controller *c)
     struct slice paths[64];
     int count = 0;
 
-    if (c->state != CONTROLLER_JOINING || c->recipe != NULL)
-        return;
+    if (c->state != CONTROLLER_JOINING || c->recipe != NULL) return;
     if (c->has_ensured) {
         clear_leftover(c);
         return;
@@ -616,8 +602,7 @@ static void node_event(struct controller *c, const struct zk_event *event)
             post(c, table[i].becomes);
             return;
         }
-    if (event->type != ZK_NODE_CHANGED)
-        return;
+    if (event->type != ZK_NODE_CHANGED) return;
     if (path_parse_broker(event->path, &number) == ERR_OK) {
         made = event_create(EVENT_BROKER_CHANGED);
         made->broker = number;
@@ -638,12 +623,10 @@ static void zk_told(void *owner, const struct zk_event *event)
 {
     struct controller *c = owner;
 
-    if (c->state == CONTROLLER_STOPPING)
-        return;
+    if (c->state == CONTROLLER_STOPPING) return;
     switch (event->type) {
     case ZK_CONNECTED:
-        if (c->state == CONTROLLER_JOINING)
-            join(c);
+        if (c->state == CONTROLLER_JOINING) join(c);
         break;
     case ZK_DISCONNECTED:
         log_warn("controller", "zookeeper-away", "");
@@ -772,8 +755,7 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
     context_init(&c->context, &config, env_random(shard->env, "controller"));
     open_drivers(c);
     enum err err = admin_open(c, &c->admin);
-    if (err == ERR_OK)
-        err = zk_open(shard, &zk, zk_told, c, &c->zk);
+    if (err == ERR_OK) err = zk_open(shard, &zk, zk_told, c, &c->zk);
     if (err == ERR_OK) {
         c->warm = warm_create(c->zk);
         c->znodes = znodes_create(shard, c->zk, c->warm, answered, moved, c);
@@ -799,8 +781,7 @@ void controller_check_stopped(struct controller *c)
 
 void controller_stop(struct controller *c)
 {
-    if (c->state == CONTROLLER_STOPPING)
-        return;
+    if (c->state == CONTROLLER_STOPPING) return;
     resign(c);
     c->state = CONTROLLER_STOPPING;
     timer_cancel(c->shard, &c->again);

@@ -1,9 +1,10 @@
-/* controller/controller.h - one controller process: it joins, stands by, is elected, leads, resigns.
+/* controller/controller.h - one controller process: it joins, stands by, is elected, leads,
+ * resigns.
  *
  * Drives the machines of the context: ZooKeeper's watches and answers, answers of brokers, the
  * detector's word and requests of the API become events; effects are performed here. Lives on the
- * control shard. On expiry of its session it resigns and joins again; it never ends because ZooKeeper
- * was away. */
+ * control shard. On expiry of its session it resigns and joins again; it never ends because
+ * ZooKeeper was away. */
 #pragma once
 #include "cluster/listeners.h"
 #include "controller/channel.h"
@@ -37,7 +38,8 @@ struct controller {
     struct buf claim;        /* of /controller */
     struct zk_call look, find, check_epoch, check_owner, depose, leftover;
     bool is_looking, is_deposing, is_finding, is_clearing;
-    int32_t deposed_epoch_version;
+    int32_t deposed_id, deposed_epoch_version;
+    int64_t deposed_czxid;
     int32_t leader_id; /* who is active; −1 nobody or unknown */
     int64_t leader_czxid;
     struct timer again; /* joining or electing is tried again */

@@ -145,6 +145,31 @@ START_TEST(a_standby_acts_after_the_active_controller_was_killed)
 }
 END_TEST
 
+static bool epoch_has_grown(void *of)
+{
+    char text[64];
+
+    znode("/controller_epoch", text, sizeof(text));
+    return atoi(text) > *(int *)of;
+}
+
+/* Kafka's way to force an election: several times, because the active one may win again. */
+START_TEST(an_operator_may_delete_the_controller_node)
+{
+    char text[64], topic[32];
+
+    for (int round = 0; round < 4; round++) {
+        znode("/controller_epoch", text, sizeof(text));
+        int before = atoi(text);
+        zk_cli("delete /controller");
+        ck_assert(wait_for(epoch_has_grown, &before, 15));
+        snprintf(topic, sizeof(topic), "after-delete-%d", round);
+        ck_assert(client_create_topic(cluster.bootstrap, topic, 1, 1, 10));
+        active_controller();
+    }
+}
+END_TEST
+
 START_TEST(a_stopped_controller_hands_over)
 {
     struct node *active = active_controller();
@@ -207,6 +232,7 @@ int main(void)
     const TTest *const tests[] = {znodes_are_as_kafka_writes_them,
                                   a_topic_made_by_hand_in_zookeeper_works,
                                   a_standby_acts_after_the_active_controller_was_killed,
+                                  an_operator_may_delete_the_controller_node,
                                   a_stopped_controller_hands_over,
                                   a_paused_controller_is_deposed_and_changes_nothing_when_it_wakes,
                                   every_controller_may_die_and_brokers_go_on};
