@@ -79,8 +79,7 @@ static void diverge(struct fetcher *fetcher, const struct fetcher_event *event,
 
 static void note_cut(struct fetcher *fetcher, const struct fetcher_event *event)
 {
-    if (!fetcher->is_cutting)
-        return;
+    if (!fetcher->is_cutting) return;
     fetcher->is_cutting = false;
     fetcher->offset = event->log.end;
     fetcher->last_epoch = event->log.latest_epoch;
@@ -123,8 +122,7 @@ void fetcher_step(struct fetcher *fetcher, const struct fetcher_event *event,
                   struct fetcher_effects *out)
 {
     *out = (struct fetcher_effects){0};
-    if (fetcher->state == FETCHER_FAILED)
-        return;
+    if (fetcher->state == FETCHER_FAILED) return;
 
     switch (event->type) {
     case FETCHER_BEGINS:

@@ -1,9 +1,9 @@
 /* broker/replica/fetcher.h - how a follower of one partition comes to have its leader's log. Pure.
  *
- * It says what it wants of the leader next (an epoch's end, records, its first or last offset) and turns
- * each answer into what is to be done to the log (cut it, begin anew, append). What was done comes back
- * as an event before anything else is wanted. One fetcher lives for one leader epoch: LeaderAndIsr
- * brings a new one.
+ * It says what it wants of the leader next (an epoch's end, records, its first or last offset) and
+ * turns each answer into what is to be done to the log (cut it, begin anew, append). What was done
+ * comes back as an event before anything else is wanted. One fetcher lives for one leader epoch:
+ * LeaderAndIsr brings a new one.
  *
  *     TRUNCATING ──▶ FETCHING ◀──▶ OUT_OF_RANGE (asks for the leader's end, then its start)
  *         └──────────────┴── delayed for a while after an error, or FAILED until the next epoch
@@ -74,7 +74,7 @@ struct fetcher_event {
 };
 
 struct fetcher_effects {
-    bool cut; /* to `offset`: FETCHER_CUT follows */
+    bool cut;     /* to `offset`: FETCHER_CUT follows */
     bool restart; /* drop all and begin at `offset`: FETCHER_CUT follows */
     int64_t offset;
     bool failed; /* for the log */

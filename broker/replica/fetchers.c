@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECONNECT_MS          50
-#define RECONNECT_MS_MAX      1000
-#define CONNECT_TIMEOUT_MS    10000
-#define ANSWER_SPARE_BYTES    ((size_t)128 << 20) /* a first batch comes whole, whatever its size */
-#define DECODED_BYTES_MAX     ((size_t)256 << 20)
-#define TIMEOUT_SPARE_MS      1000
+#define RECONNECT_MS       50
+#define RECONNECT_MS_MAX   1000
+#define CONNECT_TIMEOUT_MS 10000
+#define ANSWER_SPARE_BYTES ((size_t)128 << 20) /* a first batch comes whole, whatever its size */
+#define DECODED_BYTES_MAX  ((size_t)256 << 20)
+#define TIMEOUT_SPARE_MS   1000
 
 /* One partition that this shard follows. */
 struct followed {
@@ -59,7 +59,7 @@ struct link {
 
     /* The session at the leader, as the asking side knows it. */
     int32_t session_id, session_epoch;
-    bool has_ids; /* the session is by topic ids */
+    bool has_ids;          /* the session is by topic ids */
     struct list forgotten; /* followed: gone, to be said in the next Fetch, then freed */
     int asked;             /* partitions in a full request */
     bool is_closing;
@@ -113,23 +113,24 @@ static int16_t fetch_version(enum level level)
         enum level from;
         int16_t version;
     } table[] = {
-        {LEVEL_3_9_IV0, 17},  {LEVEL_3_7_IV4, 16},  {LEVEL_3_5_IV1, 15},  {LEVEL_3_5_IV0, 14},
-        {LEVEL_3_1_IV0, 13},  {LEVEL_2_7_IV1, 12},  {LEVEL_2_3_IV1, 11},  {LEVEL_2_1_IV2, 10},
-        {LEVEL_2_0_IV1, 8},   {LEVEL_1_1_IV0, 7},   {LEVEL_0_11_0_IV1, 5}, {LEVEL_0_11_0_IV0, 4},
-        {LEVEL_0_10_1_IV1, 3}, {LEVEL_0_10_0_IV0, 2}, {LEVEL_0_9_0, 1},    {LEVEL_0_8_0, 0},
+        {LEVEL_3_9_IV0, 17},   {LEVEL_3_7_IV4, 16},   {LEVEL_3_5_IV1, 15},   {LEVEL_3_5_IV0, 14},
+        {LEVEL_3_1_IV0, 13},   {LEVEL_2_7_IV1, 12},   {LEVEL_2_3_IV1, 11},   {LEVEL_2_1_IV2, 10},
+        {LEVEL_2_0_IV1, 8},    {LEVEL_1_1_IV0, 7},    {LEVEL_0_11_0_IV1, 5}, {LEVEL_0_11_0_IV0, 4},
+        {LEVEL_0_10_1_IV1, 3}, {LEVEL_0_10_0_IV0, 2}, {LEVEL_0_9_0, 1},      {LEVEL_0_8_0, 0},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (level >= table[i].from)
-            return table[i].version;
+        if (level >= table[i].from) return table[i].version;
     return 0;
 }
 
 static int16_t epochs_version(enum level level)
 {
-    return level >= LEVEL_2_8_IV0 ? 4 : level >= LEVEL_2_3_IV1 ? 3 : level >= LEVEL_2_1_IV1 ? 2
-                                                                 : level >= LEVEL_2_0_IV0   ? 1
-                                                                                            : 0;
+    return level >= LEVEL_2_8_IV0   ? 4
+           : level >= LEVEL_2_3_IV1 ? 3
+           : level >= LEVEL_2_1_IV1 ? 2
+           : level >= LEVEL_2_0_IV0 ? 1
+                                    : 0;
 }
 
 static int16_t offsets_version(enum level level)
@@ -162,7 +163,8 @@ static struct fetcher_log log_of(const struct follower_view *view)
 
 static void step(struct followed *it, struct fetcher_event event);
 
-/* The log is no follower's at this epoch any more: LeaderAndIsr has said, or will say, what follows. */
+/* The log is no follower's at this epoch any more: LeaderAndIsr has said, or will say, what
+ * follows. */
 static bool is_overtaken(enum err err)
 {
     return err == ERR_STALE || err == ERR_NOT_FOUND || err == ERR_OFFLINE;
@@ -189,8 +191,8 @@ static void cut(struct followed *it, const struct fetcher_effects *effects)
              (long long)it->view.end, (long long)effects->offset,
              (long long)it->view.high_watermark);
     if (effects->restart)
-        err = partitions_restart_at(partitions, topic_of(it), it->partition, epoch,
-                                    effects->offset, &it->view);
+        err = partitions_restart_at(partitions, topic_of(it), it->partition, epoch, effects->offset,
+                                    &it->view);
     else
         err = partitions_truncate(partitions, topic_of(it), it->partition, epoch, effects->offset,
                                   &it->view);
@@ -241,8 +243,7 @@ static void retry_all(struct link *link)
 {
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
-        if (it->is_asked)
-            step(it, (struct fetcher_event){.type = FETCHER_RETRY});
+        if (it->is_asked) step(it, (struct fetcher_event){.type = FETCHER_RETRY});
         it->is_asked = false;
     }
 }
@@ -335,8 +336,7 @@ static bool ask_epochs(struct link *link)
         arena_zalloc(&link->arena, sizeof(*parts) * (size_t)link->count);
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
-        if (fetcher_wants(&it->machine, now) != FETCHER_WANTS_EPOCH_END)
-            continue;
+        if (fetcher_wants(&it->machine, now) != FETCHER_WANTS_EPOCH_END) continue;
         if (is_next_topic(last, it)) {
             request.topics.at[request.topics.count].topic = topic_of(it);
             request.topics.at[request.topics.count++].partitions.at = &parts[n];
@@ -350,8 +350,7 @@ static bool ask_epochs(struct link *link)
         it->is_asked = true;
         last = it;
     }
-    if (n == 0)
-        return false;
+    if (n == 0) return false;
     send_call(link, LINK_EPOCHS, API_OFFSET_FOR_LEADER_EPOCH, epochs_version(level_of(link->of)),
               &offset_for_leader_epoch_request_wire, &request);
     return true;
@@ -374,8 +373,7 @@ static bool ask_offsets(struct link *link)
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
         enum fetcher_want want = fetcher_wants(&it->machine, now);
-        if (want != FETCHER_WANTS_END && want != FETCHER_WANTS_START)
-            continue;
+        if (want != FETCHER_WANTS_END && want != FETCHER_WANTS_START) continue;
         if (is_next_topic(last, it)) {
             request.topics.at[request.topics.count].name = topic_of(it);
             request.topics.at[request.topics.count++].partitions.at = &parts[n];
@@ -389,8 +387,7 @@ static bool ask_offsets(struct link *link)
         it->is_asked = true;
         last = it;
     }
-    if (n == 0)
-        return false;
+    if (n == 0) return false;
     send_call(link, LINK_OFFSETS, API_LIST_OFFSETS, offsets_version(level_of(link->of)),
               &list_offsets_request_wire, &request);
     return true;
@@ -413,8 +410,7 @@ static void forget_session(struct link *link)
 static void reset_session(struct link *link, bool keeps_id)
 {
     forget_session(link);
-    if (!keeps_id)
-        link->session_id = 0;
+    if (!keeps_id) link->session_id = 0;
 }
 
 static struct session_sent sent_of(const struct followed *it)
@@ -443,12 +439,10 @@ static int mark_wanted(struct link *link, bool *have_ids)
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
         it->is_asked = false;
-        if (fetcher_wants(&it->machine, now) != FETCHER_WANTS_RECORDS)
-            continue;
+        if (fetcher_wants(&it->machine, now) != FETCHER_WANTS_RECORDS) continue;
         enum err err = look(it);
         if (err != ERR_OK) {
-            if (!is_overtaken(err))
-                refused(it, err);
+            if (!is_overtaken(err)) refused(it, err);
             continue;
         }
         if (it->view.end != it->machine.offset) { /* truncation and fetch out of step: ours */
@@ -477,8 +471,7 @@ static void fill_wanted(struct link *link, struct fetch_request *request, int16_
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
         struct session_sent sent = sent_of(it);
-        if (!it->is_asked || (it->is_in_session && is_same_sent(&it->sent, &sent)))
-            continue;
+        if (!it->is_asked || (it->is_in_session && is_same_sent(&it->sent, &sent))) continue;
         if (is_next_topic(last, it)) {
             struct fetch_request_topic *topic = &request->topics.at[request->topics.count++];
             topic->topic = version < 13 ? topic_of(it) : SLICE("");
@@ -500,8 +493,8 @@ static void fill_wanted(struct link *link, struct fetch_request *request, int16_
     }
 }
 
-static void add_forgotten(struct link *link, struct fetch_request *request, const struct followed *it,
-                          int16_t version)
+static void add_forgotten(struct link *link, struct fetch_request *request,
+                          const struct followed *it, int16_t version)
 {
     struct fetch_request_forgotten_topic *to =
         &request->forgotten_topics_data.at[request->forgotten_topics_data.count++];
@@ -525,8 +518,7 @@ static void fill_forgotten(struct link *link, struct fetch_request *request, int
     request->forgotten_topics_data.count = 0;
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
-        if (!it->is_in_session || it->is_asked)
-            continue;
+        if (!it->is_in_session || it->is_asked) continue;
         add_forgotten(link, request, it, version);
         it->is_in_session = false;
     }
@@ -551,15 +543,11 @@ static bool ask_records(struct link *link)
     bool have_ids = false;
     int count = mark_wanted(link, &have_ids);
 
-    if (count == 0)
-        return false;
-    if (version > 12 && !have_ids)
-        version = 12;
-    if (link->session_epoch > 0 && link->has_ids != (version > 12))
-        reset_session(link, true);
+    if (count == 0) return false;
+    if (version > 12 && !have_ids) version = 12;
+    if (link->session_epoch > 0 && link->has_ids != (version > 12)) reset_session(link, true);
     link->has_ids = version > 12;
-    if (link->session_epoch == 0)
-        forget_session(link);
+    if (link->session_epoch == 0) forget_session(link);
 
     wire_default(&fetch_request_wire, &request);
     if (version < 15) {
@@ -574,8 +562,7 @@ static bool ask_records(struct link *link)
     request.session_id = link->session_id;
     request.session_epoch = link->session_epoch;
     fill_wanted(link, &request, version);
-    if (link->session_epoch > 0)
-        fill_forgotten(link, &request, version);
+    if (link->session_epoch > 0) fill_forgotten(link, &request, version);
     link->asked = count;
     send_call(link, LINK_FETCH, API_FETCH, version, &fetch_request_wire, &request);
     return true;
@@ -598,8 +585,7 @@ static void take_epochs(struct link *link, struct slice answer, int version)
             const struct offset_for_leader_epoch_response_topic_partition *part =
                 &response.topics.at[t].partitions.at[p];
             struct followed *it = find(link->of, response.topics.at[t].topic, part->partition);
-            if (it == NULL || it->link != link || !it->is_asked)
-                continue;
+            if (it == NULL || it->link != link || !it->is_asked) continue;
             it->is_asked = false;
             if (!step_for_code(it, part->error_code))
                 diverged(it, FETCHER_EPOCH_END, part->leader_epoch, part->end_offset);
@@ -622,21 +608,19 @@ static void take_offsets(struct link *link, struct slice answer, int version)
             const struct list_offsets_response_topic_partition *part =
                 &response.topics.at[t].partitions.at[p];
             struct followed *it = find(link->of, response.topics.at[t].name, part->partition_index);
-            if (it == NULL || it->link != link || !it->is_asked)
-                continue;
+            if (it == NULL || it->link != link || !it->is_asked) continue;
             it->is_asked = false;
-            if (step_for_code(it, part->error_code))
-                continue;
+            if (step_for_code(it, part->error_code)) continue;
             enum err err = look(it);
             if (err != ERR_OK || part->offset < 0) {
                 step(it, (struct fetcher_event){.type = FETCHER_RETRY});
                 continue;
             }
-            step(it, (struct fetcher_event){
-                         .type = it->machine.state == FETCHER_ASKING_END ? FETCHER_END
-                                                                        : FETCHER_START,
-                         .end_offset = part->offset,
-                         .log = log_of(&it->view)});
+            step(it, (struct fetcher_event){.type = it->machine.state == FETCHER_ASKING_END
+                                                        ? FETCHER_END
+                                                        : FETCHER_START,
+                                            .end_offset = part->offset,
+                                            .log = log_of(&it->view)});
         }
     retry_all(link);
 }
@@ -644,33 +628,30 @@ static void take_offsets(struct link *link, struct slice answer, int version)
 static void take_partition(struct followed *it, const struct fetch_response_topic_partition *part)
 {
     /* Changed while the answer was on its way: it belongs to another question. */
-    if (it->machine.state != FETCHER_FETCHING || it->machine.offset != it->asked_offset)
-        return;
-    if (step_for_code(it, part->error_code))
-        return;
+    if (it->machine.state != FETCHER_FETCHING || it->machine.offset != it->asked_offset) return;
+    if (step_for_code(it, part->error_code)) return;
     if (part->diverging_epoch.epoch >= 0 || part->diverging_epoch.end_offset >= 0) {
         diverged(it, FETCHER_DIVERGES, part->diverging_epoch.epoch,
                  part->diverging_epoch.end_offset);
         return;
     }
-    enum err err = partitions_replicate(
-        it->link->of->options.partitions, topic_of(it), it->partition, it->machine.leader_epoch,
-        part->records, part->high_watermark, part->log_start_offset, &it->view);
+    enum err err = partitions_replicate(it->link->of->options.partitions, topic_of(it),
+                                        it->partition, it->machine.leader_epoch, part->records,
+                                        part->high_watermark, part->log_start_offset, &it->view);
     if (err == ERR_OK)
         step(it, (struct fetcher_event){.type = FETCHER_APPENDED, .log = log_of(&it->view)});
     else if (!is_overtaken(err))
         refused(it, err);
 }
 
-/* By topic id there is no table: an answer names partitions in the order in which they were asked for,
- * or few of them, so that looking on from the last one found is soon done. */
+/* By topic id there is no table: an answer names partitions in the order in which they were asked
+ * for, or few of them, so that looking on from the last one found is soon done. */
 static struct followed *find_answered(struct link *link, const struct fetch_response_topic *topic,
                                       int32_t partition, bool by_id, struct list_node **last)
 {
     struct list_node *node = *last;
 
-    if (!by_id)
-        return find(link->of, topic->topic, partition);
+    if (!by_id) return find(link->of, topic->topic, partition);
     for (int i = 0; i <= link->count; i++, node = node->next) {
         struct followed *it = list_entry(node, struct followed, node);
         if (node == &link->followed.head || it->partition != partition ||
@@ -729,14 +710,13 @@ static void take_records(struct link *link, struct slice answer, int version)
         reset_session(link, true);
         return;
     }
-    if (!note_session(link, &response))
-        return;
+    if (!note_session(link, &response)) return;
     struct list_node *last = link->followed.head.next;
     for (int32_t t = 0; t < response.responses.count; t++) {
         const struct fetch_response_topic *topic = &response.responses.at[t];
         for (int32_t p = 0; p < topic->partitions.count; p++) {
-            struct followed *it = find_answered(link, topic, topic->partitions.at[p].partition_index,
-                                                version > 12, &last);
+            struct followed *it = find_answered(
+                link, topic, topic->partitions.at[p].partition_index, version > 12, &last);
             if (it != NULL && it->link == link && it->is_asked)
                 take_partition(it, &topic->partitions.at[p]);
         }
@@ -791,8 +771,7 @@ static struct link *find_link(struct fetchers *fetchers, int32_t broker)
 {
     list_each (node, &fetchers->links) {
         struct link *link = list_entry(node, struct link, node);
-        if (link->broker == broker && !link->is_closing)
-            return link;
+        if (link->broker == broker && !link->is_closing) return link;
     }
     return NULL;
 }
@@ -888,10 +867,9 @@ static bool has_way(struct link *link)
     const struct fetchers_options *options = &link->of->options;
     struct net_address address = {0};
 
-    if (!options->ops->address(options->owner, link->broker, &address))
-        return link->peer != NULL;
-    bool is_other = strcmp(address.host, link->address.host) != 0 ||
-                    address.port != link->address.port;
+    if (!options->ops->address(options->owner, link->broker, &address)) return link->peer != NULL;
+    bool is_other =
+        strcmp(address.host, link->address.host) != 0 || address.port != link->address.port;
     link->address = address;
     if (link->peer == NULL)
         open_peer(link);
@@ -908,8 +886,7 @@ static void rest(struct link *link)
 
     list_each (node, &link->followed) {
         struct instant at = fetcher_deadline(&list_entry(node, struct followed, node)->machine);
-        if (instant_before(now, at))
-            until = instant_min(until, at);
+        if (instant_before(now, at)) until = instant_min(until, at);
     }
     timer_arm(link->of->shard, &link->timer, until);
 }
@@ -919,16 +896,14 @@ static void run_link(struct post *post)
 {
     struct link *link = list_entry(post, struct link, post);
 
-    if (link->is_closing || link->doing != LINK_IDLE)
-        return;
+    if (link->is_closing || link->doing != LINK_IDLE) return;
     if (link->count == 0) {
         close_link(link);
         return;
     }
     list_each (node, &link->followed) {
         struct followed *it = list_entry(node, struct followed, node);
-        if (!it->has_begun)
-            begin(it);
+        if (!it->has_begun) begin(it);
     }
     if (!has_way(link)) {
         rest(link);
@@ -937,8 +912,7 @@ static void run_link(struct post *post)
     if (peer_state(link->peer) != PEER_UP) /* its news wake us */
         return;
     arena_reset(&link->arena);
-    if (!ask_epochs(link) && !ask_offsets(link) && !ask_records(link))
-        rest(link);
+    if (!ask_epochs(link) && !ask_offsets(link) && !ask_records(link)) rest(link);
     arena_reset(&link->arena);
 }
 
@@ -954,8 +928,7 @@ static void unfollow(struct followed *it)
     list_remove(&it->node);
     link->count--;
     gauge_add(&fetchers->counts.partitions, -1);
-    if (it->machine.state == FETCHER_FAILED)
-        gauge_add(&fetchers->counts.failed, -1);
+    if (it->machine.state == FETCHER_FAILED) gauge_add(&fetchers->counts.failed, -1);
     if (it->is_in_session && !link->is_closing)
         list_push(&link->forgotten, &it->node);
     else
@@ -963,19 +936,16 @@ static void unfollow(struct followed *it)
     wake(link);
 }
 
-void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition, int32_t leader,
-                     int32_t leader_epoch)
+void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition,
+                     int32_t leader, int32_t leader_epoch)
 {
     struct followed *it = find(fetchers, topic, partition);
     struct key key;
 
-    if (it != NULL)
-        unfollow(it);
-    if (leader < 0 || fetchers->is_closing)
-        return;
+    if (it != NULL) unfollow(it);
+    if (leader < 0 || fetchers->is_closing) return;
     struct link *link = find_link(fetchers, leader);
-    if (link == NULL)
-        link = make_link(fetchers, leader);
+    if (link == NULL) link = make_link(fetchers, leader);
     it = ensure_zalloc(sizeof(*it) + topic.len);
     it->link = link;
     it->partition = partition;
@@ -1027,8 +997,7 @@ void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *t
     }
     list_each (node, &fetchers->links) {
         struct link *link = list_entry(node, struct link, node);
-        if (!link->is_closing)
-            close_link(link);
+        if (!link->is_closing) close_link(link);
     }
 }
 
@@ -1036,8 +1005,7 @@ void fetchers_destroy(struct fetchers **fetchers)
 {
     struct fetchers *it = *fetchers;
 
-    if (it == NULL)
-        return;
+    if (it == NULL) return;
     ensure(list_is_empty(&it->links));
     map_fini(&it->by_name);
     free(it);

@@ -1,10 +1,10 @@
-/* broker/replica/fetchers.h - this shard's followers: one connection to each leader broker, one Fetch for
- * all partitions that this shard follows there.
+/* broker/replica/fetchers.h - this shard's followers: one connection to each leader broker, one
+ * Fetch for all partitions that this shard follows there.
  *
- * The partitions' machines (fetcher.h) say what they want; a link gathers that into one request at a
- * time: OffsetForLeaderEpoch, ListOffsets, or an incremental Fetch (KIP-227). What a Fetch brings is
- * written from the buffer that it came in. Versions follow inter.broker.protocol.version, without
- * negotiation, as Kafka's own followers do. */
+ * The partitions' machines (fetcher.h) say what they want; a link gathers that into one request at
+ * a time: OffsetForLeaderEpoch, ListOffsets, or an incremental Fetch (KIP-227). What a Fetch brings
+ * is written from the buffer that it came in. Versions follow inter.broker.protocol.version,
+ * without negotiation, as Kafka's own followers do. */
 #pragma once
 #include "broker/replica/partitions.h"
 #include "client/peer.h"
@@ -29,15 +29,16 @@ struct fetchers_options {
 struct fetchers *fetchers_create(const struct fetchers_options *options);
 void fetchers_set_settings(struct fetchers *fetchers, const struct replica_settings *settings);
 
-/* For partitions_ops.follow: fetch from `leader` at this epoch; −1: no more. Touches no partition now. */
-void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition, int32_t leader,
-                     int32_t leader_epoch);
+/* For partitions_ops.follow: fetch from `leader` at this epoch; −1: no more. Touches no partition
+ * now. */
+void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition,
+                     int32_t leader, int32_t leader_epoch);
 
 /* Addresses may have changed, or become known. */
 void fetchers_image_changed(struct fetchers *fetchers);
 
-/* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is followed
- * afterwards. */
+/* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is
+ * followed afterwards. */
 void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *to);
 void fetchers_destroy(struct fetchers **fetchers); /* sets to NULL; NULL is fine */
 

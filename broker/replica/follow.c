@@ -1,5 +1,5 @@
-/* broker/replica/follow.c - what a follower does to its log, for the fetchers. Each call names the leader
- * epoch under which it was decided: one that LeaderAndIsr has overtaken changes nothing. */
+/* broker/replica/follow.c - what a follower does to its log, for the fetchers. Each call names the
+ * leader epoch under which it was decided: one that LeaderAndIsr has overtaken changes nothing. */
 #include "base/ensure.h"
 #include "broker/replica/hosted.h"
 
@@ -8,10 +8,8 @@ static enum err find_follower(struct partitions *partitions, struct slice topic,
 {
     struct hosted *hosted = partitions_find(partitions, topic, partition);
 
-    if (hosted == NULL || hosted->is_leaving)
-        return ERR_NOT_FOUND;
-    if (hosted->machine.role == PARTITION_OFFLINE)
-        return ERR_OFFLINE;
+    if (hosted == NULL || hosted->is_leaving) return ERR_NOT_FOUND;
+    if (hosted->machine.role == PARTITION_OFFLINE) return ERR_OFFLINE;
     if (hosted->machine.role != PARTITION_FOLLOWER || hosted->machine.leader_epoch != leader_epoch)
         return ERR_STALE;
     *out = hosted;
@@ -35,13 +33,12 @@ enum err partitions_follower(struct partitions *partitions, struct slice topic, 
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK)
-        view(hosted, out);
+    if (err == ERR_OK) view(hosted, out);
     return err;
 }
 
-/* The leader's log began in the middle of a batch (DeleteRecords), and ours is empty there: the batch's
- * own base is where we begin. */
+/* The leader's log began in the middle of a batch (DeleteRecords), and ours is empty there: the
+ * batch's own base is where we begin. */
 static enum err begin_in_batch(struct hosted *hosted, const struct check_run *run)
 {
     struct partition *machine = &hosted->machine;
@@ -49,11 +46,9 @@ static enum err begin_in_batch(struct hosted *hosted, const struct check_run *ru
                         run->first_offset < machine->end_offset &&
                         machine->end_offset <= run->last_offset;
 
-    if (!is_mid_batch)
-        return ERR_OK;
+    if (!is_mid_batch) return ERR_OK;
     enum err err = log_truncate_fully(hosted->log, run->first_offset, -1);
-    if (err != ERR_OK)
-        return hosted_log_failed(hosted, err);
+    if (err != ERR_OK) return hosted_log_failed(hosted, err);
     struct partition_event event = {
         .type = PARTITION_TRUNCATED,
         .truncated = {.end_offset = run->first_offset, .log_start = run->first_offset},
@@ -68,20 +63,15 @@ static enum err append(struct hosted *hosted, struct slice records)
     struct log_appended appended;
     struct check_run run;
 
-    if (records.len == 0)
-        return ERR_OK;
+    if (records.len == 0) return ERR_OK;
     enum err err = ERR_OK;
     if (hosted->machine.end_offset == hosted->machine.log_start) {
         err = check_replicated(records, &run);
-        if (err == ERR_OK && run.batches > 0)
-            err = begin_in_batch(hosted, &run);
+        if (err == ERR_OK && run.batches > 0) err = begin_in_batch(hosted, &run);
     }
-    if (err == ERR_OK)
-        err = log_append_follower(hosted->log, records, now_ms, &appended);
-    if (err == ERR_TRUNCATED)
-        return ERR_OK; /* not one whole batch: asked again */
-    if (err != ERR_OK)
-        return hosted_log_failed(hosted, err);
+    if (err == ERR_OK) err = log_append_follower(hosted->log, records, now_ms, &appended);
+    if (err == ERR_TRUNCATED) return ERR_OK; /* not one whole batch: asked again */
+    if (err != ERR_OK) return hosted_log_failed(hosted, err);
     upkeep_appended(hosted, &appended);
     counter_add(&hosted->of->counts.replication_bytes_in, appended.len);
     return ERR_OK;
@@ -94,17 +84,16 @@ enum err partitions_replicate(struct partitions *partitions, struct slice topic,
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK)
-        err = append(hosted, records);
-    if (err != ERR_OK)
-        return err;
+    if (err == ERR_OK) err = append(hosted, records);
+    if (err != ERR_OK) return err;
     struct partition_event event = {
         .type = PARTITION_REPLICATED,
-        .replicated = {
-            .end_offset = log_end_offset(hosted->log),
-            .leader_watermark = leader_watermark,
-            .leader_log_start = leader_log_start,
-        },
+        .replicated =
+            {
+                .end_offset = log_end_offset(hosted->log),
+                .leader_watermark = leader_watermark,
+                .leader_log_start = leader_log_start,
+            },
     };
     hosted_feed(hosted, &event);
     view(hosted, out);
@@ -115,10 +104,11 @@ static void cut(struct hosted *hosted, struct follower_view *out)
 {
     struct partition_event event = {
         .type = PARTITION_TRUNCATED,
-        .truncated = {
-            .end_offset = log_end_offset(hosted->log),
-            .log_start = log_start_offset(hosted->log),
-        },
+        .truncated =
+            {
+                .end_offset = log_end_offset(hosted->log),
+                .log_start = log_start_offset(hosted->log),
+            },
     };
 
     hosted->watermark_at = (struct log_position){.offset = -1};
@@ -134,10 +124,8 @@ enum err partitions_truncate(struct partitions *partitions, struct slice topic, 
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK)
-        err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
-    if (err == ERR_OK)
-        cut(hosted, out);
+    if (err == ERR_OK) err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
+    if (err == ERR_OK) cut(hosted, out);
     return err;
 }
 
@@ -147,10 +135,8 @@ enum err partitions_restart_at(struct partitions *partitions, struct slice topic
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK)
-        err = hosted_log_failed(hosted, log_truncate_fully(hosted->log, offset, -1));
-    if (err == ERR_OK)
-        cut(hosted, out);
+    if (err == ERR_OK) err = hosted_log_failed(hosted, log_truncate_fully(hosted->log, offset, -1));
+    if (err == ERR_OK) cut(hosted, out);
     return err;
 }
 
@@ -159,10 +145,8 @@ enum err partitions_own_epoch_end(struct partitions *partitions, struct slice to
 {
     struct hosted *hosted = partitions_find(partitions, topic, partition);
 
-    if (hosted == NULL || hosted->is_leaving)
-        return ERR_NOT_FOUND;
-    if (hosted->machine.role == PARTITION_OFFLINE)
-        return ERR_OFFLINE;
+    if (hosted == NULL || hosted->is_leaving) return ERR_NOT_FOUND;
+    if (hosted->machine.role == PARTITION_OFFLINE) return ERR_OFFLINE;
     *out = epochs_end_of(log_epochs(hosted->log), epoch, hosted->machine.end_offset);
     return ERR_OK;
 }

@@ -1,7 +1,8 @@
-/* broker/replica/hosted.h - inside of the room: a partition that this shard has, and its shard's state.
+/* broker/replica/hosted.h - inside of the room: a partition that this shard has, and its shard's
+ * state.
  *
- * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what followers
- * write) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
+ * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what
+ * followers write) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
 #pragma once
 #include "base/map.h"
 #include "broker/replica/partition.h"

@@ -1,5 +1,5 @@
-/* broker/replica/isr.c - see isr.h. The rules are those of Kafka 3.9's leader: follower progress, shrink
- * and expand, maximal ISR, watermark. */
+/* broker/replica/isr.c - see isr.h. The rules are those of Kafka 3.9's leader: follower progress,
+ * shrink and expand, maximal ISR, watermark. */
 #include "broker/replica/isr.h"
 #include "base/ensure.h"
 #include <stdlib.h>
@@ -35,8 +35,7 @@ void isr_fini(struct isr *isr)
 int isr_slot_of(const struct isr *isr, int32_t broker)
 {
     for (int i = 0; i < isr->count; i++)
-        if (isr->slots[i].broker == broker)
-            return i;
+        if (isr->slots[i].broker == broker) return i;
     return -1;
 }
 
@@ -68,9 +67,10 @@ bool isr_is_caught_up(const struct isr *isr, int slot, struct instant now)
            instant_ns_between(it->caught_up_at, now) <= isr->lag_ns_max;
 }
 
-/* What a slot starts an epoch with. One that we knew as leader keeps what it has; a new leader knows
- * nothing of anyone. */
-static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_event *event, int index)
+/* What a slot starts an epoch with. One that we knew as leader keeps what it has; a new leader
+ * knows nothing of anyone. */
+static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_event *event,
+                                      int index)
 {
     const struct isr_lead *lead = &event->lead;
     int32_t broker = lead->replicas[index];
@@ -86,8 +86,7 @@ static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_ev
     };
     int before = isr_slot_of(old, broker);
 
-    if (before > 0 && lead->leader_epoch == old->leader_epoch)
-        return old->slots[before];
+    if (before > 0 && lead->leader_epoch == old->leader_epoch) return old->slots[before];
     if (before > 0) {
         slot.end_offset = old->slots[before].end_offset;
         slot.log_start = old->slots[before].log_start;
@@ -109,8 +108,7 @@ static void begin_to_lead(struct isr *isr, const struct isr_event *event)
         slots[i] = slot_for_epoch(isr, event, i);
     slots[0].end_offset = lead->end_offset;
     slots[0].log_start = lead->log_start;
-    if (lead->leader_epoch != isr->leader_epoch)
-        isr->epoch_start = lead->end_offset;
+    if (lead->leader_epoch != isr->leader_epoch) isr->epoch_start = lead->end_offset;
 
     free(isr->slots);
     isr->slots = slots;
@@ -128,8 +126,8 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
     ensure(fetched->slot > 0 && fetched->slot < isr->count);
     struct isr_slot *it = &isr->slots[fetched->slot];
 
-    /* A follower that reaches, with each fetch, what our end was at the one before keeps up, however
-     * fast we grow: that is what the second line is for. */
+    /* A follower that reaches, with each fetch, what our end was at the one before keeps up,
+     * however fast we grow: that is what the second line is for. */
     if (fetched->fetch_offset >= fetched->leader_end)
         it->caught_up_at = instant_max(it->caught_up_at, now);
     else if (fetched->fetch_offset >= it->leader_end_at_fetch)
@@ -143,7 +141,8 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
     it->broker_epoch = fetched->broker_epoch;
 }
 
-static void note_decision(struct isr *isr, const struct isr_decided *decided, struct isr_effects *out)
+static void note_decision(struct isr *isr, const struct isr_decided *decided,
+                          struct isr_effects *out)
 {
     if (isr->pending != ISR_PROPOSED)
         return; /* an answer to something that LeaderAndIsr has overtaken */
@@ -187,8 +186,7 @@ static uint64_t wanted_after_tick(const struct isr *isr, struct instant now)
     uint64_t wanted = isr->committed;
 
     for (int slot = 1; slot < isr->count; slot++)
-        if ((wanted & bit(slot)) != 0 && !isr_is_caught_up(isr, slot, now))
-            wanted &= ~bit(slot);
+        if ((wanted & bit(slot)) != 0 && !isr_is_caught_up(isr, slot, now)) wanted &= ~bit(slot);
     return wanted;
 }
 
@@ -217,8 +215,7 @@ static void want(struct isr *isr, uint64_t wanted, struct isr_effects *out)
 
 static void note_synced(struct isr *isr, const struct isr_synced *synced, struct isr_effects *out)
 {
-    if (isr->pending != ISR_SYNCING)
-        return;
+    if (isr->pending != ISR_SYNCING) return;
     if (synced->failed) { /* the next tick looks again; the log directory has gone by then */
         isr->proposed = isr->committed;
         isr->pending = ISR_SETTLED;
@@ -236,8 +233,7 @@ static int64_t lowest_end(const struct isr *isr, uint64_t alive, struct instant 
     for (int slot = 1; slot < isr->count; slot++) {
         bool counts = (count & bit(slot)) != 0 ||
                       ((alive & bit(slot)) != 0 && isr_is_caught_up(isr, slot, now));
-        if (counts && isr->slots[slot].end_offset < low)
-            low = isr->slots[slot].end_offset;
+        if (counts && isr->slots[slot].end_offset < low) low = isr->slots[slot].end_offset;
     }
     return low;
 }
@@ -280,8 +276,7 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
         break;
     }
 
-    if (isr->pending == ISR_SETTLED && wanted != isr->committed)
-        want(isr, wanted, out);
+    if (isr->pending == ISR_SETTLED && wanted != isr->committed) want(isr, wanted, out);
 
     if (isr->count > 0 && isr_may_append_all(isr)) {
         int64_t low = lowest_end(isr, event->alive, event->now);
@@ -295,15 +290,13 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
 
 struct instant isr_deadline(const struct isr *isr)
 {
-    if (isr->count <= 1)
-        return INSTANT_NEVER;
+    if (isr->count <= 1) return INSTANT_NEVER;
     return instant_add_ns(isr->checked_at, isr->lag_ns_max / 2);
 }
 
 void isr_audit(const struct isr *isr)
 {
-    if (isr->count == 0)
-        return;
+    if (isr->count == 0) return;
     ensure(isr->high_watermark <= isr->slots[0].end_offset);
     ensure(isr->pending != ISR_SETTLED || isr->proposed == isr->committed);
 }

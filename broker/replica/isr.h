@@ -1,16 +1,16 @@
 /* broker/replica/isr.h - who is in sync, as the leader of one partition sees it, and the high
  * watermark that follows from it. Pure.
  *
- * Replicas are slots of a table; a set of them is a bit mask. Slot 0 is the leader itself. The set that
- * the controller has confirmed is `committed`; while a change is on its way both the old and the new
- * one count (the maximal ISR): neither answer may take back what a consumer has seen.
+ * Replicas are slots of a table; a set of them is a bit mask. Slot 0 is the leader itself. The set
+ * that the controller has confirmed is `committed`; while a change is on its way both the old and
+ * the new one count (the maximal ISR): neither answer may take back what a consumer has seen.
  *
  * The high watermark never goes back here. It stands still while the committed ISR is smaller than
  * min.insync.replicas (KIP-966). A follower acknowledges by asking for the next offset.
  *
- * A change that leaves fewer than min.insync.replicas is proposed only after the leader's own log has
- * been synced to its end: Ottla's own rule, so that the last replica standing has on its device what
- * it answers for. */
+ * A change that leaves fewer than min.insync.replicas is proposed only after the leader's own log
+ * has been synced to its end: Ottla's own rule, so that the last replica standing has on its device
+ * what it answers for. */
 #pragma once
 #include "base/time.h"
 #include <stdbool.h>
@@ -33,10 +33,10 @@ struct isr_slot {
 
 /* Proposal of ours, and how far it is. */
 enum isr_pending {
-    ISR_SETTLED,   /* none: proposed == committed */
-    ISR_SYNCING,   /* our log is being synced before the proposal goes out */
-    ISR_PROPOSED,  /* the controller has it */
-    ISR_FROZEN,    /* it may or may not have been written: only LeaderAndIsr tells */
+    ISR_SETTLED,  /* none: proposed == committed */
+    ISR_SYNCING,  /* our log is being synced before the proposal goes out */
+    ISR_PROPOSED, /* the controller has it */
+    ISR_FROZEN,   /* it may or may not have been written: only LeaderAndIsr tells */
 };
 
 struct isr {
@@ -57,15 +57,15 @@ struct isr_lead {
     int32_t leader_epoch, partition_epoch;
     const int32_t *replicas; /* [0] is the leader itself; each broker once; 1 … ISR_SLOTS_MAX */
     int replica_count;
-    uint64_t isr;            /* of `replicas`; bit 0 need not be set */
-    int64_t end_offset;      /* of our log */
+    uint64_t isr;       /* of `replicas`; bit 0 need not be set */
+    int64_t end_offset; /* of our log */
     int64_t log_start;
     bool is_recovering;
 };
 
 struct isr_event {
     enum {
-        ISR_LEAD,    /* we lead: a new epoch, or the same one with a newer partition epoch */
+        ISR_LEAD, /* we lead: a new epoch, or the same one with a newer partition epoch */
         ISR_APPENDED,
         ISR_FETCHED, /* a follower asked, without error and not diverging, for the first time */
         ISR_SYNCED,  /* our log is on the device up to `end_offset` */
@@ -111,7 +111,7 @@ struct isr_effects {
     bool sync;    /* sync our log to its end, then ISR_SYNCED */
     uint64_t set;
     int32_t leader_epoch, partition_epoch;
-    bool is_recovered;       /* the proposal ends RECOVERING */
+    bool is_recovered;        /* the proposal ends RECOVERING */
     bool is_shrunk, is_grown; /* the committed set became smaller, larger: for counters */
 };
 
@@ -122,8 +122,8 @@ void isr_fini(struct isr *isr);
 /* Cannot fail, reads no clock: same state and event, same effects. */
 void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects *out);
 
-/* When it next wants ISR_TICK: half of replica.lag.time.max.ms after the last; INSTANT_NEVER when it
- * has no follower. */
+/* When it next wants ISR_TICK: half of replica.lag.time.max.ms after the last; INSTANT_NEVER when
+ * it has no follower. */
 struct instant isr_deadline(const struct isr *isr);
 
 /* Slot of `broker`, or −1. */

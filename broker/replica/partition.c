@@ -20,8 +20,7 @@ void partition_fini(struct partition *partition)
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
 {
-    if (value > high)
-        value = high;
+    if (value > high) value = high;
     return value < low ? low : value;
 }
 
@@ -38,22 +37,17 @@ void partition_opened(struct partition *partition, int64_t log_start, int64_t en
 static bool is_among(int32_t broker, const int32_t *brokers, int count)
 {
     for (int i = 0; i < count; i++)
-        if (brokers[i] == broker)
-            return true;
+        if (brokers[i] == broker) return true;
     return false;
 }
 
 enum err partition_check_change(const struct partition *partition,
                                 const struct partition_change *change)
 {
-    if (partition->role == PARTITION_OFFLINE)
-        return ERR_OFFLINE;
-    if (change->leader_epoch <= partition->leader_epoch)
-        return ERR_STALE_CONTROLLER_EPOCH;
-    if (!is_among(change->self, change->replicas, change->replica_count))
-        return ERR_NOT_FOUND;
-    if (change->replica_count > ISR_SLOTS_MAX)
-        return ERR_LIMIT;
+    if (partition->role == PARTITION_OFFLINE) return ERR_OFFLINE;
+    if (change->leader_epoch <= partition->leader_epoch) return ERR_STALE_CONTROLLER_EPOCH;
+    if (!is_among(change->self, change->replicas, change->replica_count)) return ERR_NOT_FOUND;
+    if (change->replica_count > ISR_SLOTS_MAX) return ERR_LIMIT;
     return ERR_OK;
 }
 
@@ -71,13 +65,13 @@ static void set_role(struct partition *partition, enum partition_role role)
     partition->role = role;
 }
 
-static uint64_t mask_of(const int32_t *replicas, int replica_count, const int32_t *set, int set_count)
+static uint64_t mask_of(const int32_t *replicas, int replica_count, const int32_t *set,
+                        int set_count)
 {
     uint64_t mask = 0;
 
     for (int i = 0; i < replica_count; i++)
-        if (is_among(replicas[i], set, set_count))
-            mask |= UINT64_C(1) << i;
+        if (is_among(replicas[i], set, set_count)) mask |= UINT64_C(1) << i;
     return mask;
 }
 
@@ -100,22 +94,24 @@ static void lead(struct partition *partition, const struct partition_event *even
         .type = ISR_LEAD,
         .now = event->now,
         .alive = event->alive,
-        .lead = {
-            .leader_epoch = change->leader_epoch,
-            .partition_epoch = change->partition_epoch,
-            .replicas = replicas,
-            .replica_count = count,
-            .isr = mask_of(replicas, count, change->isr, change->isr_count),
-            .end_offset = partition->end_offset,
-            .log_start = partition->log_start,
-            .is_recovering = change->is_recovering,
-        },
+        .lead =
+            {
+                .leader_epoch = change->leader_epoch,
+                .partition_epoch = change->partition_epoch,
+                .replicas = replicas,
+                .replica_count = count,
+                .isr = mask_of(replicas, count, change->isr, change->isr_count),
+                .end_offset = partition->end_offset,
+                .log_start = partition->log_start,
+                .is_recovering = change->is_recovering,
+            },
     };
     isr_step(&partition->isr, &isr_event, &out->isr);
     out->lead = true;
 }
 
-/* Nobody's progress is ours to judge any more; the watermark stays until the leader says another. */
+/* Nobody's progress is ours to judge any more; the watermark stays until the leader says another.
+ */
 static void forget_followers(struct partition *partition)
 {
     isr_fini(&partition->isr);
@@ -142,14 +138,11 @@ static void change_role(struct partition *partition, const struct partition_even
     bool leads = change->leader == change->self;
 
     out->refused = partition_check_change(partition, change);
-    if (out->refused != ERR_OK)
-        return;
+    if (out->refused != ERR_OK) return;
     /* Without a live leader nothing is changed, so that the same epoch can be applied later. */
-    if (!leads && !change->is_leader_alive)
-        return;
+    if (!leads && !change->is_leader_alive) return;
     /* Overtaken by an AlterPartition of ours. */
-    if (change->partition_epoch < partition->partition_epoch)
-        return;
+    if (change->partition_epoch < partition->partition_epoch) return;
 
     partition->leader = change->leader;
     partition->leader_epoch = change->leader_epoch;
@@ -164,8 +157,7 @@ static void change_role(struct partition *partition, const struct partition_even
 static void replicated(struct partition *partition, const struct partition_replicated *event,
                        struct partition_effects *out)
 {
-    if (partition->role != PARTITION_FOLLOWER)
-        return;
+    if (partition->role != PARTITION_FOLLOWER) return;
     ensure(event->end_offset >= partition->end_offset);
     out->end_moved = event->end_offset != partition->end_offset;
     partition->end_offset = event->end_offset;
@@ -196,8 +188,7 @@ static void truncated(struct partition *partition, const struct partition_trunca
 static void isr_input(struct partition *partition, const struct isr_event *event,
                       struct partition_effects *out)
 {
-    if (partition->role != PARTITION_LEADER)
-        return;
+    if (partition->role != PARTITION_LEADER) return;
     isr_step(&partition->isr, event, &out->isr);
     partition->partition_epoch = partition->isr.partition_epoch;
 }
@@ -229,8 +220,7 @@ void partition_step(struct partition *partition, const struct partition_event *e
     case PARTITION_LOG_START:
         ensure(event->started.log_start >= partition->log_start);
         partition->log_start = event->started.log_start;
-        if (partition->isr.count > 0)
-            partition->isr.slots[0].log_start = partition->log_start;
+        if (partition->isr.count > 0) partition->isr.slots[0].log_start = partition->log_start;
         if (partition->isr.high_watermark < partition->log_start) {
             partition->isr.high_watermark = partition->log_start;
             out->watermark_moved = true;
@@ -247,8 +237,7 @@ void partition_step(struct partition *partition, const struct partition_event *e
         isr_input(partition, &isr, out);
         break;
     case PARTITION_DECIDED:
-        if (partition->role != PARTITION_LEADER)
-            break;
+        if (partition->role != PARTITION_LEADER) break;
         isr.type = ISR_DECIDED;
         isr.decided = event->decided.isr;
         isr.decided.set = 0;
@@ -268,8 +257,7 @@ void partition_step(struct partition *partition, const struct partition_event *e
         isr_input(partition, &isr, out);
         break;
     case PARTITION_STOPPED:
-        if (partition->role == PARTITION_OFFLINE)
-            break;
+        if (partition->role == PARTITION_OFFLINE) break;
         out->resign = partition->role == PARTITION_LEADER;
         out->unfollow = partition->role == PARTITION_FOLLOWER;
         out->wake = true;
@@ -305,12 +293,9 @@ enum err partition_check(const struct partition *partition, int32_t leader_epoch
     case PARTITION_FOLLOWER:
         break;
     }
-    if (leader_epoch >= 0 && leader_epoch < partition->leader_epoch)
-        return ERR_FENCED_EPOCH;
-    if (leader_epoch >= 0 && leader_epoch > partition->leader_epoch)
-        return ERR_UNKNOWN_EPOCH;
-    if (needs_leader && partition->role != PARTITION_LEADER)
-        return ERR_NOT_LEADER;
+    if (leader_epoch >= 0 && leader_epoch < partition->leader_epoch) return ERR_FENCED_EPOCH;
+    if (leader_epoch >= 0 && leader_epoch > partition->leader_epoch) return ERR_UNKNOWN_EPOCH;
+    if (needs_leader && partition->role != PARTITION_LEADER) return ERR_NOT_LEADER;
     return ERR_OK;
 }
 
@@ -320,6 +305,5 @@ void partition_audit(const struct partition *partition)
     ensure(partition->log_start <= partition->end_offset);
     ensure(partition->role != PARTITION_LEADER || partition->isr.count > 0);
     ensure(partition->role == PARTITION_LEADER || partition->isr.count == 0);
-    if (partition->isr.count > 0)
-        isr_audit(&partition->isr);
+    if (partition->isr.count > 0) isr_audit(&partition->isr);
 }

@@ -1,15 +1,16 @@
-/* broker/replica/partition.h - one partition as this broker has it: leader, follower or neither. Pure.
+/* broker/replica/partition.h - one partition as this broker has it: leader, follower or neither.
+ * Pure.
  *
- * It knows the epochs, the log's end and start as numbers, and (as leader) the ISR and high watermark
- * through isr.h. Events come from partitions.c, which owns the log and performs the effects. What an
- * effect did to the log comes back as an event (appended, truncated), so that nothing is answered
- * before it is so.
+ * It knows the epochs, the log's end and start as numbers, and (as leader) the ISR and high
+ * watermark through isr.h. Events come from partitions.c, which owns the log and performs the
+ * effects. What an effect did to the log comes back as an event (appended, truncated), so that
+ * nothing is answered before it is so.
  *
  *     NONE ──lead──▶ LEADER ◀──▶ FOLLOWER        any ──failed──▶ OFFLINE (until restart)
  *       └───follow─────────────────▶             any ──stopped──▶ NONE
  *
- * Leader epoch and partition epoch only grow. As leader the high watermark only grows; a follower's is
- * what its leader said and may go back. High watermark ≤ end offset, always. */
+ * Leader epoch and partition epoch only grow. As leader the high watermark only grows; a follower's
+ * is what its leader said and may go back. High watermark ≤ end offset, always. */
 #pragma once
 #include "base/err.h"
 #include "broker/replica/isr.h"
@@ -79,12 +80,12 @@ struct partition_event {
 };
 
 struct partition_effects {
-    enum err refused;     /* PARTITION_CHANGED: why nothing was done */
-    bool lead;            /* write (leader epoch, end offset) into the epoch cache, before any append */
-    bool follow;          /* fetch from `leader` at the new epoch */
-    bool unfollow;        /* stop fetching */
-    bool resign;          /* all that waits here ends: not the leader any more */
-    bool wake;            /* all fetches that wait here read again: epoch or role changed */
+    enum err refused; /* PARTITION_CHANGED: why nothing was done */
+    bool lead;        /* write (leader epoch, end offset) into the epoch cache, before any append */
+    bool follow;      /* fetch from `leader` at the new epoch */
+    bool unfollow;    /* stop fetching */
+    bool resign;      /* all that waits here ends: not the leader any more */
+    bool wake;        /* all fetches that wait here read again: epoch or role changed */
     bool watermark_moved; /* tell the log; wake what waits for it */
     bool end_moved;       /* wake followers that wait for data */
     bool raise_log_start; /* to `log_start`: the leader's */
@@ -100,8 +101,8 @@ void partition_opened(struct partition *partition, int64_t log_start, int64_t en
                       int64_t high_watermark);
 
 /* Whether PARTITION_CHANGED will be accepted; asked before a log is opened for it.
- * ERR_STALE_CONTROLLER_EPOCH: the leader epoch is not newer. ERR_OFFLINE. ERR_NOT_FOUND: `self` is no
- * replica. ERR_LIMIT: more than ISR_SLOTS_MAX replicas. */
+ * ERR_STALE_CONTROLLER_EPOCH: the leader epoch is not newer. ERR_OFFLINE. ERR_NOT_FOUND: `self` is
+ * no replica. ERR_LIMIT: more than ISR_SLOTS_MAX replicas. */
 MUST_CHECK enum err partition_check_change(const struct partition *partition,
                                            const struct partition_change *change);
 
@@ -110,8 +111,9 @@ void partition_step(struct partition *partition, const struct partition_event *e
 /* When it next wants PARTITION_TICK. */
 struct instant partition_deadline(const struct partition *partition);
 
-/* May a request that names `leader_epoch` (−1: names none) be served? ERR_OFFLINE, ERR_FENCED_EPOCH (its
- * epoch is older), ERR_UNKNOWN_EPOCH (newer), ERR_NOT_LEADER (`needs_leader`, or we are neither). */
+/* May a request that names `leader_epoch` (−1: names none) be served? ERR_OFFLINE, ERR_FENCED_EPOCH
+ * (its epoch is older), ERR_UNKNOWN_EPOCH (newer), ERR_NOT_LEADER (`needs_leader`, or we are
+ * neither). */
 MUST_CHECK enum err partition_check(const struct partition *partition, int32_t leader_epoch,
                                     bool needs_leader);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX 249 /* of a topic */
+#define NAME_MAX             249 /* of a topic */
 #define CONTROL_PER_TURN_MAX 256 /* partitions changed in one turn: a few hundred µs */
 
 int partition_shard(struct slice topic, int32_t partition, int shards)
@@ -46,8 +46,7 @@ struct name_key {
 
 static bool name_key(struct slice topic, int32_t partition, struct name_key *out)
 {
-    if (topic.len > NAME_MAX)
-        return false;
+    if (topic.len > NAME_MAX) return false;
     memcpy(out->bytes, topic.len == 0 ? (const void *)"" : topic.ptr, topic.len);
     memcpy(out->bytes + topic.len, &partition, sizeof(partition));
     out->len = topic.len + sizeof(partition);
@@ -59,8 +58,7 @@ struct hosted *partitions_find(const struct partitions *partitions, struct slice
 {
     struct name_key key;
 
-    if (!name_key(topic, partition, &key))
-        return NULL;
+    if (!name_key(topic, partition, &key)) return NULL;
     return map_get(&partitions->by_name, slice_of(key.bytes, key.len));
 }
 
@@ -72,7 +70,8 @@ static void tick(struct timer *timer)
     hosted_feed(hosted, &event);
 }
 
-static struct hosted *hosted_create(struct partitions *partitions, const struct replica_change *change)
+static struct hosted *hosted_create(struct partitions *partitions,
+                                    const struct replica_change *change)
 {
     struct hosted *hosted = ensure_zalloc(sizeof(*hosted) + change->topic.len);
     struct name_key key;
@@ -118,8 +117,7 @@ static struct log *hosted_destroy(struct hosted *hosted)
     ensure(name_key(hosted_topic(hosted), hosted->partition, &key));
     ensure(map_remove(&partitions->by_name, slice_of(key.bytes, key.len)) == hosted);
     partition_fini(&hosted->machine);
-    if (log != NULL)
-        log_detach(log);
+    if (log != NULL) log_detach(log);
     free(hosted);
     gauge_add(&partitions->counts.partitions, -1);
     return log;
@@ -142,7 +140,8 @@ static const char *role_name(enum partition_role role)
     return "?";
 }
 
-/* Who counts although it is in neither set, if it is alive. Asked only where somebody is outside. */
+/* Who counts although it is in neither set, if it is alive. Asked only where somebody is outside.
+ */
 static uint64_t alive_mask(const struct hosted *hosted)
 {
     const struct partitions *partitions = hosted->of;
@@ -164,13 +163,11 @@ static void propose(struct hosted *hosted, const struct isr_effects *effects)
     int count = 0;
 
     for (int slot = 0; slot < isr->count; slot++)
-        if ((effects->set & (UINT64_C(1) << slot)) != 0)
-            brokers[count++] = isr->slots[slot].broker;
+        if ((effects->set & (UINT64_C(1) << slot)) != 0) brokers[count++] = isr->slots[slot].broker;
     log_info("replica", "isr_proposed", "topic=%.*s partition=%d leader_epoch=%d from=%d to=%d",
              SLICE_ARGS(hosted_topic(hosted)), hosted->partition, effects->leader_epoch,
              isr_set_count(isr->committed), count);
-    if (partitions->options.ops->propose == NULL)
-        return;
+    if (partitions->options.ops->propose == NULL) return;
     partitions->options.ops->propose(partitions->options.owner,
                                      &(struct isr_change){
                                          .topic = hosted_topic(hosted),
@@ -196,8 +193,7 @@ static void count_role(struct hosted *hosted, enum partition_role before)
 /* How the ISR of a partition stands, for gauges: bits of under-replicated, under and at min ISR. */
 static unsigned isr_standing(const struct partition *machine)
 {
-    if (machine->role != PARTITION_LEADER)
-        return 0;
+    if (machine->role != PARTITION_LEADER) return 0;
     int in = isr_set_count(machine->isr.committed);
     int least = isr_min_effective(&machine->isr);
     return (in < machine->isr.count ? 1u : 0u) | (in < least ? 2u : 0u) | (in == least ? 4u : 0u);
@@ -239,33 +235,24 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
     if (effects->resign)
         serve_refuse_commits(hosted,
                              machine->role == PARTITION_OFFLINE ? ERR_OFFLINE : ERR_NOT_LEADER);
-    if (effects->unfollow)
-        tell_follow(hosted, -1);
+    if (effects->unfollow) tell_follow(hosted, -1);
     if (effects->lead) /* before any append: KIP-279 */
-        (void)hosted_log_failed(hosted, log_start_epoch(hosted->log, machine->leader_epoch,
-                                                        machine->isr.epoch_start));
+        (void)hosted_log_failed(
+            hosted, log_start_epoch(hosted->log, machine->leader_epoch, machine->isr.epoch_start));
     if (effects->watermark_moved && hosted->log != NULL) {
         log_set_high_watermark(hosted->log, machine->isr.high_watermark);
         serve_commits(hosted);
     }
     if (effects->watermark_moved || effects->end_moved || effects->wake)
         serve_touch(hosted, effects->wake);
-    if (effects->isr.sync)
-        upkeep_sync_to_end(hosted);
-    if (effects->isr.propose)
-        propose(hosted, &effects->isr);
-    if (effects->isr.is_shrunk)
-        counter_add(&partitions->counts.isr_shrinks, 1);
-    if (effects->isr.is_grown)
-        counter_add(&partitions->counts.isr_expands, 1);
-    if (effects->resign)
-        tell_led(hosted, false);
-    if (effects->lead)
-        tell_led(hosted, true);
-    if (effects->follow)
-        tell_follow(hosted, machine->leader);
-    if (effects->lead || effects->follow)
-        upkeep_save(hosted);
+    if (effects->isr.sync) upkeep_sync_to_end(hosted);
+    if (effects->isr.propose) propose(hosted, &effects->isr);
+    if (effects->isr.is_shrunk) counter_add(&partitions->counts.isr_shrinks, 1);
+    if (effects->isr.is_grown) counter_add(&partitions->counts.isr_expands, 1);
+    if (effects->resign) tell_led(hosted, false);
+    if (effects->lead) tell_led(hosted, true);
+    if (effects->follow) tell_follow(hosted, machine->leader);
+    if (effects->lead || effects->follow) upkeep_save(hosted);
 
     struct instant deadline = partition_deadline(machine);
     if (instant_is_never(deadline) ? heap_has(&hosted->tick.node)
@@ -298,8 +285,7 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
             .type = PARTITION_LOG_START,
             .started.log_start = effects.log_start,
         };
-        if (err == ERR_OK)
-            hosted_feed(hosted, &started); /* raises nothing itself: once deep */
+        if (err == ERR_OK) hosted_feed(hosted, &started); /* raises nothing itself: once deep */
         upkeep_garbage(hosted);
     }
 }
@@ -308,8 +294,7 @@ enum err hosted_log_failed(struct hosted *hosted, enum err err)
 {
     const struct partitions_options *options = &hosted->of->options;
 
-    if (err != ERR_IO)
-        return err;
+    if (err != ERR_IO) return err;
     log_error("replica", "log_failed", "topic=%.*s partition=%d err=%s",
               SLICE_ARGS(hosted_topic(hosted)), hosted->partition, err_name(err));
     if (options->ops->dir_failed != NULL && hosted->log != NULL)
@@ -336,7 +321,8 @@ static void configure(struct hosted *hosted, int32_t min_insync)
         .configured = {.min_insync = min_insync, .lag_ns_max = lag_ns_max},
     };
 
-    if (hosted->machine.isr.min_insync != min_insync || hosted->machine.isr.lag_ns_max != lag_ns_max)
+    if (hosted->machine.isr.min_insync != min_insync ||
+        hosted->machine.isr.lag_ns_max != lag_ns_max)
         hosted_feed(hosted, &event);
 }
 
@@ -358,38 +344,30 @@ static enum err apply_change(struct partitions *partitions, const struct replica
     enum err err = change->log == NULL ? change->log_err : ERR_OK;
 
     ensure(change->log != NULL || change->log_err != ERR_OK);
-    if (partitions->is_closing)
-        return ERR_OFFLINE;
-    if (err != ERR_OK)
-        return err;
-    if (atomic_load(&log_directory(change->log)->is_offline))
-        return ERR_OFFLINE;
+    if (partitions->is_closing) return ERR_OFFLINE;
+    if (err != ERR_OK) return err;
+    if (atomic_load(&log_directory(change->log)->is_offline)) return ERR_OFFLINE;
     if (hosted == NULL) {
         struct partition fresh;
         partition_init(&fresh, 1, 1);
         err = partition_check_change(&fresh, &to);
         partition_fini(&fresh);
-        if (err != ERR_OK)
-            return err;
+        if (err != ERR_OK) return err;
         hosted = hosted_create(partitions, change);
     }
-    if (hosted->is_leaving || hosted->log == NULL)
-        return ERR_OFFLINE;
+    if (hosted->is_leaving || hosted->log == NULL) return ERR_OFFLINE;
 
     bool gives_id = !uuid_is_zero(change->topic_id) && uuid_is_zero(log_topic_id(hosted->log));
     err = check_topic_id(hosted, change);
     if (err == ERR_OK && gives_id)
         err = hosted_log_failed(hosted, log_set_topic_id(hosted->log, change->topic_id));
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     /* The request that only brings the topic id which a log from before 2.8 lacks. */
-    if (gives_id && change->leader_epoch == hosted->machine.leader_epoch)
-        return ERR_OK;
+    if (gives_id && change->leader_epoch == hosted->machine.leader_epoch) return ERR_OK;
 
     configure(hosted, change->min_insync);
     err = partition_check_change(&hosted->machine, &to);
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     struct partition_event event = {.type = PARTITION_CHANGED, .changed = &to};
     hosted_feed(hosted, &event);
     return ERR_OK;
@@ -423,8 +401,7 @@ void hosted_left(struct hosted *hosted)
 static void leave(struct hosted *hosted)
 {
     hosted->is_leaving = true;
-    if (hosted->jobs == 0)
-        hosted_left(hosted);
+    if (hosted->jobs == 0) hosted_left(hosted);
 }
 
 static void apply_stop(struct partitions *partitions, struct replica_call *call,
@@ -435,8 +412,7 @@ static void apply_stop(struct partitions *partitions, struct replica_call *call,
 
     stop->log = NULL;
     stop->err = ERR_OK;
-    if (hosted == NULL || hosted->is_leaving)
-        return;
+    if (hosted == NULL || hosted->is_leaving) return;
     if (hosted->machine.role == PARTITION_OFFLINE) {
         stop->err = ERR_OFFLINE;
         return;
@@ -446,8 +422,7 @@ static void apply_stop(struct partitions *partitions, struct replica_call *call,
         return;
     }
     hosted_feed(hosted, &event);
-    if (!stop->is_delete)
-        return;
+    if (!stop->is_delete) return;
     call->waiting++;
     hosted->stopped_by = call;
     hosted->stop = stop;
@@ -472,12 +447,10 @@ static void work(struct post *post)
                 apply_stop(partitions, call, &call->stops[call->at - call->change_count]);
             }
         }
-        if (call->at == total && call->waiting > 0)
-            return; /* hosted_left posts again */
+        if (call->at == total && call->waiting > 0) return; /* hosted_left posts again */
         end_call_if_done(call);
     }
-    if (!list_is_empty(&partitions->calls))
-        shard_post(partitions->shard, &partitions->work);
+    if (!list_is_empty(&partitions->calls)) shard_post(partitions->shard, &partitions->work);
 }
 
 void partitions_control(struct partitions *partitions, struct replica_call *call)
@@ -493,8 +466,7 @@ void partitions_configure(struct partitions *partitions, struct slice topic,
 {
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
-        if (!slice_equal(hosted_topic(hosted), topic) || hosted->log == NULL)
-            continue;
+        if (!slice_equal(hosted_topic(hosted), topic) || hosted->log == NULL) continue;
         log_set_config(hosted->log, config);
         configure(hosted, min_insync);
     }
@@ -514,8 +486,7 @@ void partitions_image_changed(struct partitions *partitions)
     /* Only where a replica outside the ISR may hold the watermark, or stopped to do so. */
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
-        if ((isr_standing(&hosted->machine) & 1) != 0)
-            tick(&hosted->tick);
+        if ((isr_standing(&hosted->machine) & 1) != 0) tick(&hosted->tick);
     }
 }
 
@@ -536,18 +507,19 @@ void partitions_isr_decided(struct partitions *partitions, const struct isr_deci
     struct hosted *hosted = partitions_find(partitions, decision->topic, decision->partition);
     struct partition_event event = {
         .type = PARTITION_DECIDED,
-        .decided = {
-            .isr = {
-                .leader_epoch = decision->leader_epoch,
-                .partition_epoch = decision->partition_epoch,
+        .decided =
+            {
+                .isr =
+                    {
+                        .leader_epoch = decision->leader_epoch,
+                        .partition_epoch = decision->partition_epoch,
+                    },
+                .brokers = decision->isr,
+                .broker_count = decision->isr_count,
             },
-            .brokers = decision->isr,
-            .broker_count = decision->isr_count,
-        },
     };
 
-    if (hosted == NULL)
-        return;
+    if (hosted == NULL) return;
     switch (decision->verdict) {
     case ISR_COMMITTED:
         event.decided.isr.says = ISR_SAYS_COMMITTED;
@@ -562,8 +534,7 @@ void partitions_isr_decided(struct partitions *partitions, const struct isr_deci
         event.decided.isr.says = ISR_SAYS_RETRY;
         break;
     }
-    if (decision->verdict != ISR_COMMITTED)
-        counter_add(&partitions->counts.isr_failed, 1);
+    if (decision->verdict != ISR_COMMITTED) counter_add(&partitions->counts.isr_failed, 1);
     hosted_feed(hosted, &event);
 }
 
@@ -614,12 +585,10 @@ void partitions_close(struct partitions *partitions, void (*closed)(void *to), v
     partitions->closed = closed;
     partitions->closed_to = to;
     timer_cancel(partitions->shard, &partitions->upkeep);
-    if (list_is_empty(&partitions->all))
-        shard_post(partitions->shard, &partitions->closed_post);
+    if (list_is_empty(&partitions->all)) shard_post(partitions->shard, &partitions->closed_post);
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
-        if (hosted->is_leaving)
-            continue;
+        if (hosted->is_leaving) continue;
         hosted_feed(hosted, &event);
         leave(hosted);
     }
@@ -629,8 +598,7 @@ void partitions_destroy(struct partitions **partitions)
 {
     struct partitions *it = *partitions;
 
-    if (it == NULL)
-        return;
+    if (it == NULL) return;
     ensure(list_is_empty(&it->all));
     timer_cancel(it->shard, &it->upkeep);
     timer_cancel(it->shard, &it->purgatory_timer);

@@ -1,10 +1,12 @@
-/* broker/replica/partitions.h - the partitions of one data shard: logs fed with events, effects done.
+/* broker/replica/partitions.h - the partitions of one data shard: logs fed with events, effects
+ * done.
  *
  * A partition lives on the shard that partition_shard() names and is touched by it alone; all calls
- * here are made on that shard. Three kinds of callers: the control shard (by message) says who leads
- * and who follows; the handlers of broker/api append, read and ask; the fetchers of this room write
- * what leaders sent. What must wait (acks=all, a fetch without data) is an object of the caller's
- * that is kept here and comes back through its callback, never inside the call that gave it. */
+ * here are made on that shard. Three kinds of callers: the control shard (by message) says who
+ * leads and who follows; the handlers of broker/api append, read and ask; the fetchers of this room
+ * write what leaders sent. What must wait (acks=all, a fetch without data) is an object of the
+ * caller's that is kept here and comes back through its callback, never inside the call that gave
+ * it. */
 #pragma once
 #include "base/uuid.h"
 #include "broker/log/log.h"
@@ -46,8 +48,8 @@ struct isr_change {
 
 /* What the room asks of the process. Called on this shard; none calls back into partitions. */
 struct partitions_ops {
-    /* Owes one partitions_isr_decided, whatever becomes of it; until then there is no second one for
-     * the partition. NULL: nobody listens. */
+    /* Owes one partitions_isr_decided, whatever becomes of it; until then there is no second one
+     * for the partition. NULL: nobody listens. */
     void (*propose)(void *owner, const struct isr_change *change);
     bool (*is_alive)(void *owner, int32_t broker); /* in this shard's metadata image */
     /* This broker leads the partition from now on, or leads it no more: for coordinators. May be
@@ -73,9 +75,11 @@ struct partitions_options {
 struct partitions *partitions_create(const struct partitions_options *options);
 /* After partitions_close, or without partitions. Sets to NULL; NULL is fine. */
 void partitions_destroy(struct partitions **partitions);
-void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings);
+void partitions_set_settings(struct partitions *partitions,
+                             const struct replica_settings *settings);
 
-/* ---- Who leads and who follows: from the control shard ------------------------------------------ */
+/* ---- Who leads and who follows: from the control shard ------------------------------------------
+ */
 
 /* One partition of a LeaderAndIsr, and what became of it. The request's own checks (broker epoch,
  * controller epoch) are the control shard's. Slices and arrays are borrowed until `done`. */
@@ -92,12 +96,12 @@ struct replica_change {
     /* The open log, found or made by the store; kept (attached) from now on, unless it is the one
      * that this shard has already. NULL with `log_err`. */
     struct log *log;
-    enum err log_err;     /* ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID …: becomes `err` */
-    int32_t min_insync;   /* min.insync.replicas of the topic */
+    enum err log_err;   /* ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID …: becomes `err` */
+    int32_t min_insync; /* min.insync.replicas of the topic */
 
     /* ERR_STALE_CONTROLLER_EPOCH: leader epoch not newer (wire: 11). ERR_TOPIC_ID (103).
-     * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is not
-     * ERR_OK and this shard did not have the log before, it is not attached. */
+     * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is
+     * not ERR_OK and this shard did not have the log before, it is not attached. */
     enum err err;
 };
 
@@ -107,7 +111,8 @@ struct replica_stop {
     int32_t partition;
     int32_t leader_epoch; /* EPOCH_DURING_DELETE, EPOCH_NONE: not checked */
     bool is_delete;
-    struct log *log; /* result with is_delete: detached, for store_delete; NULL: not on this shard */
+    struct log
+        *log; /* result with is_delete: detached, for store_delete; NULL: not on this shard */
     enum err err;
 };
 
@@ -153,7 +158,8 @@ struct isr_decision {
 };
 void partitions_isr_decided(struct partitions *partitions, const struct isr_decision *decision);
 
-/* ---- Produce ------------------------------------------------------------------------------------ */
+/* ---- Produce ------------------------------------------------------------------------------------
+ */
 
 /* Who waits for acks=all. Zeroed by the caller, who keeps it until `done`. */
 struct commit_wait {
@@ -161,8 +167,8 @@ struct commit_wait {
     struct hosted *at;
     enum err err;
     /* ERR_OK: committed. ERR_NOT_ENOUGH_REPLICAS: in the log, but the ISR became too small (20).
-     * ERR_NOT_LEADER (6), ERR_OFFLINE (56), ERR_TIMED_OUT (7): in the log, may yet commit or vanish.
-     * Not inside partitions_append. */
+     * ERR_NOT_LEADER (6), ERR_OFFLINE (56), ERR_TIMED_OUT (7): in the log, may yet commit or
+     * vanish. Not inside partitions_append. */
     void (*done)(struct commit_wait *wait, enum err err);
 };
 
@@ -179,15 +185,15 @@ struct append {
     struct arena *arena;      /* texts of `refusal` */
 
     /* Results. ERR_NOT_FOUND: not here (6 if the metadata has it, else 3). ERR_NOT_LEADER (6),
-     * ERR_OFFLINE and ERR_IO (56), ERR_NOT_ENOUGH_REPLICAS (19). From the checks: ERR_TOO_LARGE (10),
-     * ERR_CORRUPT (2), ERR_INVALID_RECORD (87), ERR_INVALID_TIMESTAMP (32), ERR_INVALID (-1), ERR_LIMIT:
-     * larger than a segment (18). ERR_FULL, ERR_TOO_MANY: nothing was written, try later (-1 would end
-     * a producer; use 19). Nothing was appended unless ERR_OK. */
+     * ERR_OFFLINE and ERR_IO (56), ERR_NOT_ENOUGH_REPLICAS (19). From the checks: ERR_TOO_LARGE
+     * (10), ERR_CORRUPT (2), ERR_INVALID_RECORD (87), ERR_INVALID_TIMESTAMP (32), ERR_INVALID (-1),
+     * ERR_LIMIT: larger than a segment (18). ERR_FULL, ERR_TOO_MANY: nothing was written, try later
+     * (-1 would end a producer; use 19). Nothing was appended unless ERR_OK. */
     enum err err;
     bool waits; /* appended; `wait` is kept */
     int64_t base_offset;
-    int64_t append_time_ms; /* −1 unless LogAppendTime */
-    int64_t log_start;      /* −1: not to be told */
+    int64_t append_time_ms;       /* −1 unless LogAppendTime */
+    int64_t log_start;            /* −1: not to be told */
     int32_t leader, leader_epoch; /* as known here, for ERR_NOT_LEADER */
     struct check_refusal refusal;
 };
@@ -195,7 +201,8 @@ void partitions_append(struct partitions *partitions, struct append *append);
 /* Takes back one that waits, without `done`; one that does not is fine. */
 void partitions_forget_wait(struct partitions *partitions, struct commit_wait *wait);
 
-/* ---- Fetch -------------------------------------------------------------------------------------- */
+/* ---- Fetch --------------------------------------------------------------------------------------
+ */
 
 /* Who reads. */
 struct read_by {
@@ -221,19 +228,20 @@ struct read {
     bool at_least_one;  /* the first batch whole, whatever its size */
 
     /* Results. ERR_NOT_FOUND (3 or 6, as append), ERR_TOPIC_ID (103), ERR_FENCED_EPOCH (74),
-     * ERR_UNKNOWN_EPOCH (75; also a follower that is no replica and named an epoch), ERR_NOT_LEADER (6),
-     * ERR_RANGE (1), ERR_OFFLINE and ERR_IO (56), ERR_FULL/ERR_TOO_MANY (-1). */
+     * ERR_UNKNOWN_EPOCH (75; also a follower that is no replica and named an epoch), ERR_NOT_LEADER
+     * (6), ERR_RANGE (1), ERR_OFFLINE and ERR_IO (56), ERR_FULL/ERR_TOO_MANY (-1). */
     enum err err;
     int64_t high_watermark, last_stable, log_start_here; /* −1 on error */
-    bool diverges; /* then no slice */
+    bool diverges;                                       /* then no slice */
     struct epoch_end diverging;
     int32_t preferred; /* read replica; −1 */
     int32_t leader, leader_epoch_here;
-    bool is_zstd; /* the topic stores zstd: not for Fetch before v10 */
-    struct log_slice slice; /* yours to release, on this shard */
+    bool is_zstd;                     /* the topic stores zstd: not for Fetch before v10 */
+    struct log_slice slice;           /* yours to release, on this shard */
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
-void partitions_read(struct partitions *partitions, const struct read_by *reader, struct read *read);
+void partitions_read(struct partitions *partitions, const struct read_by *reader,
+                     struct read *read);
 /* The slice was written so lately that it is in the page cache: no need to ask. */
 bool partitions_is_tail(struct partitions *partitions, const struct read *read);
 
@@ -249,21 +257,22 @@ struct watch_part {
 struct watch {
     struct watch_part *parts; /* `count` of them, the caller's memory */
     int count;
-    int64_t bytes_wanted; /* more than what was read: when this many could be read in all */
+    int64_t bytes_wanted;  /* more than what was read: when this many could be read in all */
     struct read_by reader; /* of watch_start */
-    int64_t bytes;        /* could be read now */
+    int64_t bytes;         /* could be read now */
     struct list_node node; /* of partitions.c: ready, not yet told */
     /* Enough, or something happened that a new read will show (leadership, epoch, truncation, a new
      * segment). It watches no more. Not inside partitions_watch. */
     void (*ready)(struct watch *watch);
 };
 /* Watches what `reads` have just read (each ERR_OK and not diverging; the others are left out). */
-void partitions_watch(struct partitions *partitions, struct watch *watch, const struct read_by *reader,
-                      const struct read *reads, int count);
+void partitions_watch(struct partitions *partitions, struct watch *watch,
+                      const struct read_by *reader, const struct read *reads, int count);
 /* One that does not watch is fine. */
 void partitions_unwatch(struct partitions *partitions, struct watch *watch);
 
-/* ---- ListOffsets, OffsetForLeaderEpoch, DeleteRecords -------------------------------------------- */
+/* ---- ListOffsets, OffsetForLeaderEpoch, DeleteRecords
+ * -------------------------------------------- */
 
 #define OFFSETS_LATEST         (-1)
 #define OFFSETS_EARLIEST       (-2)
@@ -279,15 +288,15 @@ struct offset_query {
     int32_t replica;      /* −1 a consumer; −2 debug: any replica, to the log's end */
     bool is_committed;
 
-    /* ERR_NOT_FOUND, ERR_NOT_LEADER, epochs, ERR_OFFLINE as above; ERR_BUSY: OFFSET_NOT_AVAILABLE (78;
-     * 5 before v5). */
+    /* ERR_NOT_FOUND, ERR_NOT_LEADER, epochs, ERR_OFFLINE as above; ERR_BUSY: OFFSET_NOT_AVAILABLE
+     * (78; 5 before v5). */
     enum err err;
     int64_t offset, found_timestamp; /* −1: none */
     int32_t found_epoch;
 
     void (*done)(struct offset_query *query); /* not inside partitions_list_offsets */
     void *to;                                 /* the caller's */
-    struct list_node node; /* of partitions.c, as all below */
+    struct list_node node;                    /* of partitions.c, as all below */
     struct disk_job job;
     struct partitions *partitions;
     struct hosted *at;
@@ -303,10 +312,11 @@ MUST_CHECK enum err partitions_epoch_end(struct partitions *partitions, struct s
                                          int32_t partition, int32_t leader_epoch, int32_t epoch,
                                          struct epoch_end *out);
 
-/* ---- For the fetchers of this room: what followers do --------------------------------------------- */
+/* ---- For the fetchers of this room: what followers do
+ * --------------------------------------------- */
 
-/* A follower's view of its own log. ERR_NOT_FOUND, ERR_OFFLINE; ERR_STALE: not a follower at this leader
- * epoch any more. */
+/* A follower's view of its own log. ERR_NOT_FOUND, ERR_OFFLINE; ERR_STALE: not a follower at this
+ * leader epoch any more. */
 struct follower_view {
     int64_t start, end, high_watermark;
     struct epoch_entry latest; /* epoch −1: none */
@@ -315,8 +325,8 @@ struct follower_view {
 MUST_CHECK enum err partitions_follower(struct partitions *partitions, struct slice topic,
                                         int32_t partition, int32_t leader_epoch,
                                         struct follower_view *out);
-/* What the leader sent, at our end: written verbatim, then watermark, then log start. `records` may be
- * empty. ERR_CORRUPT: fetch again. ERR_RANGE: they do not begin at our end. As above, and as
+/* What the leader sent, at our end: written verbatim, then watermark, then log start. `records` may
+ * be empty. ERR_CORRUPT: fetch again. ERR_RANGE: they do not begin at our end. As above, and as
  * log_append_follower. */
 MUST_CHECK enum err partitions_replicate(struct partitions *partitions, struct slice topic,
                                          int32_t partition, int32_t leader_epoch,
@@ -334,7 +344,8 @@ MUST_CHECK enum err partitions_own_epoch_end(struct partitions *partitions, stru
                                              int32_t partition, int32_t epoch,
                                              struct epoch_end *out);
 
-/* ---- For the status page ------------------------------------------------------------------------- */
+/* ---- For the status page
+ * ------------------------------------------------------------------------- */
 struct partitions_counts {
     struct gauge partitions, leaders, offline, under_replicated, under_min_isr, at_min_isr;
     struct gauge waiting_produce, waiting_fetch;

@@ -42,8 +42,7 @@ struct wait *purgatory_pop(struct purgatory *purgatory, struct wait_line *line, 
 {
     struct list_node *first = list_first(&line->waits);
 
-    if (first == NULL || line_entry(first)->offset > reached)
-        return NULL;
+    if (first == NULL || line_entry(first)->offset > reached) return NULL;
     struct wait *wait = line_entry(first);
     purgatory_drop(purgatory, wait);
     return wait;
@@ -53,8 +52,7 @@ struct wait *purgatory_expired(struct purgatory *purgatory, struct instant now)
 {
     struct heap_node *first = heap_first(&purgatory->by_time);
 
-    if (first == NULL || first->key > now.ns)
-        return NULL;
+    if (first == NULL || first->key > now.ns) return NULL;
     struct wait *wait = heap_entry(first, struct wait, by_time);
     purgatory_drop(purgatory, wait);
     return wait;

@@ -3,8 +3,9 @@
  *     purgatory      the waits of one shard, by deadline
  *     wait_line      the waits at one partition, by offset
  *
- * A wait holds no payload: an offset, a deadline and what its owner adds around it. It is on one line
- * until it is popped, dropped or expired; each of these takes it off both orders and gives it back. */
+ * A wait holds no payload: an offset, a deadline and what its owner adds around it. It is on one
+ * line until it is popped, dropped or expired; each of these takes it off both orders and gives it
+ * back. */
 #pragma once
 #include "base/heap.h"
 #include "base/list.h"
@@ -38,8 +39,8 @@ void purgatory_add(struct purgatory *purgatory, struct wait_line *line, struct w
 /* Takes back one that waits; one that does not is fine. */
 void purgatory_drop(struct purgatory *purgatory, struct wait *wait);
 
-/* The next wait of `line` for an offset up to `reached`, lowest offset first, in order of arrival among
- * equals; NULL when there is none. INT64_MAX pops all. */
+/* The next wait of `line` for an offset up to `reached`, lowest offset first, in order of arrival
+ * among equals; NULL when there is none. INT64_MAX pops all. */
 struct wait *purgatory_pop(struct purgatory *purgatory, struct wait_line *line, int64_t reached);
 /* The next wait whose time has run out, or NULL. */
 struct wait *purgatory_expired(struct purgatory *purgatory, struct instant now);

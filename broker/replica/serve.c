@@ -6,7 +6,7 @@
 #include "broker/replica/hosted.h"
 
 /* What was written so lately is in the page cache: no probe. */
-#define TAIL_BYTES (4 << 20)
+#define TAIL_BYTES       (4 << 20)
 #define COMPRESSION_ZSTD 4
 
 /* ---- produce ---- */
@@ -46,11 +46,9 @@ static enum err check_and_append(struct hosted *hosted, struct append *append,
         .rebuilt = &partitions->rebuilt,
     };
 
-    if (append->acks_all && !isr_may_append_all(&machine->isr))
-        return ERR_NOT_ENOUGH_REPLICAS;
+    if (append->acks_all && !isr_may_append_all(&machine->isr)) return ERR_NOT_ENOUGH_REPLICAS;
     enum err err = check_produce(&request, checked, &append->refusal);
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     ensure(log_end_offset(hosted->log) == machine->end_offset);
     err = log_append_leader(hosted->log, checked, machine->leader_epoch, now_ms, appended);
     return err == ERR_TOO_LARGE ? ERR_LIMIT : hosted_log_failed(hosted, err);
@@ -67,18 +65,15 @@ void partitions_append(struct partitions *partitions, struct append *append)
     append->leader = append->leader_epoch = -1;
     append->refusal = (struct check_refusal){0};
     append->err = ERR_NOT_FOUND;
-    if (hosted == NULL || hosted->is_leaving)
-        return;
+    if (hosted == NULL || hosted->is_leaving) return;
 
     struct partition *machine = &hosted->machine;
     append->leader = machine->leader;
     append->leader_epoch = machine->leader_epoch;
     append->err = partition_check(machine, -1, true);
-    if (append->err == ERR_OK)
-        append->err = check_and_append(hosted, append, &appended, &checked);
+    if (append->err == ERR_OK) append->err = check_and_append(hosted, append, &appended, &checked);
     if (append->err != ERR_OK) {
-        if (tells_log_start(append->err))
-            append->log_start = machine->log_start;
+        if (tells_log_start(append->err)) append->log_start = machine->log_start;
         return;
     }
 
@@ -130,8 +125,7 @@ void serve_commits(struct hosted *hosted)
     enum err err = isr_has_enough(isr) ? ERR_OK : ERR_NOT_ENOUGH_REPLICAS;
     struct wait *wait;
 
-    if (list_is_empty(&hosted->commits.waits) || hosted->machine.role != PARTITION_LEADER)
-        return;
+    if (list_is_empty(&hosted->commits.waits) || hosted->machine.role != PARTITION_LEADER) return;
     while ((wait = purgatory_pop(&partitions->purgatory, &hosted->commits, isr->high_watermark)))
         decide(partitions, wait, err);
     serve_arm(partitions);
@@ -182,8 +176,8 @@ static enum err watermark_position(struct hosted *hosted, struct log_position *o
     return err;
 }
 
-/* Followers read to the end, others to the watermark. Transactions are not there yet, so that the last
- * stable offset is the watermark. */
+/* Followers read to the end, others to the watermark. Transactions are not there yet, so that the
+ * last stable offset is the watermark. */
 static enum err read_limit(struct hosted *hosted, const struct read_by *reader,
                            struct log_position *out)
 {
@@ -199,12 +193,10 @@ static enum err check_divergence(const struct hosted *hosted, struct read *read)
 {
     const struct partition *machine = &hosted->machine;
 
-    if (read->last_epoch < 0)
-        return ERR_OK;
+    if (read->last_epoch < 0) return ERR_OK;
     struct epoch_end end =
         epochs_end_of(log_epochs(hosted->log), read->last_epoch, machine->end_offset);
-    if (end.epoch < 0 || end.end_offset < 0 || read->offset < machine->log_start)
-        return ERR_RANGE;
+    if (end.epoch < 0 || end.end_offset < 0 || read->offset < machine->log_start) return ERR_RANGE;
     if (end.epoch < read->last_epoch || end.end_offset < read->offset) {
         read->diverges = true;
         read->diverging = end;
@@ -217,14 +209,12 @@ static enum err check_reader(const struct hosted *hosted, const struct read_by *
 {
     const struct partition *machine = &hosted->machine;
 
-    if (machine->role == PARTITION_OFFLINE || hosted->log == NULL)
-        return ERR_OFFLINE;
+    if (machine->role == PARTITION_OFFLINE || hosted->log == NULL) return ERR_OFFLINE;
     struct uuid ours = log_topic_id(hosted->log);
     if (!uuid_is_zero(read->topic_id) && !uuid_is_zero(ours) && !uuid_equal(read->topic_id, ours))
         return ERR_TOPIC_ID;
     enum err err = partition_check(machine, read->leader_epoch, reader->needs_leader);
-    if (err != ERR_OK || reader->replica < 0)
-        return err;
+    if (err != ERR_OK || reader->replica < 0) return err;
     *slot = isr_slot_of(&machine->isr, reader->replica);
     if (*slot <= 0) /* our own id is no follower's either */
         return read->leader_epoch >= 0 ? ERR_UNKNOWN_EPOCH : ERR_NOT_LEADER;
@@ -235,11 +225,9 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
 {
     const struct partition *machine = &hosted->machine;
 
-    if (read->offset < machine->log_start || read->offset > machine->end_offset)
-        return ERR_RANGE;
+    if (read->offset < machine->log_start || read->offset > machine->end_offset) return ERR_RANGE;
     enum err err = read_limit(hosted, reader, &read->limit);
-    if (err != ERR_OK)
-        return hosted_log_failed(hosted, err);
+    if (err != ERR_OK) return hosted_log_failed(hosted, err);
     if (read->offset >= read->limit.offset || (read->bytes_max <= 0 && !read->at_least_one)) {
         if (read->offset == machine->end_offset)
             read->start = log_end_position(hosted->log);
@@ -254,11 +242,9 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
         .limit = read->limit,
     };
     err = log_read(hosted->log, &how, &read->slice);
-    if (err != ERR_OK)
-        return hosted_log_failed(hosted, err);
+    if (err != ERR_OK) return hosted_log_failed(hosted, err);
     read->start = read->slice.start;
-    if (read->slice.is_cut && !reader->takes_cut)
-        log_slice_release(&read->slice);
+    if (read->slice.is_cut && !reader->takes_cut) log_slice_release(&read->slice);
     return ERR_OK;
 }
 
@@ -273,33 +259,30 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->leader = read->leader_epoch_here = -1;
     read->slice = (struct log_slice){0};
     read->err = ERR_NOT_FOUND;
-    if (hosted == NULL || hosted->is_leaving)
-        return;
+    if (hosted == NULL || hosted->is_leaving) return;
 
     struct partition *machine = &hosted->machine;
     int64_t end_before = machine->end_offset;
     read->leader = machine->leader;
     read->leader_epoch_here = machine->leader_epoch;
     read->err = check_reader(hosted, reader, read, &slot);
-    if (read->err == ERR_OK)
-        read->err = check_divergence(hosted, read);
-    if (read->err == ERR_OK && !read->diverges)
-        read->err = read_slice(hosted, reader, read);
-    if (read->err != ERR_OK)
-        return;
+    if (read->err == ERR_OK) read->err = check_divergence(hosted, read);
+    if (read->err == ERR_OK && !read->diverges) read->err = read_slice(hosted, reader, read);
+    if (read->err != ERR_OK) return;
 
     /* What a follower asks for is what it has: the offset acknowledges all below. Never on a second
      * pass, which would make it look caught up; never when it diverges. */
     if (reader->replica >= 0 && reader->is_first && !read->diverges) {
         struct partition_event event = {
             .type = PARTITION_FETCHED,
-            .fetched = {
-                .slot = slot,
-                .fetch_offset = read->offset,
-                .log_start = read->log_start,
-                .leader_end = end_before,
-                .broker_epoch = reader->broker_epoch,
-            },
+            .fetched =
+                {
+                    .slot = slot,
+                    .fetch_offset = read->offset,
+                    .log_start = read->log_start,
+                    .leader_end = end_before,
+                    .broker_epoch = reader->broker_epoch,
+                },
         };
         hosted_feed(hosted, &event);
     }
@@ -319,8 +302,7 @@ bool partitions_is_tail(struct partitions *partitions, const struct read *read)
 {
     struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
 
-    if (hosted == NULL || hosted->log == NULL)
-        return false;
+    if (hosted == NULL || hosted->log == NULL) return false;
     struct log_position end = log_end_position(hosted->log);
     return read->slice.start.segment_base == end.segment_base &&
            end.position - read->slice.position <= TAIL_BYTES;
@@ -336,8 +318,7 @@ static void unlink_parts(struct watch *watch)
 void serve_fire(struct partitions *partitions, struct watch *watch)
 {
     unlink_parts(watch);
-    if (list_has(&watch->node))
-        return;
+    if (list_has(&watch->node)) return;
     list_push(&partitions->ready, &watch->node);
     shard_post(partitions->shard, &partitions->wake);
     gauge_add(&partitions->counts.waiting_fetch, -1);
@@ -345,8 +326,7 @@ void serve_fire(struct partitions *partitions, struct watch *watch)
 
 void partitions_unwatch(struct partitions *partitions, struct watch *watch)
 {
-    if (watch->count > 0)
-        gauge_add(&partitions->counts.waiting_fetch, -1);
+    if (watch->count > 0) gauge_add(&partitions->counts.waiting_fetch, -1);
     unlink_parts(watch);
     list_remove(&watch->node);
 }
@@ -365,23 +345,19 @@ static bool look(struct watch_part *part)
         return true; /* truncated, or gone */
     if (watch->reader.replica < 0 && partition_high_watermark(machine) <= part->start.offset)
         return false;
-    if (read_limit(hosted, &watch->reader, &limit) != ERR_OK)
-        return true;
-    if (limit.offset <= part->start.offset)
-        return false;
-    if (limit.segment_base != part->start.segment_base)
-        return true;
+    if (read_limit(hosted, &watch->reader, &limit) != ERR_OK) return true;
+    if (limit.offset <= part->start.offset) return false;
+    if (limit.segment_base != part->start.segment_base) return true;
 
     int64_t bytes = log_bytes_between(hosted->log, &part->start, &limit);
-    if (bytes > part->bytes_max)
-        bytes = part->bytes_max;
+    if (bytes > part->bytes_max) bytes = part->bytes_max;
     watch->bytes += bytes - part->bytes;
     part->bytes = bytes;
     return false;
 }
 
-void partitions_watch(struct partitions *partitions, struct watch *watch, const struct read_by *reader,
-                      const struct read *reads, int count)
+void partitions_watch(struct partitions *partitions, struct watch *watch,
+                      const struct read_by *reader, const struct read *reads, int count)
 {
     watch->reader = *reader;
     watch->reader.is_first = false;
@@ -393,8 +369,7 @@ void partitions_watch(struct partitions *partitions, struct watch *watch, const 
         struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
         struct watch_part *part = &watch->parts[watch->count];
 
-        if (read->err != ERR_OK || read->diverges || hosted == NULL)
-            continue;
+        if (read->err != ERR_OK || read->diverges || hosted == NULL) continue;
         *part = (struct watch_part){
             .watch = watch,
             .at = hosted,
@@ -416,11 +391,9 @@ void partitions_watch(struct partitions *partitions, struct watch *watch, const 
 
 void serve_touch(struct hosted *hosted, bool all)
 {
-    if (list_is_empty(&hosted->watchers))
-        return;
+    if (list_is_empty(&hosted->watchers)) return;
     hosted->wakes_all = hosted->wakes_all || all;
-    if (!list_has(&hosted->dirty))
-        list_push(&hosted->of->dirty, &hosted->dirty);
+    if (!list_has(&hosted->dirty)) list_push(&hosted->of->dirty, &hosted->dirty);
     shard_post(hosted->of->shard, &hosted->of->wake);
 }
 
@@ -439,8 +412,7 @@ static void look_at_watchers(struct hosted *hosted)
         struct watch *watch = part->watch;
 
         list_push(&looked, node);
-        if (all || look(part) || watch->bytes >= watch->bytes_wanted)
-            serve_fire(hosted->of, watch);
+        if (all || look(part) || watch->bytes >= watch->bytes_wanted) serve_fire(hosted->of, watch);
     }
     while (!list_is_empty(&looked))
         list_push(&hosted->watchers, list_pop(&looked));
@@ -507,11 +479,9 @@ static void search_done(struct disk_job *job)
     query->err = hosted_log_failed(hosted, query->err);
     if (query->err == ERR_OK)
         query->err = partition_check(&hosted->machine, query->leader_epoch, query->replica != -2);
-    if (query->err == ERR_OK)
-        answer_found(query, &found);
+    if (query->err == ERR_OK) answer_found(query, &found);
     hosted->jobs--;
-    if (hosted->is_leaving && hosted->jobs == 0)
-        hosted_left(hosted);
+    if (hosted->is_leaving && hosted->jobs == 0) hosted_left(hosted);
     query->done(query);
 }
 
@@ -521,8 +491,7 @@ static enum err find_for_offsets(struct partitions *partitions, struct slice top
 {
     struct hosted *hosted = partitions_find(partitions, topic, partition);
 
-    if (hosted == NULL || hosted->is_leaving)
-        return ERR_NOT_FOUND;
+    if (hosted == NULL || hosted->is_leaving) return ERR_NOT_FOUND;
     *out = hosted;
     return partition_check(&hosted->machine, leader_epoch, needs_leader);
 }
@@ -543,15 +512,14 @@ static void answer_latest(struct offset_query *query, const struct partition *ma
 static bool start_search(struct partitions *partitions, struct offset_query *query)
 {
     struct hosted *hosted = query->at;
-    int64_t timestamp =
-        query->timestamp == OFFSETS_MAX_TIMESTAMP ? LOG_TIME_MAX : query->timestamp;
+    int64_t timestamp = query->timestamp == OFFSETS_MAX_TIMESTAMP ? LOG_TIME_MAX : query->timestamp;
 
     query->err =
         hosted_log_failed(hosted, log_search_start(hosted->log, timestamp, &query->search));
-    if (query->err != ERR_OK)
-        return true;
+    if (query->err != ERR_OK) return true;
     hosted->jobs++;
-    query->job = (struct disk_job){.home = partitions->shard, .run = search_run, .done = search_done};
+    query->job =
+        (struct disk_job){.home = partitions->shard, .run = search_run, .done = search_done};
     disk_submit(partitions->shard->env, partitions->shard->disk, DISK_SOON, partitions->shard,
                 &query->job);
     return false;
@@ -565,8 +533,7 @@ bool partitions_list_offsets(struct partitions *partitions, struct offset_query 
     query->search = NULL;
     query->err = find_for_offsets(partitions, query->topic, query->partition, query->leader_epoch,
                                   query->replica != -2, &query->at);
-    if (query->err != ERR_OK)
-        return true;
+    if (query->err != ERR_OK) return true;
 
     const struct partition *machine = &query->at->machine;
     struct epoch_entry first = epochs_earliest(log_epochs(query->at->log));
@@ -591,11 +558,9 @@ enum err partitions_offsets_before(struct partitions *partitions, struct slice t
                                    int64_t *out, int *count)
 {
     struct hosted *hosted = NULL;
-    enum err err =
-        find_for_offsets(partitions, topic, partition, -1, replica != -2, &hosted);
+    enum err err = find_for_offsets(partitions, topic, partition, -1, replica != -2, &hosted);
 
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     int found = log_offsets_before(hosted->log, timestamp, max, out);
     int64_t watermark = partition_high_watermark(&hosted->machine);
     int above = 0;
@@ -617,8 +582,7 @@ enum err partitions_epoch_end(struct partitions *partitions, struct slice topic,
     struct hosted *hosted = NULL;
     enum err err = find_for_offsets(partitions, topic, partition, leader_epoch, true, &hosted);
 
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     *out = epochs_end_of(log_epochs(hosted->log), epoch, hosted->machine.end_offset);
     return ERR_OK;
 }

@@ -6,7 +6,8 @@
 
 #define TOPIC_MAX 32767 /* what the wire can carry */
 
-void sessions_init(struct sessions *sessions, int slots_max, size_t parts_max, int shard, int shards)
+void sessions_init(struct sessions *sessions, int slots_max, size_t parts_max, int shard,
+                   int shards)
 {
     *sessions = (struct sessions){
         .slots_max = slots_max,
@@ -31,8 +32,7 @@ struct session *sessions_find(const struct sessions *sessions, int32_t id)
 /* ---- partitions of a session ---- */
 
 /* The key of a partition: its number, then the id, or the name. */
-static struct slice key_of(struct slice topic, struct uuid topic_id, int32_t partition,
-                           uint8_t *to)
+static struct slice key_of(struct slice topic, struct uuid topic_id, int32_t partition, uint8_t *to)
 {
     size_t len = sizeof(partition);
 
@@ -74,14 +74,12 @@ enum err session_ask(struct sessions *sessions, struct session *session,
         part->ask.topic = topic;
         return ERR_OK;
     }
-    if (sessions->parts >= sessions->parts_max)
-        return ERR_LIMIT;
+    if (sessions->parts >= sessions->parts_max) return ERR_LIMIT;
     part = ensure_zalloc(sizeof(*part));
     part->ask = *ask;
     part->ask.topic = SLICE_NULL;
     if (ask->topic.len > 0)
-        part->ask.topic =
-            slice_of(ensure_strndup(ask->topic.ptr, ask->topic.len), ask->topic.len);
+        part->ask.topic = slice_of(ensure_strndup(ask->topic.ptr, ask->topic.len), ask->topic.len);
     part->high_watermark = part->log_start = -1;
     map_set(&session->parts, name, part);
     list_push(&session->order, &part->order);
@@ -96,8 +94,7 @@ void session_forget(struct sessions *sessions, struct session *session, struct s
     struct session_part *part =
         map_remove(&session->parts, key_of(topic, topic_id, partition, key));
 
-    if (part == NULL)
-        return;
+    if (part == NULL) return;
     part_destroy(part);
     sessions->parts--;
 }
@@ -105,8 +102,7 @@ void session_forget(struct sessions *sessions, struct session *session, struct s
 bool session_tell(struct session *session, struct session_part *part,
                   const struct session_told *told)
 {
-    if (part == NULL)
-        return true;
+    if (part == NULL) return true;
     bool is_news = told->has_records || told->is_special || told->has_error ||
                    told->high_watermark != part->high_watermark ||
                    told->log_start != part->log_start;
@@ -118,8 +114,7 @@ bool session_tell(struct session *session, struct session_part *part,
     part->high_watermark = told->high_watermark;
     part->log_start = told->log_start;
     /* So that the end of the error is told, though nothing else has changed. */
-    if (told->has_error)
-        part->high_watermark = -1;
+    if (told->has_error) part->high_watermark = -1;
     return is_news;
 }
 
@@ -140,8 +135,7 @@ void sessions_close(struct sessions *sessions, int32_t id)
 {
     struct session *session = sessions_find(sessions, id);
 
-    if (session != NULL)
-        destroy(sessions, session);
+    if (session != NULL) destroy(sessions, session);
 }
 
 void sessions_fini(struct sessions *sessions)
@@ -156,12 +150,9 @@ enum err sessions_continue(struct sessions *sessions, int32_t id, int32_t epoch,
 {
     struct session *session = sessions_find(sessions, id);
 
-    if (session == NULL)
-        return ERR_NOT_FOUND;
-    if (session->epoch != epoch)
-        return ERR_STALE;
-    if (session->has_ids != has_ids)
-        return ERR_INVALID;
+    if (session == NULL) return ERR_NOT_FOUND;
+    if (session->epoch != epoch) return ERR_STALE;
+    if (session->has_ids != has_ids) return ERR_INVALID;
     session->epoch = session_epoch_after(epoch);
     session->used = now;
     list_remove(&session->by_use);
@@ -173,10 +164,8 @@ enum err sessions_continue(struct sessions *sessions, int32_t id, int32_t epoch,
 /* Lower goes first: consumers before followers, small before large, then by id. */
 static bool goes_before(const struct session *a, bool b_is_follower, size_t b_size, int32_t b_id)
 {
-    if (a->is_follower != b_is_follower)
-        return b_is_follower;
-    if (a->parts.count != b_size)
-        return a->parts.count < b_size;
+    if (a->is_follower != b_is_follower) return b_is_follower;
+    if (a->parts.count != b_size) return a->parts.count < b_size;
     return a->id < b_id;
 }
 
@@ -187,23 +176,19 @@ static struct session *victim(const struct sessions *sessions, bool is_follower,
     struct list_node *oldest = list_first(&sessions->by_use);
     struct session *lowest = NULL;
 
-    if (oldest == NULL)
-        return NULL;
+    if (oldest == NULL) return NULL;
     struct session *session = list_entry(oldest, struct session, by_use);
-    if (instant_ms_between(session->used, now) > SESSION_IDLE_MS)
-        return session;
+    if (instant_ms_between(session->used, now) > SESSION_IDLE_MS) return session;
 
     list_each (node, &sessions->by_use) {
         session = list_entry(node, struct session, by_use);
         bool is_old = instant_ms_between(session->created, now) > SESSION_IDLE_MS;
-        if (!is_old && !(is_follower && !session->is_follower))
-            continue;
+        if (!is_old && !(is_follower && !session->is_follower)) continue;
         if (lowest == NULL ||
             goes_before(session, lowest->is_follower, lowest->parts.count, lowest->id))
             lowest = session;
     }
-    if (lowest == NULL || !goes_before(lowest, is_follower, size, 0))
-        return NULL;
+    if (lowest == NULL || !goes_before(lowest, is_follower, size, 0)) return NULL;
     return lowest;
 }
 
@@ -215,25 +200,21 @@ static int32_t new_id(const struct sessions *sessions, uint64_t random)
 
     for (;; nth = (nth + 1) % span) {
         int32_t id = (int32_t)(nth * (uint32_t)sessions->shards + (uint32_t)sessions->shard);
-        if (id > 0 && sessions_find(sessions, id) == NULL)
-            return id;
+        if (id > 0 && sessions_find(sessions, id) == NULL) return id;
     }
 }
 
 struct session *sessions_create(struct sessions *sessions, bool is_follower, bool has_ids,
                                 size_t count, struct instant now, uint64_t random)
 {
-    if (count == 0 || sessions->slots_max == 0)
-        return NULL;
+    if (count == 0 || sessions->slots_max == 0) return NULL;
     if (sessions_count(sessions) >= sessions->slots_max) {
         struct session *old = victim(sessions, is_follower, count, now);
-        if (old == NULL)
-            return NULL;
+        if (old == NULL) return NULL;
         destroy(sessions, old);
         sessions->evicted++;
     }
-    if (count > sessions->parts_max - sessions->parts)
-        return NULL;
+    if (count > sessions->parts_max - sessions->parts) return NULL;
 
     struct session *session = ensure_zalloc(sizeof(*session));
     session->id = new_id(sessions, random);

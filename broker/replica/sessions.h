@@ -1,9 +1,10 @@
-/* broker/replica/sessions.h - incremental fetch sessions (KIP-227) of the connections of one shard. Pure.
+/* broker/replica/sessions.h - incremental fetch sessions (KIP-227) of the connections of one shard.
+ * Pure.
  *
- * A session remembers what its client fetches, so that a Fetch names only what changed and its reply
- * only what is new. Ids are unique on the broker: each shard gives those of its own residue. Bounds:
- * so many sessions, and so many remembered partitions in all of them; at the end of either there is
- * no new session, and its client goes on with full fetches. */
+ * A session remembers what its client fetches, so that a Fetch names only what changed and its
+ * reply only what is new. Ids are unique on the broker: each shard gives those of its own residue.
+ * Bounds: so many sessions, and so many remembered partitions in all of them; at the end of either
+ * there is no new session, and its client goes on with full fetches. */
 #pragma once
 #include "base/list.h"
 #include "base/map.h"
@@ -36,7 +37,7 @@ struct session_told {
 
 struct session_part {
     struct list_node order;
-    struct session_ask ask; /* `topic` is its own copy */
+    struct session_ask ask;            /* `topic` is its own copy */
     int64_t high_watermark, log_start; /* as last told; −1 after an error */
 };
 
@@ -59,7 +60,8 @@ struct sessions {
     uint64_t evicted; /* for a metric */
 };
 
-void sessions_init(struct sessions *sessions, int slots_max, size_t parts_max, int shard, int shards);
+void sessions_init(struct sessions *sessions, int slots_max, size_t parts_max, int shard,
+                   int shards);
 void sessions_fini(struct sessions *sessions);
 static inline int sessions_count(const struct sessions *sessions)
 {
@@ -81,13 +83,14 @@ MUST_CHECK enum err session_ask(struct sessions *sessions, struct session *sessi
 void session_forget(struct sessions *sessions, struct session *session, struct slice topic,
                     struct uuid topic_id, int32_t partition);
 
-/* After a full fetch: a session for `count` partitions, or NULL when none may be made now. `random` is
- * luck for the id. The parts come by session_ask, then session_tell. */
+/* After a full fetch: a session for `count` partitions, or NULL when none may be made now. `random`
+ * is luck for the id. The parts come by session_ask, then session_tell. */
 struct session *sessions_create(struct sessions *sessions, bool is_follower, bool has_ids,
                                 size_t count, struct instant now, uint64_t random);
 
-/* Whether an incremental reply has to name the partition; remembers what it says. One with records goes
- * to the end of the order, so that a busy partition does not starve the others. NULL part: true. */
+/* Whether an incremental reply has to name the partition; remembers what it says. One with records
+ * goes to the end of the order, so that a busy partition does not starve the others. NULL part:
+ * true. */
 bool session_tell(struct session *session, struct session_part *part,
                   const struct session_told *told);
 struct session_part *session_part_of(const struct session *session, struct slice topic,

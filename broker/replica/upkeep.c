@@ -1,7 +1,8 @@
-/* broker/replica/upkeep.c - what a log needs beside requests: sync, write-behind, retention, unlink.
+/* broker/replica/upkeep.c - what a log needs beside requests: sync, write-behind, retention,
+ * unlink.
  *
- * The shard plans and finishes, the disk pool does what blocks. At most one sync and one write-behind
- * of a log are under way. */
+ * The shard plans and finishes, the disk pool does what blocks. At most one sync and one
+ * write-behind of a log are under way. */
 #include "base/ensure.h"
 #include "base/log.h"
 #include "broker/replica/hosted.h"
@@ -44,8 +45,7 @@ static void submit(struct hosted *hosted, enum disk_class class, struct disk_job
 static void job_ended(struct hosted *hosted)
 {
     hosted->jobs--;
-    if (hosted->is_leaving && hosted->jobs == 0)
-        hosted_left(hosted);
+    if (hosted->is_leaving && hosted->jobs == 0) hosted_left(hosted);
 }
 
 /* ---- sync ---- */
@@ -81,8 +81,7 @@ static void sync_done(struct disk_job *job)
         else
             again = true;
     }
-    if (again && err == ERR_OK && !hosted->is_leaving)
-        upkeep_sync(hosted);
+    if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
     job_ended(hosted);
 }
 
@@ -96,8 +95,7 @@ void upkeep_sync(struct hosted *hosted)
     }
     enum err err = log_sync_plan(hosted->log, env_wall_ms(hosted->of->shard->env), &sync);
     (void)hosted_log_failed(hosted, err);
-    if (err != ERR_OK || sync == NULL)
-        return;
+    if (err != ERR_OK || sync == NULL) return;
     struct sync_job *job = ensure_zalloc(sizeof(*job));
     job->hosted = hosted;
     job->sync = sync;
@@ -131,8 +129,7 @@ void upkeep_sync_to_end(struct hosted *hosted)
 {
     hosted->sync_wanted_to = log_end_offset(hosted->log);
     upkeep_sync(hosted);
-    if (hosted->is_syncing)
-        return;
+    if (hosted->is_syncing) return;
     struct sync_job *job = ensure_zalloc(sizeof(*job));
     job->hosted = hosted;
     hosted->is_syncing = true;
@@ -164,8 +161,7 @@ static void write_behind(struct hosted *hosted)
     struct log_slice slice = log_dirty_slice(hosted->log);
 
     hosted->bytes_unwritten = 0;
-    if (slice.file == NULL)
-        return;
+    if (slice.file == NULL) return;
     struct write_job *job = ensure_zalloc(sizeof(*job));
     job->hosted = hosted;
     job->slice = slice;
@@ -201,8 +197,7 @@ static void unlink_done(struct disk_job *job)
 
 void upkeep_garbage(struct hosted *hosted)
 {
-    if (!list_has(&hosted->garbage))
-        list_push(&hosted->of->garbage, &hosted->garbage);
+    if (!list_has(&hosted->garbage)) list_push(&hosted->of->garbage, &hosted->garbage);
 }
 
 void upkeep_forget(struct hosted *hosted)
@@ -213,8 +208,7 @@ void upkeep_forget(struct hosted *hosted)
 
 void upkeep_save(struct hosted *hosted)
 {
-    if (!list_has(&hosted->unsaved))
-        list_push(&hosted->of->unsaved, &hosted->unsaved);
+    if (!list_has(&hosted->unsaved)) list_push(&hosted->of->unsaved, &hosted->unsaved);
 }
 
 /* A job of its own, not counted with the log's: it holds nothing of it. */
@@ -223,8 +217,7 @@ static void unlink_due(struct hosted *hosted, int64_t now_ms)
     struct shard *shard = hosted->of->shard;
     struct log_unlink *due = log_unlink_plan(hosted->log, now_ms);
 
-    if (due == NULL)
-        return;
+    if (due == NULL) return;
     struct unlink_job *job = ensure_zalloc(sizeof(*job));
     job->unlink = due;
     job->job = (struct disk_job){.home = shard, .run = unlink_run, .done = unlink_done};
@@ -241,12 +234,9 @@ static void retain(struct hosted *hosted, int64_t now_ms)
         hosted->machine.role == PARTITION_NONE)
         return;
     enum err err = hosted_log_failed(hosted, log_retain(hosted->log, now_ms, &removed));
-    if (err != ERR_OK)
-        return;
-    if (log_sync_due(hosted->log, now_ms))
-        upkeep_sync(hosted);
-    if (removed == 0)
-        return;
+    if (err != ERR_OK) return;
+    if (log_sync_due(hosted->log, now_ms)) upkeep_sync(hosted);
+    if (removed == 0) return;
     upkeep_garbage(hosted);
     if (log_start_offset(hosted->log) > hosted->machine.log_start) {
         struct partition_event event = {
@@ -268,8 +258,7 @@ static void upkeep(struct timer *timer)
     size_t count = partitions->by_name.count;
     size_t share = turns <= 1 ? count : count / (size_t)turns + 1;
 
-    if (share < RETAINED_PER_TURN_MIN)
-        share = RETAINED_PER_TURN_MIN;
+    if (share < RETAINED_PER_TURN_MIN) share = RETAINED_PER_TURN_MIN;
     for (size_t i = 0; i < share && i < count; i++) {
         struct list_node *node = list_pop(&partitions->all);
         list_push(&partitions->all, node);
@@ -277,8 +266,7 @@ static void upkeep(struct timer *timer)
     }
     list_each (node, &partitions->garbage) {
         struct hosted *hosted = list_entry(node, struct hosted, garbage);
-        if (hosted->log != NULL)
-            unlink_due(hosted, now_ms);
+        if (hosted->log != NULL) unlink_due(hosted, now_ms);
     }
     for (int i = 0; i < SAVED_PER_TURN_MAX && !list_is_empty(&partitions->unsaved); i++)
         upkeep_sync(list_entry(list_pop(&partitions->unsaved), struct hosted, unsaved));

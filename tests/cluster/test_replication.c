@@ -1,5 +1,5 @@
-/* Replicated topics through a real cluster: acks=all with three replicas, and what a killed broker must
- * not cost. */
+/* Replicated topics through a real cluster: acks=all with three replicas, and what a killed broker
+ * must not cost. */
 #include "tests/cluster/client.h"
 #include "tests/cluster/cluster.h"
 #include "tests/unit/unit.h"

@@ -1,6 +1,7 @@
-/* tests/unit/test_data_path.c - Produce, Fetch, ListOffsets and OffsetForLeaderEpoch as a client sees
- * them: frames over loopback to two data shards (and a control shard), all turned by hand. Partition 0
- * and 1 of a topic live on different shards, so that one of them is always elsewhere. */
+/* tests/unit/test_data_path.c - Produce, Fetch, ListOffsets and OffsetForLeaderEpoch as a client
+ * sees them: frames over loopback to two data shards (and a control shard), all turned by hand.
+ * Partition 0 and 1 of a topic live on different shards, so that one of them is always elsewhere.
+ */
 #include "base/ensure.h"
 #include "broker/api/connections.h"
 #include "broker/api/fetch.h"
@@ -181,8 +182,7 @@ static void open_shards(struct world *world)
             shard_open(&it->shard, world->env, i, world->mesh, &mailbox, it, world->disk), ERR_OK);
         api_shard_init(&it->api, &it->shard, &world->process, &it->routes);
         it->api.image = world->image;
-        if (i == DATA)
-            continue;
+        if (i == DATA) continue;
         replica_settings_init(&options.settings);
         it->partitions = partitions_create(&options);
         it->api.partitions = it->partitions;
@@ -351,8 +351,7 @@ static void lead_all(struct world *world, int32_t leader, int32_t epoch, int rep
             .min_insync = min_insync,
         };
         struct control control = {
-            .call = {.changes = &change, .change_count = 1, .done = control_done},
-            .world = world};
+            .call = {.changes = &change, .change_count = 1, .done = control_done}, .world = world};
         world->is_done = false;
         partitions_control(world->shards[partition_shard(SLICE("t"), p, DATA)].partitions,
                            &control.call);
@@ -380,8 +379,7 @@ static void send_request(struct world *world, int16_t key, int16_t version,
     memcpy(world->out.ptr, &length, 4);
     while (sent < world->out.len) {
         ssize_t n = send(world->client, world->out.ptr + sent, world->out.len - sent, 0);
-        if (n > 0)
-            sent += (size_t)n;
+        if (n > 0) sent += (size_t)n;
         turn(world);
     }
 }
@@ -391,8 +389,7 @@ static bool receive(struct world *world)
 {
     ssize_t n = recv(world->client, buf_reserve(&world->in, 65536), 65536, 0);
 
-    if (n > 0)
-        world->in.len += (size_t)n;
+    if (n > 0) world->in.len += (size_t)n;
     return n != 0;
 }
 
@@ -400,8 +397,7 @@ static bool has_frame(const struct world *world, size_t *len)
 {
     uint32_t length;
 
-    if (world->in.len < 4)
-        return false;
+    if (world->in.len < 4) return false;
     memcpy(&length, world->in.ptr, 4);
     *len = ntohl(length);
     return world->in.len >= *len + 4;
@@ -444,8 +440,7 @@ static bool is_closed(struct world *world)
 {
     for (int i = 0; i < 20000; i++) {
         turn(world);
-        if (!receive(world))
-            return true;
+        if (!receive(world)) return true;
     }
     return false;
 }
@@ -474,9 +469,8 @@ static void send_produce(struct world *world, int16_t version, int16_t acks, con
     struct produce_request_topic_partition parts[PARTITIONS + 1];
     struct produce_request_topic topics = {.name = slice_text(topic),
                                            .partition_data = {parts, count}};
-    struct produce_request request = {.acks = acks,
-                                      .timeout_ms = timeout_ms,
-                                      .topic_data = {&topics, 1}};
+    struct produce_request request = {
+        .acks = acks, .timeout_ms = timeout_ms, .topic_data = {&topics, 1}};
 
     for (int32_t p = 0; p < count; p++)
         parts[p] = (struct produce_request_topic_partition){.index = p, .records = batch};
@@ -545,8 +539,8 @@ static struct fetch_response fetch(struct world *world, int16_t version,
     return response;
 }
 
-static const struct fetch_response_topic_partition *
-fetched(const struct fetch_response *response, int32_t partition)
+static const struct fetch_response_topic_partition *fetched(const struct fetch_response *response,
+                                                            int32_t partition)
 {
     for (int32_t t = 0; t < response->responses.count; t++)
         for (int32_t p = 0; p < response->responses.at[t].partitions.count; p++)
@@ -566,11 +560,13 @@ START_TEST(every_version_round_trips_byte_for_byte)
     int64_t offset = 0;
     for (int16_t version = 3; version <= 11; version++, offset += 3) {
         struct slice batch = make_batch(&world, 3, 10);
-        struct produce_response produced = produce(&world, version, version % 2 ? 1 : -1, "t", 2, batch);
+        struct produce_response produced =
+            produce(&world, version, version % 2 ? 1 : -1, "t", 2, batch);
         ck_assert_int_eq(produced.responses.count, 1);
         for (int p = 0; p < 2; p++) {
             ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].error_code, 0);
-            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].base_offset, offset);
+            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[p].base_offset,
+                             offset);
         }
     }
     for (int16_t version = 4; version <= 17; version++) {
@@ -775,8 +771,7 @@ START_TEST(a_fetch_waits_for_data_here_and_elsewhere)
         connect_client(&world);
         int consumer = world.client;
         struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
-        if (p == 1)
-            request.topics.at->partitions.at[0].fetch_offset = 1;
+        if (p == 1) request.topics.at->partitions.at[0].fetch_offset = 1;
         request.topics.at->partitions.at[1].fetch_offset = 0;
         send_fetch(&world, 12, &request);
         int32_t waiting = world.correlation;

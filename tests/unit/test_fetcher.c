@@ -49,9 +49,9 @@ START_TEST(without_epochs_the_watermark_is_all_that_can_be_believed)
     struct fetcher_effects out;
 
     fetcher_init(&fetcher, 5, true, 1000);
-    out = step(&fetcher, (struct fetcher_event){
-                             .type = FETCHER_BEGINS,
-                             .log = {.end = 10, .high_watermark = 8, .latest_epoch = -1}});
+    out = step(&fetcher,
+               (struct fetcher_event){.type = FETCHER_BEGINS,
+                                      .log = {.end = 10, .high_watermark = 8, .latest_epoch = -1}});
     ck_assert(out.cut);
     ck_assert_int_eq(out.offset, 8);
     ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(0)), FETCHER_WANTS_NOTHING);
@@ -67,13 +67,13 @@ START_TEST(fast_elections_are_undone_epoch_by_epoch)
     struct fetcher fetcher;
 
     begun(&fetcher, true, 20, 10, 2);
-    struct fetcher_effects out = step(
-        &fetcher, (struct fetcher_event){.type = FETCHER_DIVERGES,
-                                         .epoch = 1,
-                                         .end_offset = 20,
-                                         .own_epoch = 0,
-                                         .own_end = 15,
-                                         .log = {.end = 20, .latest_epoch = 2}});
+    struct fetcher_effects out =
+        step(&fetcher, (struct fetcher_event){.type = FETCHER_DIVERGES,
+                                              .epoch = 1,
+                                              .end_offset = 20,
+                                              .own_epoch = 0,
+                                              .own_end = 15,
+                                              .log = {.end = 20, .latest_epoch = 2}});
     ck_assert(out.cut);
     ck_assert_int_eq(out.offset, 15);
     was_cut(&fetcher, 15, 0);
@@ -99,13 +99,12 @@ START_TEST(old_leaders_are_asked_before_fetching)
 
     begun(&fetcher, false, 20, 10, 2);
     ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(0)), FETCHER_WANTS_EPOCH_END);
-    struct fetcher_effects out = step(
-        &fetcher, (struct fetcher_event){.type = FETCHER_EPOCH_END,
-                                         .epoch = 1,
-                                         .end_offset = 20,
-                                         .own_epoch = 0,
-                                         .own_end = 15,
-                                         .log = {.end = 20}});
+    struct fetcher_effects out = step(&fetcher, (struct fetcher_event){.type = FETCHER_EPOCH_END,
+                                                                       .epoch = 1,
+                                                                       .end_offset = 20,
+                                                                       .own_epoch = 0,
+                                                                       .own_end = 15,
+                                                                       .log = {.end = 20}});
     ck_assert_int_eq(out.offset, 15);
     was_cut(&fetcher, 15, 0);
     ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(0)), FETCHER_WANTS_EPOCH_END); /* again */
@@ -216,12 +215,13 @@ START_TEST(answers_to_an_earlier_question_are_not_taken)
                                                      .own_end = 3,
                                                      .log = {.end = 20}})
                    .cut);
-    ck_assert(!step(&fetcher,
-                    (struct fetcher_event){.type = FETCHER_END, .end_offset = 1, .log = {.end = 20}})
-                   .cut);
+    ck_assert(
+        !step(&fetcher,
+              (struct fetcher_event){.type = FETCHER_END, .end_offset = 1, .log = {.end = 20}})
+             .cut);
     ck_assert_int_eq(fetcher.offset, 20);
-    step(&fetcher, (struct fetcher_event){.type = FETCHER_APPENDED,
-                                          .log = {.end = 25, .latest_epoch = 5}});
+    step(&fetcher,
+         (struct fetcher_event){.type = FETCHER_APPENDED, .log = {.end = 25, .latest_epoch = 5}});
     ck_assert_int_eq(fetcher.offset, 25);
     ck_assert_int_eq(fetcher.last_epoch, 5);
 }

@@ -21,7 +21,8 @@ static struct isr_effects step(struct isr *isr, int64_t ms, struct isr_event eve
     return out;
 }
 
-static struct isr_effects lead(struct isr *isr, int64_t ms, int32_t epoch, uint64_t set, int64_t end)
+static struct isr_effects lead(struct isr *isr, int64_t ms, int32_t epoch, uint64_t set,
+                               int64_t end)
 {
     static const int32_t replicas[] = {1, 2, 3};
 
@@ -37,8 +38,7 @@ static struct isr_effects lead(struct isr *isr, int64_t ms, int32_t epoch, uint6
 
 static struct isr_effects appended(struct isr *isr, int64_t ms, int64_t end)
 {
-    return step(isr, ms,
-                (struct isr_event){.type = ISR_APPENDED, .appended.end_offset = end});
+    return step(isr, ms, (struct isr_event){.type = ISR_APPENDED, .appended.end_offset = end});
 }
 
 static struct isr_effects fetched(struct isr *isr, int64_t ms, int slot, int64_t offset)
@@ -316,9 +316,9 @@ START_TEST(answers_of_another_time_are_not_believed)
     fetched(&isr, 2, 1, 0);
     tick(&isr, 40000); /* both are late */
     ck_assert_int_eq(isr.pending, ISR_PROPOSED);
-    decided(&isr, 40001, ISR_SAYS_COMMITTED, 4, 70, 0x1);  /* another leader's */
+    decided(&isr, 40001, ISR_SAYS_COMMITTED, 4, 70, 0x1); /* another leader's */
     ck_assert_int_eq(isr.pending, ISR_PROPOSED);
-    decided(&isr, 40002, ISR_SAYS_COMMITTED, 5, 49, 0x1);  /* older than the state we know */
+    decided(&isr, 40002, ISR_SAYS_COMMITTED, 5, 49, 0x1); /* older than the state we know */
     ck_assert_int_eq(isr.pending, ISR_PROPOSED);
     isr_fini(&isr);
 }
@@ -397,7 +397,7 @@ UNIT(the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_waterm
      a_dead_broker_does_not_join, while_a_joiner_is_proposed_it_counts,
      a_caught_up_replica_outside_the_isr_counts_while_it_lives,
      the_watermark_is_frozen_under_min_isr, min_isr_is_never_more_than_there_are_replicas,
-     below_min_isr_the_log_is_synced_before_the_proposal,
-     answers_of_another_time_are_not_believed, an_unclear_answer_freezes_until_leader_and_isr,
-     a_retry_asks_for_the_same_set, a_follower_may_fall_back_without_moving_the_watermark,
+     below_min_isr_the_log_is_synced_before_the_proposal, answers_of_another_time_are_not_believed,
+     an_unclear_answer_freezes_until_leader_and_isr, a_retry_asks_for_the_same_set,
+     a_follower_may_fall_back_without_moving_the_watermark,
      a_new_leader_knows_nobody_and_gives_the_isr_its_time)

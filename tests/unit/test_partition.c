@@ -29,8 +29,7 @@ static struct partition_effects step(struct partition *partition, struct partiti
 
 static struct partition_effects apply(struct partition *partition, struct partition_change change)
 {
-    return step(partition,
-                (struct partition_event){.type = PARTITION_CHANGED, .changed = &change});
+    return step(partition, (struct partition_event){.type = PARTITION_CHANGED, .changed = &change});
 }
 
 static void open_partition(struct partition *partition, int64_t end, int64_t watermark)

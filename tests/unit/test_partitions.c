@@ -1,5 +1,5 @@
-/* tests/unit/test_partitions.c - partitions over real logs: one shard, turned by hand, in a directory
- * of its own. */
+/* tests/unit/test_partitions.c - partitions over real logs: one shard, turned by hand, in a
+ * directory of its own. */
 #include "broker/replica/partitions.h"
 #include "broker/log/store.h"
 #include "cluster/types.h"
@@ -52,8 +52,7 @@ static void until(struct world *world, const bool *flag)
 {
     for (int i = 0; i < 200000 && !*flag; i++) {
         turn(world);
-        if (!*flag)
-            usleep(100);
+        if (!*flag) usleep(100);
     }
     ck_assert(*flag);
 }
@@ -103,7 +102,8 @@ static void led(void *owner, struct slice topic, int32_t partition, bool is_lead
     (void)epoch;
     ((struct world *)owner)->led += is_leader ? 1 : -1;
 }
-static void follow(void *owner, struct slice topic, int32_t partition, int32_t leader, int32_t epoch)
+static void follow(void *owner, struct slice topic, int32_t partition, int32_t leader,
+                   int32_t epoch)
 {
     struct world *world = owner;
 
@@ -227,8 +227,7 @@ static struct log *log_of(struct world *world, const char *topic)
         .topic_id = {{1}},
     };
 
-    if (log != NULL)
-        return log;
+    if (log != NULL) return log;
     world->is_done = false;
     store_create_many(world->store, &new, 1, created, world);
     until(world, &world->is_done);
@@ -256,8 +255,8 @@ static enum err apply(struct world *world, const char *topic, int32_t leader, in
         .min_insync = min_insync,
         .err = ERR_CANCELLED,
     };
-    struct control control = {
-        .call = {.changes = &change, .change_count = 1, .done = control_done}, .world = world};
+    struct control control = {.call = {.changes = &change, .change_count = 1, .done = control_done},
+                              .world = world};
 
     world->is_done = false;
     partitions_control(world->partitions, &control.call);
@@ -271,8 +270,8 @@ static enum err stop(struct world *world, const char *topic, int32_t epoch, bool
 {
     struct replica_stop one = {
         .topic = slice_text(topic), .leader_epoch = epoch, .is_delete = is_delete};
-    struct control control = {
-        .call = {.stops = &one, .stop_count = 1, .done = control_done}, .world = world};
+    struct control control = {.call = {.stops = &one, .stop_count = 1, .done = control_done},
+                              .world = world};
 
     world->is_done = false;
     partitions_control(world->partitions, &control.call);
@@ -517,8 +516,8 @@ static void ready(struct watch *watch)
     ((struct watching *)(void *)watch)->is_ready = true;
 }
 
-static void watch(struct world *world, struct watching *it, const struct read *read, int32_t replica,
-                  int64_t bytes)
+static void watch(struct world *world, struct watching *it, const struct read *read,
+                  int32_t replica, int64_t bytes)
 {
     struct read_by reader = {.replica = replica, .needs_leader = true};
 
@@ -650,19 +649,23 @@ START_TEST(a_follower_writes_what_the_leader_sent)
     struct slice batch = batch_of(&world, 4, "from the leader");
     batch_set_base_offset(world.batch.ptr, 0);
     batch_set_leader_epoch(world.batch.ptr, 7);
-    ck_assert_int_eq(
-        partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view), ERR_OK);
+    ck_assert_int_eq(partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view),
+                     ERR_OK);
     ck_assert_int_eq(view.end, 4);
     ck_assert_int_eq(view.high_watermark, 2);
     ck_assert_int_eq(view.latest.epoch, 7);
     /* The same again does not begin at the end. */
-    ck_assert_int_eq(
-        partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view), ERR_RANGE);
+    ck_assert_int_eq(partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 2, 0, &view),
+                     ERR_RANGE);
 
     /* A consumer of v11+ reads here, up to our watermark. */
     struct read_by reader = {.replica = -1};
-    struct read read = {.topic = SLICE("t"), .leader_epoch = 7, .offset = 3, .last_epoch = -1,
-                        .bytes_max = 1000, .at_least_one = true};
+    struct read read = {.topic = SLICE("t"),
+                        .leader_epoch = 7,
+                        .offset = 3,
+                        .last_epoch = -1,
+                        .bytes_max = 1000,
+                        .at_least_one = true};
     partitions_read(world.partitions, &reader, &read);
     ck_assert_int_eq(read.err, ERR_OK);
     ck_assert_int_eq(read.slice.len, 0);
@@ -690,8 +693,8 @@ START_TEST(divergence_is_told_and_not_noted)
     ck_assert_int_eq(apply(&world, "t", SELF, 3, 2, 2, 1), ERR_OK);
     produce(&world, "t", false, 5, &produced);
 
-    struct read read = {.topic = SLICE("t"), .leader_epoch = 3, .offset = 21, .last_epoch = 2,
-                        .bytes_max = 1000};
+    struct read read = {
+        .topic = SLICE("t"), .leader_epoch = 3, .offset = 21, .last_epoch = 2, .bytes_max = 1000};
     partitions_read(world.partitions, &reader, &read);
     ck_assert_int_eq(read.err, ERR_OK);
     ck_assert(read.diverges);
@@ -746,8 +749,7 @@ static void ask(struct world *world, struct asked *it, int64_t timestamp, int32_
                                    .timestamp = timestamp,
                                    .replica = replica,
                                    .done = answered}};
-    if (!partitions_list_offsets(world->partitions, &it->query))
-        until(world, &it->is_done);
+    if (!partitions_list_offsets(world->partitions, &it->query)) until(world, &it->is_done);
 }
 
 START_TEST(offsets_are_found_up_to_what_is_committed)
@@ -758,7 +760,7 @@ START_TEST(offsets_are_found_up_to_what_is_committed)
 
     open_world(&world);
     ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
-    produce(&world, "t", false, 5, &produced); /* timestamps 1000 … 1004 */
+    produce(&world, "t", false, 5, &produced);                  /* timestamps 1000 … 1004 */
     struct read read = read_as(&world, "t", FOLLOWER, 3, true); /* the batch has 3 in it */
     ck_assert_int_gt(read.slice.len, 0);
     log_slice_release(&read.slice);

@@ -76,5 +76,5 @@ START_TEST(a_dropped_wait_is_on_neither_order)
 }
 END_TEST
 
-UNIT(waits_leave_in_offset_order_up_to_what_is_reached,
-     time_runs_out_earliest_first_across_lines, a_dropped_wait_is_on_neither_order)
+UNIT(waits_leave_in_offset_order_up_to_what_is_reached, time_runs_out_earliest_first_across_lines,
+     a_dropped_wait_is_on_neither_order)

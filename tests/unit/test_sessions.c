@@ -14,9 +14,8 @@ static struct session_ask ask_for(const char *topic, int32_t partition)
 
 static struct session *made(struct sessions *sessions, bool is_follower, int parts, int64_t s)
 {
-    struct session *session =
-        sessions_create(sessions, is_follower, false, (size_t)parts, at_s(s),
-                        (uint64_t)(parts * 1000 + s));
+    struct session *session = sessions_create(sessions, is_follower, false, (size_t)parts, at_s(s),
+                                              (uint64_t)(parts * 1000 + s));
 
     for (int i = 0; session != NULL && i < parts; i++) {
         struct session_ask ask = ask_for("t", i);
@@ -35,7 +34,8 @@ START_TEST(each_request_has_the_next_epoch)
     ck_assert_int_gt(session->id, 0);
     ck_assert_int_eq(session->id % 4, 1); /* of this shard */
     int32_t id = session->id;
-    ck_assert_int_eq(sessions_continue(&sessions, id + 4, 1, false, at_s(1), &found), ERR_NOT_FOUND);
+    ck_assert_int_eq(sessions_continue(&sessions, id + 4, 1, false, at_s(1), &found),
+                     ERR_NOT_FOUND);
     ck_assert_int_eq(sessions_continue(&sessions, id, 2, false, at_s(1), &found), ERR_STALE);
     ck_assert_int_eq(sessions_continue(&sessions, id, 1, true, at_s(1), &found), ERR_INVALID);
     ck_assert_int_eq(sessions_continue(&sessions, id, 1, false, at_s(1), &found), ERR_OK);
