@@ -1,4 +1,5 @@
-/* controller/admin.c - see admin.h: listeners, connections, which handler; and the small answers. */
+/* controller/admin.c - see admin.h: listeners, connections, which handler; and the small answers.
+ */
 #include "controller/admin.h"
 #include "base/ensure.h"
 #include "base/log.h"
@@ -43,8 +44,7 @@ static const struct handler {
 static const struct handler *handler_of(int16_t api_key)
 {
     for (unsigned i = 0; i < HANDLER_COUNT; i++)
-        if (handlers[i].api_key == api_key)
-            return &handlers[i];
+        if (handlers[i].api_key == api_key) return &handlers[i];
     return NULL;
 }
 
@@ -52,8 +52,7 @@ static const struct handler *handler_of(int16_t api_key)
 
 static void list_apis(struct asked *asked, struct api_versions_response *response)
 {
-    response->api_keys.at =
-        asked_alloc(asked, HANDLER_COUNT * sizeof(*response->api_keys.at));
+    response->api_keys.at = asked_alloc(asked, HANDLER_COUNT * sizeof(*response->api_keys.at));
     response->api_keys.count = HANDLER_COUNT;
     for (unsigned i = 0; i < HANDLER_COUNT; i++)
         response->api_keys.at[i] = (struct api_versions_response_api_key){
@@ -79,8 +78,7 @@ void ask_api_versions(struct asked *asked)
     struct api_versions_request request;
     struct api_versions_response response;
 
-    if (!asked_read(asked, &api_versions_request_wire, &request))
-        return;
+    if (!asked_read(asked, &api_versions_request_wire, &request)) return;
     wire_default(&api_versions_response_wire, &response);
     list_apis(asked, &response);
     asked_reply(asked, &api_versions_response_wire, &response);
@@ -94,8 +92,7 @@ void ask_describe_cluster(struct asked *asked)
     struct ids alive = {0};
     char listener[128] = "";
 
-    if (!asked_read(asked, &describe_cluster_request_wire, &request))
-        return;
+    if (!asked_read(asked, &describe_cluster_request_wire, &request)) return;
     wire_default(&describe_cluster_response_wire, &response);
     response.cluster_id = slice_text(c->cluster_id);
     response.controller_id = c->leader_id;
@@ -151,16 +148,15 @@ static void serve(struct asked *asked)
         asked_close(asked, "unknown-version");
 }
 
-/* A broker has authorised what is inside. The principal is checked to be one; what it may do was the
- * broker's to say. */
+/* A broker has authorised what is inside. The principal is checked to be one; what it may do was
+ * the broker's to say. */
 static bool is_principal(struct asked *asked, struct slice bytes)
 {
     struct default_principal_data data;
     int version;
 
-    return slice_is_null(bytes) ||
-           wire_read_versioned(bytes, &default_principal_data_wire, &asked->arena, &version,
-                               &data) == ERR_OK;
+    return slice_is_null(bytes) || wire_read_versioned(bytes, &default_principal_data_wire,
+                                                       &asked->arena, &version, &data) == ERR_OK;
 }
 
 static void open_envelope(struct asked *asked)
@@ -171,8 +167,7 @@ static void open_envelope(struct asked *asked)
         asked_close(asked, "unknown-version");
         return;
     }
-    if (!asked_read(asked, &envelope_request_wire, &request))
-        return;
+    if (!asked_read(asked, &envelope_request_wire, &request)) return;
     asked->is_enveloped = true;
     asked->envelope = asked->head;
     if (!is_principal(asked, request.request_principal))
@@ -209,8 +204,7 @@ static void conn_ended(struct conn *conn, enum err why)
     struct client *client = conn_user(conn);
 
     (void)why;
-    if (client == NULL)
-        return;
+    if (client == NULL) return;
     /* Their work goes on: what was begun in ZooKeeper is not undone by a lost connection. */
     list_each (node, &client->asked) {
         struct asked *asked = list_entry(node, struct asked, node);
@@ -296,8 +290,7 @@ void admin_destroy(struct admin **admin)
 void admin_close(struct admin *a)
 {
     for (int i = 0; i < LISTENERS_MAX; i++)
-        if (a->listeners[i] != NULL)
-            listener_close(&a->listeners[i]);
+        if (a->listeners[i] != NULL) listener_close(&a->listeners[i]);
     works_drop(a);
     list_each (node, &a->all)
         conn_close(list_entry(node, struct client, node)->conn, false);
@@ -315,8 +308,7 @@ int32_t admin_port(const struct admin *admin, int index)
 
 void admin_check(struct admin *admin)
 {
-    if (admin != NULL)
-        works_check(admin);
+    if (admin != NULL) works_check(admin);
 }
 
 void admin_answered(struct admin *admin, struct event **event)

@@ -21,8 +21,7 @@ void ask_controlled_shutdown(struct asked *asked)
 {
     struct controlled_shutdown_request request;
 
-    if (!asked_read(asked, &controlled_shutdown_request_wire, &request))
-        return;
+    if (!asked_read(asked, &controlled_shutdown_request_wire, &request)) return;
     struct event *event = asked_event(asked, EVENT_CONTROLLED_SHUTDOWN);
     event->broker = request.broker_id;
     event->broker_epoch = request.broker_epoch;
@@ -43,8 +42,8 @@ void tell_controlled_shutdown(struct asked *asked, struct event *event)
     response.remaining_partitions.count = (int32_t)count;
     for (size_t i = 0; i < count; i++)
         response.remaining_partitions.at[i] =
-            (struct controlled_shutdown_response_remaining_partition){
-                event->items[i].topic, event->items[i].partition};
+            (struct controlled_shutdown_response_remaining_partition){event->items[i].topic,
+                                                                      event->items[i].partition};
     asked_reply(asked, &controlled_shutdown_response_wire, &response);
 }
 
@@ -68,8 +67,7 @@ void ask_alter_partition(struct asked *asked)
     struct alter_partition_request *request = asked_alloc(asked, sizeof(*request));
     int32_t count = 0;
 
-    if (!asked_read(asked, &alter_partition_request_wire, request))
-        return;
+    if (!asked_read(asked, &alter_partition_request_wire, request)) return;
     struct event *event = asked_event(asked, EVENT_ALTER_PARTITION);
     event->broker = request->broker_id;
     event->broker_epoch = request->broker_epoch;
@@ -112,23 +110,22 @@ void tell_alter_partition(struct asked *asked, struct event *event)
         return;
     }
     response.topics.count = request->topics.count;
-    response.topics.at = asked_alloc(asked, (size_t)(request->topics.count + 1) *
-                                                sizeof(*response.topics.at));
+    response.topics.at =
+        asked_alloc(asked, (size_t)(request->topics.count + 1) * sizeof(*response.topics.at));
     for (int32_t t = 0; t < request->topics.count; t++) {
         struct alter_partition_response_topic *topic = &response.topics.at[t];
 
         topic->topic_name = request->topics.at[t].topic_name;
         topic->topic_id = request->topics.at[t].topic_id;
         topic->partitions.count = request->topics.at[t].partitions.count;
-        topic->partitions.at =
-            asked_alloc(asked, (size_t)(topic->partitions.count + 1) * sizeof(*topic->partitions.at));
+        topic->partitions.at = asked_alloc(asked, (size_t)(topic->partitions.count + 1) *
+                                                      sizeof(*topic->partitions.at));
         for (int32_t i = 0; i < topic->partitions.count; i++, item++) {
             struct alter_partition_response_topic_partition *p = &topic->partitions.at[i];
 
             p->partition_index = item->partition;
             p->error_code = alter_code(asked, item->answer);
-            if (item->answer != ANSWER_OK)
-                continue;
+            if (item->answer != ANSWER_OK) continue;
             p->leader_id = item->state.leader;
             p->leader_epoch = item->state.leader_epoch;
             p->isr.at = item->state.isr.at;
@@ -147,8 +144,7 @@ void ask_elect_leaders(struct asked *asked)
     struct elect_leaders_request request;
     int32_t count = 0;
 
-    if (!asked_read(asked, &elect_leaders_request_wire, &request))
-        return;
+    if (!asked_read(asked, &elect_leaders_request_wire, &request)) return;
     struct event *event = asked_event(asked, EVENT_ELECT);
     event->is_unclean = request.election_type == 1;
     event->is_all = request.topic_partitions.count < 0;
@@ -185,8 +181,7 @@ void tell_elect_leaders(struct asked *asked, struct event *event)
                 ? NULL
                 : &topics[response.replica_election_results.count - 1];
 
-        if (event->is_all && item->answer == ANSWER_NOT_NEEDED)
-            continue;
+        if (event->is_all && item->answer == ANSWER_NOT_NEEDED) continue;
         if (last == NULL || !slice_equal(last->topic, item->topic)) {
             last = &topics[response.replica_election_results.count++];
             last->topic = item->topic;
@@ -196,8 +191,8 @@ void tell_elect_leaders(struct asked *asked, struct event *event)
         results[n++] = (struct elect_leaders_response_replica_election_result_partition_result){
             .partition_id = item->partition,
             .error_code = kafka_code(item->answer),
-            .error_message = item->answer == ANSWER_OK ? SLICE_NULL
-                                                       : slice_text(answer_name(item->answer)),
+            .error_message =
+                item->answer == ANSWER_OK ? SLICE_NULL : slice_text(answer_name(item->answer)),
         };
     }
     asked_reply(asked, &elect_leaders_response_wire, &response);
@@ -210,8 +205,7 @@ void ask_reassign(struct asked *asked)
     struct alter_partition_reassignments_request *request = asked_alloc(asked, sizeof(*request));
     int32_t count = 0;
 
-    if (!asked_read(asked, &alter_partition_reassignments_request_wire, request))
-        return;
+    if (!asked_read(asked, &alter_partition_reassignments_request_wire, request)) return;
     struct event *event = asked_event(asked, EVENT_REASSIGN);
     for (int32_t t = 0; t < request->topics.count; t++)
         count += request->topics.at[t].partitions.count;
@@ -226,8 +220,7 @@ void ask_reassign(struct asked *asked)
             item->topic = arena_copy(&event->arena, request->topics.at[t].name);
             item->partition = from->partition_index;
             item->is_cancel = from->replicas.count < 0;
-            if (!item->is_cancel)
-                ids_set(&item->replicas, from->replicas.at, from->replicas.count);
+            if (!item->is_cancel) ids_set(&item->replicas, from->replicas.at, from->replicas.count);
         }
     asked->work = request;
     ask(asked, event);
@@ -242,8 +235,8 @@ void tell_reassign(struct asked *asked, struct event *event)
     wire_default(&alter_partition_reassignments_response_wire, &response);
     response.error_code = kafka_code(event->answer);
     response.responses.count = event->answer == ANSWER_OK ? request->topics.count : 0;
-    response.responses.at = asked_alloc(asked, (size_t)(request->topics.count + 1) *
-                                                   sizeof(*response.responses.at));
+    response.responses.at =
+        asked_alloc(asked, (size_t)(request->topics.count + 1) * sizeof(*response.responses.at));
     for (int32_t t = 0; t < response.responses.count; t++) {
         struct alter_partition_reassignments_response_response *topic = &response.responses.at[t];
 
@@ -271,8 +264,7 @@ struct listing {
 /* At most `room` partitions are listed after the first of a topic. */
 static void list_partition(struct listing *listing, const struct partition *p, int32_t room)
 {
-    if (p->adding.count == 0 && p->removing.count == 0)
-        return;
+    if (p->adding.count == 0 && p->removing.count == 0) return;
     struct slice name = slice_text(p->topic->name);
     struct list_partition_reassignments_response_topic *topic =
         listing->count == 0 ? NULL : &listing->topics[listing->count - 1];
@@ -284,8 +276,7 @@ static void list_partition(struct listing *listing, const struct partition *p, i
             asked_alloc(listing->asked, (size_t)room * sizeof(*topic->partitions.at));
         listing->room = room;
     }
-    if (topic->partitions.count == listing->room)
-        return;
+    if (topic->partitions.count == listing->room) return;
     topic->partitions.at[topic->partitions.count++] =
         (struct list_partition_reassignments_response_topic_partition){
             .partition_index = p->id,
@@ -302,8 +293,7 @@ void ask_list_reassignments(struct asked *asked)
     struct list_partition_reassignments_response response;
     struct listing listing = {.asked = asked};
 
-    if (!asked_read(asked, &list_partition_reassignments_request_wire, &request))
-        return;
+    if (!asked_read(asked, &list_partition_reassignments_request_wire, &request)) return;
     wire_default(&list_partition_reassignments_response_wire, &response);
     if (!controller_is_active(asked->controller)) {
         response.error_code = KAFKA_NOT_CONTROLLER;
@@ -313,14 +303,12 @@ void ask_list_reassignments(struct asked *asked)
     size_t most = request.topics.count < 0 ? context->topics.count : (size_t)request.topics.count;
     listing.topics = asked_alloc(asked, (most + 1) * sizeof(*listing.topics));
     if (request.topics.count < 0)
-        context_each_topic (entry, topic, context)
-            for (int32_t i = 0; i < topic->count; i++)
-                list_partition(&listing, topic->partitions[i], topic->count);
+        context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+            list_partition(&listing, topic->partitions[i], topic->count);
     for (int32_t t = 0; t < request.topics.count; t++)
         for (int32_t i = 0; i < request.topics.at[t].partition_indexes.count; i++) {
-            const struct partition *p =
-                context_partition(context, request.topics.at[t].name,
-                                  request.topics.at[t].partition_indexes.at[i]);
+            const struct partition *p = context_partition(
+                context, request.topics.at[t].name, request.topics.at[t].partition_indexes.at[i]);
             if (p != NULL)
                 list_partition(&listing, p, request.topics.at[t].partition_indexes.count);
         }
@@ -335,8 +323,7 @@ void ask_producer_ids(struct asked *asked)
 {
     struct allocate_producer_ids_request request;
 
-    if (!asked_read(asked, &allocate_producer_ids_request_wire, &request))
-        return;
+    if (!asked_read(asked, &allocate_producer_ids_request_wire, &request)) return;
     struct event *event = asked_event(asked, EVENT_PRODUCER_IDS);
     event->broker = request.broker_id;
     event->broker_epoch = request.broker_epoch;

@@ -1,6 +1,6 @@
-/* controller/admin_topics.c - CreateTopics, DeleteTopics, CreatePartitions: znodes are written as any
- * tool would write them, the machines see them by their watches, and the answer waits until they have
- * acted (or for its time). */
+/* controller/admin_topics.c - CreateTopics, DeleteTopics, CreatePartitions: znodes are written as
+ * any tool would write them, the machines see them by their watches, and the answer waits until
+ * they have acted (or for its time). */
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -13,10 +13,12 @@
 #include "zk/paths.h"
 #include <stdlib.h>
 
-#define PARTITIONS_MAX     100000 /* of one topic: its znode must stay below ZooKeeper's packet limit */
-#define REPLICAS_MAX       1000
-#define TIMEOUT_MS_MAX     (30 * 60 * 1000)
-#define DOC_ARENA_MAX      (64u << 20)
+#define PARTITIONS_MAX                                                                             \
+    100000 /* of one topic: its znode must stay below ZooKeeper's packet limit                     \
+            */
+#define REPLICAS_MAX   1000
+#define TIMEOUT_MS_MAX (30 * 60 * 1000)
+#define DOC_ARENA_MAX  (64u << 20)
 
 enum work_kind { WORK_CREATE, WORK_DELETE, WORK_EXPAND };
 
@@ -93,8 +95,7 @@ static bool is_there(const struct context *context, const struct topic_work *wor
 {
     const struct topic *topic = context_topic(context, work->name);
 
-    if (topic == NULL || topic->count < work->partition_count)
-        return false;
+    if (topic == NULL || topic->count < work->partition_count) return false;
     for (int32_t i = 0; i < topic->count; i++)
         if (!topic->partitions[i]->has_leadership || topic->partitions[i]->now.leader < 0)
             return false;
@@ -103,26 +104,22 @@ static bool is_there(const struct context *context, const struct topic_work *wor
 
 static bool is_over(const struct works *works, const struct topic_work *work)
 {
-    if (work->error != KAFKA_NONE)
-        return true;
-    if (works->kind == WORK_DELETE)
-        return context_topic(context_of(works), work->name) == NULL;
+    if (work->error != KAFKA_NONE) return true;
+    if (works->kind == WORK_DELETE) return context_topic(context_of(works), work->name) == NULL;
     return is_there(context_of(works), work);
 }
 
 static bool is_all_over(const struct works *works)
 {
     for (int32_t i = 0; i < works->count; i++)
-        if (!is_over(works, &works->at[i]))
-            return false;
+        if (!is_over(works, &works->at[i])) return false;
     return true;
 }
 
 static void time_out(struct works *works)
 {
     for (int32_t i = 0; i < works->count; i++)
-        if (!is_over(works, &works->at[i]))
-            refuse(&works->at[i], KAFKA_REQUEST_TIMED_OUT, NULL);
+        if (!is_over(works, &works->at[i])) refuse(&works->at[i], KAFKA_REQUEST_TIMED_OUT, NULL);
     reply(works);
 }
 
@@ -180,8 +177,7 @@ void works_drop(struct admin *admin)
     list_each (node, &admin->works) {
         struct works *works = list_entry(node, struct works, node);
 
-        if (works->is_waiting)
-            time_out(works);
+        if (works->is_waiting) time_out(works);
     }
 }
 
@@ -191,12 +187,11 @@ static void written(struct topic_work *work)
 {
     struct works *works = work->works;
 
-    if (--works->pending == 0)
-        finish_writing(works, timeout_of(works));
+    if (--works->pending == 0) finish_writing(works, timeout_of(works));
 }
 
-static void submit(struct topic_work *work, enum zk_kind kind, struct slice path,
-                   struct slice data, int32_t version)
+static void submit(struct topic_work *work, enum zk_kind kind, struct slice path, struct slice data,
+                   int32_t version)
 {
     const struct zk_op op = {.kind = kind, .path = path, .data = data, .version = version};
 
@@ -303,17 +298,14 @@ static enum err expand_document(struct topic_work *work, struct slice json)
 
     arena_init(&arena, DOC_ARENA_MAX);
     enum err err = doc_topic_read(json, &arena, &doc);
-    if (err == ERR_OK && doc.partition_count >= work->partition_count)
-        err = ERR_STALE;
+    if (err == ERR_OK && doc.partition_count >= work->partition_count) err = ERR_STALE;
     if (err == ERR_OK) {
         partitions = arena_zalloc(&arena, (size_t)work->partition_count * sizeof(*partitions));
-        memcpy(partitions, doc.partitions,
-               (size_t)doc.partition_count * sizeof(*partitions));
+        memcpy(partitions, doc.partitions, (size_t)doc.partition_count * sizeof(*partitions));
         int32_t first = doc.partition_count;
         for (int32_t i = first; i < work->partition_count; i++) {
             partitions[i] = (struct doc_partition){
-                .partition = i,
-                .replicas = {.at = next, .count = work->replication_factor}};
+                .partition = i, .replicas = {.at = next, .count = work->replication_factor}};
             next += work->replication_factor;
         }
         doc.partitions = partitions;
@@ -357,8 +349,7 @@ static void start_writing(struct works *works)
     for (int32_t i = 0; i < works->count && !works->is_validate_only; i++) {
         struct topic_work *work = &works->at[i];
 
-        if (work->error != KAFKA_NONE)
-            continue;
+        if (work->error != KAFKA_NONE) continue;
         works->pending++;
         work->call = (struct zk_call){.retry_loss = true};
         switch (works->kind) {
@@ -376,8 +367,7 @@ static void start_writing(struct works *works)
             break;
         }
     }
-    if (--works->pending == 0)
-        finish_writing(works, timeout_of(works));
+    if (--works->pending == 0) finish_writing(works, timeout_of(works));
 }
 
 /* ---- brokers to assign to ---- */
@@ -431,10 +421,8 @@ static int32_t *assign(struct topic_work *work, struct assign_request *request)
         return NULL;
     }
     if (request->first_partition == 0 && request->broker_count > 0) {
-        request->start =
-            (int32_t)(env_random(env, "assign") % (uint64_t)request->broker_count);
-        request->shift =
-            (int32_t)(env_random(env, "assign") % (uint64_t)request->broker_count);
+        request->start = (int32_t)(env_random(env, "assign") % (uint64_t)request->broker_count);
+        request->shift = (int32_t)(env_random(env, "assign") % (uint64_t)request->broker_count);
     }
     size_t n = request->partition_count <= 0 || request->replication_factor <= 0
                    ? 0
@@ -473,12 +461,13 @@ static bool check_collision(struct topic_work *work)
                "a topic's name is 1 to 249 of [a-zA-Z0-9._-], and not . or ..");
         return false;
     }
-    context_each_topic (entry, topic, context)
-        if (topic_names_collide(work->name, slice_text(topic->name))) {
-            refuse(work, KAFKA_INVALID_TOPIC_EXCEPTION,
-                   "the name differs from an existing one only in . and _");
-            return false;
-        }
+    context_each_topic(entry, topic,
+                       context) if (topic_names_collide(work->name, slice_text(topic->name)))
+    {
+        refuse(work, KAFKA_INVALID_TOPIC_EXCEPTION,
+               "the name differs from an existing one only in . and _");
+        return false;
+    }
     return true;
 }
 
@@ -498,8 +487,9 @@ static bool take_manual(struct topic_work *work, const struct create_topics_requ
         if (a->partition_index < 0 || a->partition_index >= count ||
             partitions[a->partition_index].partition >= 0 || a->broker_ids.count != size ||
             size <= 0 || size > REPLICAS_MAX || broker_ids_repeat(ids)) {
-            refuse(work, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                   "replica lists must be of one size, without repetition, for partitions 0 to n-1");
+            refuse(
+                work, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                "replica lists must be of one size, without repetition, for partitions 0 to n-1");
             return false;
         }
         partitions[a->partition_index] = (struct doc_partition){
@@ -523,10 +513,9 @@ static bool take_automatic(struct topic_work *work, const struct create_topics_r
     };
     int32_t *replicas = assign(work, &request);
 
-    if (replicas == NULL)
-        return false;
-    *partitions = asked_alloc(work->works->asked,
-                              (size_t)request.partition_count * sizeof(**partitions));
+    if (replicas == NULL) return false;
+    *partitions =
+        asked_alloc(work->works->asked, (size_t)request.partition_count * sizeof(**partitions));
     for (int32_t i = 0; i < request.partition_count; i++)
         (*partitions)[i] = (struct doc_partition){
             .partition = i,
@@ -541,14 +530,13 @@ static bool take_assignment(struct topic_work *work,
                             const struct create_topics_request_topic *topic,
                             struct doc_partition **partitions)
 {
-    if (topic->assignments.count <= 0)
-        return take_automatic(work, topic, partitions);
+    if (topic->assignments.count <= 0) return take_automatic(work, topic, partitions);
     if (topic->assignments.count > PARTITIONS_MAX) {
         refuse_assignment(work, ASSIGN_PARTITIONS);
         return false;
     }
-    *partitions = asked_alloc(work->works->asked,
-                              (size_t)topic->assignments.count * sizeof(**partitions));
+    *partitions =
+        asked_alloc(work->works->asked, (size_t)topic->assignments.count * sizeof(**partitions));
     return take_manual(work, topic, *partitions);
 }
 
@@ -564,7 +552,8 @@ static bool take_config(struct topic_work *work, const struct create_topics_requ
 
     for (size_t i = 0; i < count; i++) {
         pairs[i] = (struct option_pair){topic->configs.at[i].name, topic->configs.at[i].value};
-        entries[i] = (struct doc_config_entry){topic->configs.at[i].name, topic->configs.at[i].value};
+        entries[i] =
+            (struct doc_config_entry){topic->configs.at[i].name, topic->configs.at[i].value};
     }
     if (topic_options_check(asked->controller->options, pairs, (int)count, &message) != ERR_OK) {
         refuse(work, KAFKA_INVALID_CONFIG, NULL);
@@ -593,8 +582,7 @@ static struct uuid fresh_topic_id(struct env *env)
 static bool has_null_value(const struct create_topics_request_topic *topic)
 {
     for (int32_t i = 0; i < topic->configs.count; i++)
-        if (slice_is_null(topic->configs.at[i].value))
-            return true;
+        if (slice_is_null(topic->configs.at[i].value)) return true;
     return false;
 }
 
@@ -603,8 +591,7 @@ static void prepare_create(struct topic_work *work, const struct create_topics_r
     struct controller *c = work->works->asked->controller;
     struct doc_partition *partitions = NULL;
 
-    if (!check_name(work))
-        return;
+    if (!check_name(work)) return;
     if (has_null_value(topic)) {
         refuse(work, KAFKA_INVALID_CONFIG, "a config has no value");
         return;
@@ -637,8 +624,7 @@ static void refuse_repeated(struct works *works)
     for (int32_t i = 0; i < works->count; i++) {
         struct topic_work *work = &works->at[i];
 
-        if (slice_is_null(work->name))
-            continue;
+        if (slice_is_null(work->name)) continue;
         struct topic_work *before = map_get(&first, work->name);
         if (before == NULL)
             (void)map_set(&first, work->name, work);
@@ -653,8 +639,7 @@ static void refuse_repeated(struct works *works)
 
 static bool refuse_all(struct works *works)
 {
-    if (controller_is_active(works->asked->controller) &&
-        !works->asked->controller->is_taking_over)
+    if (controller_is_active(works->asked->controller) && !works->asked->controller->is_taking_over)
         return false;
     for (int32_t i = 0; i < works->count; i++)
         refuse(&works->at[i], KAFKA_NOT_CONTROLLER, NULL);
@@ -666,18 +651,15 @@ void ask_create_topics(struct asked *asked)
 {
     struct create_topics_request *request = asked_alloc(asked, sizeof(*request));
 
-    if (!asked_read(asked, &create_topics_request_wire, request))
-        return;
+    if (!asked_read(asked, &create_topics_request_wire, request)) return;
     struct works *works = works_create(asked, WORK_CREATE, request->topics.count, request);
     works->is_validate_only = request->validate_only;
     for (int32_t i = 0; i < works->count; i++)
         works->at[i].name = request->topics.at[i].name;
-    if (refuse_all(works))
-        return;
+    if (refuse_all(works)) return;
     refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
-        if (!works->at[i].is_repeated)
-            prepare_create(&works->at[i], &request->topics.at[i]);
+        if (!works->at[i].is_repeated) prepare_create(&works->at[i], &request->topics.at[i]);
     start_writing(works);
 }
 
@@ -688,8 +670,8 @@ static void reply_create(struct works *works)
 
     wire_default(&create_topics_response_wire, &response);
     response.topics.count = works->count;
-    response.topics.at = asked_alloc(works->asked,
-                                     (size_t)(works->count + 1) * sizeof(*response.topics.at));
+    response.topics.at =
+        asked_alloc(works->asked, (size_t)(works->count + 1) * sizeof(*response.topics.at));
     for (int32_t i = 0; i < works->count; i++) {
         const struct topic_work *work = &works->at[i];
         struct create_topics_response_topic *topic = &response.topics.at[i];
@@ -701,15 +683,13 @@ static void reply_create(struct works *works)
         topic->replication_factor = -1;
         if (work->error == KAFKA_NONE || work->error == KAFKA_REQUEST_TIMED_OUT)
             topic->topic_id = work->id;
-        if (work->error != KAFKA_NONE)
-            continue;
+        if (work->error != KAFKA_NONE) continue;
         topic->num_partitions = work->partition_count;
         topic->replication_factor = (int16_t)work->replication_factor;
-        size_t configs = (size_t)(request->topics.at[i].configs.count > 0
-                                      ? request->topics.at[i].configs.count
-                                      : 0);
-        topic->configs.at =
-            asked_alloc(works->asked, (configs + 1) * sizeof(*topic->configs.at));
+        size_t configs =
+            (size_t)(request->topics.at[i].configs.count > 0 ? request->topics.at[i].configs.count
+                                                             : 0);
+        topic->configs.at = asked_alloc(works->asked, (configs + 1) * sizeof(*topic->configs.at));
         topic->configs.count = (int32_t)configs;
         for (size_t k = 0; k < configs; k++)
             topic->configs.at[k] = (struct create_topics_response_topic_config){
@@ -752,19 +732,15 @@ void ask_delete_topics(struct asked *asked)
 {
     struct delete_topics_request *request = asked_alloc(asked, sizeof(*request));
 
-    if (!asked_read(asked, &delete_topics_request_wire, request))
-        return;
+    if (!asked_read(asked, &delete_topics_request_wire, request)) return;
     bool is_by_topic = asked->head.api_version >= 6;
     int32_t count = is_by_topic ? request->topics.count : request->topic_names.count;
     struct works *works = works_create(asked, WORK_DELETE, count > 0 ? count : 0, request);
     for (int32_t i = 0; i < works->count; i++) {
-        works->at[i].name =
-            is_by_topic ? request->topics.at[i].name : request->topic_names.at[i];
-        if (is_by_topic)
-            works->at[i].id = request->topics.at[i].topic_id;
+        works->at[i].name = is_by_topic ? request->topics.at[i].name : request->topic_names.at[i];
+        if (is_by_topic) works->at[i].id = request->topics.at[i].topic_id;
     }
-    if (refuse_all(works))
-        return;
+    if (refuse_all(works)) return;
     bool is_enabled = context_of(works)->config.is_delete_enabled;
     refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
@@ -784,8 +760,8 @@ static void reply_delete(struct works *works)
 
     wire_default(&delete_topics_response_wire, &response);
     response.responses.count = works->count;
-    response.responses.at = asked_alloc(
-        works->asked, (size_t)(works->count + 1) * sizeof(*response.responses.at));
+    response.responses.at =
+        asked_alloc(works->asked, (size_t)(works->count + 1) * sizeof(*response.responses.at));
     for (int32_t i = 0; i < works->count; i++)
         response.responses.at[i] = (struct delete_topics_response_response){
             .name = works->at[i].name,
@@ -876,18 +852,15 @@ void ask_create_partitions(struct asked *asked)
 {
     struct create_partitions_request *request = asked_alloc(asked, sizeof(*request));
 
-    if (!asked_read(asked, &create_partitions_request_wire, request))
-        return;
+    if (!asked_read(asked, &create_partitions_request_wire, request)) return;
     struct works *works = works_create(asked, WORK_EXPAND, request->topics.count, request);
     works->is_validate_only = request->validate_only;
     for (int32_t i = 0; i < works->count; i++)
         works->at[i].name = request->topics.at[i].name;
-    if (refuse_all(works))
-        return;
+    if (refuse_all(works)) return;
     refuse_repeated(works);
     for (int32_t i = 0; i < works->count; i++)
-        if (!works->at[i].is_repeated)
-            prepare_expand(&works->at[i], &request->topics.at[i]);
+        if (!works->at[i].is_repeated) prepare_expand(&works->at[i], &request->topics.at[i]);
     start_writing(works);
 }
 
@@ -897,8 +870,8 @@ static void reply_expand(struct works *works)
 
     wire_default(&create_partitions_response_wire, &response);
     response.results.count = works->count;
-    response.results.at = asked_alloc(works->asked,
-                                      (size_t)(works->count + 1) * sizeof(*response.results.at));
+    response.results.at =
+        asked_alloc(works->asked, (size_t)(works->count + 1) * sizeof(*response.results.at));
     for (int32_t i = 0; i < works->count; i++)
         response.results.at[i] = (struct create_partitions_response_result){
             .name = works->at[i].name,

@@ -38,26 +38,22 @@ static enum answer check(const struct context *context, const struct event *even
         return item->has_id && context_topic_by_id(context, item->topic_id) == NULL
                    ? ANSWER_UNKNOWN_TOPIC_ID
                    : ANSWER_UNKNOWN_PARTITION;
-    if (!p->has_leadership)
-        return ANSWER_UNKNOWN_PARTITION;
+    if (!p->has_leadership) return ANSWER_UNKNOWN_PARTITION;
     const struct leadership *now = &p->now;
     if (asked->partition_epoch > now->partition_epoch || asked->leader_epoch > now->leader_epoch)
         return ANSWER_NOT_CONTROLLER;
-    if (asked->leader_epoch < now->leader_epoch)
-        return ANSWER_FENCED_EPOCH;
+    if (asked->leader_epoch < now->leader_epoch) return ANSWER_FENCED_EPOCH;
     if (now->leader == event->broker && ids_equal(&asked->isr, &now->isr) &&
         asked->is_recovering == now->is_recovering) {
         *is_same = true;
         return ANSWER_OK;
     }
-    if (asked->partition_epoch < now->partition_epoch)
-        return ANSWER_INVALID_VERSION;
+    if (asked->partition_epoch < now->partition_epoch) return ANSWER_INVALID_VERSION;
     if (asked->isr.count == 0 || (asked->is_recovering && asked->isr.count > 1) ||
         (asked->is_recovering && !now->is_recovering))
         return ANSWER_INVALID_REQUEST;
     for (int32_t i = 0; i < asked->isr.count; i++)
-        if (!broker_is_live(context, asked->isr.at[i]))
-            return ANSWER_INELIGIBLE_REPLICA;
+        if (!broker_is_live(context, asked->isr.at[i])) return ANSWER_INELIGIBLE_REPLICA;
     return ANSWER_OK;
 }
 
@@ -77,10 +73,8 @@ static void ask_alter(struct context *context, struct alter *a)
 
         a->requests[i] = -1;
         item->answer = check(context, event, item, p, &is_same);
-        if (p != NULL)
-            partition_set_add(&a->touched, p);
-        if (item->answer != ANSWER_OK)
-            continue;
+        if (p != NULL) partition_set_add(&a->touched, p);
+        if (item->answer != ANSWER_OK) continue;
         if (is_same) {
             leadership_copy(&item->state, &p->now);
             continue;
@@ -110,8 +104,7 @@ static void take_alter(struct context *context, struct alter *a)
         struct event_item *item = &event->items[i];
         struct partition *p = context_find_item(context, item);
 
-        if (a->requests[i] < 0)
-            continue;
+        if (a->requests[i] < 0) continue;
         const struct request *r = &a->task.requests.at[a->requests[i]];
         if (r->err == ERR_OK) {
             item->state.leader = event->broker;
@@ -130,8 +123,7 @@ static void take_alter(struct context *context, struct alter *a)
     }
     /* What stands there may be our own write whose answer was lost: the leader, which asks again or
      * hears of it by UpdateMetadata, must not wait for ever. */
-    if (conflicts.count > 0)
-        partitions_refresh(context, &conflicts);
+    if (conflicts.count > 0) partitions_refresh(context, &conflicts);
 }
 
 static void judge_conflicts(struct context *context, struct alter *a)
@@ -142,8 +134,7 @@ static void judge_conflicts(struct context *context, struct alter *a)
         struct event_item *item = &event->items[i];
         struct partition *p = context_find_item(context, item);
 
-        if (item->answer != ANSWER_INVALID_VERSION || a->requests[i] < 0 || p == NULL)
-            continue;
+        if (item->answer != ANSWER_INVALID_VERSION || a->requests[i] < 0 || p == NULL) continue;
         if (p->now.leader == event->broker && p->now.leader_epoch == item->state.leader_epoch &&
             ids_equal(&p->now.isr, &item->state.isr) &&
             p->now.is_recovering == item->state.is_recovering) {
@@ -229,8 +220,7 @@ static void read_notified(struct context *context, struct notified *n)
 
             for (int32_t s = 0; s < n->set.count && is_new; s++)
                 is_new = n->set.at[s] != p;
-            if (is_new)
-                partition_set_add(&n->set, p);
+            if (is_new) partition_set_add(&n->set, p);
         }
     }
 }
@@ -255,8 +245,7 @@ static void notified_run(struct context *context, struct task *task)
         n->count = task->requests.at[0].child_count;
         n->paths = arena_zalloc(&n->arena, (size_t)(n->count + 1) * sizeof(*n->paths));
         for (int32_t i = 0; i < n->count; i++)
-            n->paths[i] = path_child(&n->arena, PATH_ISR_CHANGES,
-                                     task->requests.at[0].children[i]);
+            n->paths[i] = path_child(&n->arena, PATH_ISR_CHANGES, task->requests.at[0].children[i]);
         task_clear_requests(task);
         for (int32_t i = 0; i < n->count; i++)
             task_get(task, n->paths[i], false);
@@ -268,8 +257,7 @@ static void notified_run(struct context *context, struct task *task)
         partitions_refresh(context, &copy);
         return;
     case 3:
-        if (n->set.count > 0)
-            tell_touched(context, &n->set);
+        if (n->set.count > 0) tell_touched(context, &n->set);
         copy_set(&copy, &n->set);
         reassign_complete(context, &copy);
         return;
@@ -353,8 +341,7 @@ void producer_ids(struct context *context, struct event *event)
         event->answer = ANSWER_BROKER_NOT_REGISTERED;
     else if (broker->epoch != event->broker_epoch)
         event->answer = ANSWER_STALE_BROKER_EPOCH;
-    if (event->answer != ANSWER_OK)
-        return;
+    if (event->answer != ANSWER_OK) return;
     struct block *b = task_push(context, sizeof(*b), block_run, NULL);
     b->event = event;
 }

@@ -77,8 +77,7 @@ void asked_reply(struct asked *asked, const struct wire_struct *type, const void
 
 void asked_refuse_envelope(struct asked *asked, int16_t error)
 {
-    if (asked->client != NULL)
-        send_envelope(asked, SLICE_NULL, error);
+    if (asked->client != NULL) send_envelope(asked, SLICE_NULL, error);
     asked_free(asked);
 }
 
@@ -97,8 +96,7 @@ bool asked_read(struct asked *asked, const struct wire_struct *type, void *out)
 {
     enum err err = wire_read(asked->body, asked->head.api_version, type, &asked->arena, out);
 
-    if (err == ERR_OK)
-        return true;
+    if (err == ERR_OK) return true;
     asked_close(asked, err_name(err));
     return false;
 }

@@ -7,7 +7,7 @@ struct client {
     struct list_node node; /* of its admin */
     struct conn *conn;
     struct admin *admin;
-    int listener; /* index */
+    int listener;      /* index */
     struct list asked; /* unanswered */
 };
 

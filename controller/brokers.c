@@ -14,12 +14,12 @@
 #define PATHS_MAX (64u << 20)
 
 #define each_partition(entry, topic, i, context)                                                   \
-    context_each_topic (entry, topic, context)                                                     \
-        for (int32_t i = 0; i < topic->count; i++)
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
 
 void broker_replicas(const struct context *context, int32_t id, struct replica_set *out)
 {
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         if (ids_have(&topic->partitions[i]->replicas, id))
             replica_set_add(out, topic->partitions[i], id);
     }
@@ -56,7 +56,8 @@ static void mark_leaderless(struct context *context)
 {
     struct partition_set set = {0};
 
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         struct partition *p = topic->partitions[i];
 
         if (!topic->is_deleting && p->has_leadership && p->state != PARTITION_NONEXISTENT &&
@@ -104,8 +105,7 @@ static void gone_run(struct context *context, struct task *task)
         deletions_failed(context, &deleting);
         return;
     case 3:
-        if (!g->has_told)
-            tell_brokers(context);
+        if (!g->has_told) tell_brokers(context);
         task_end(context, task);
         return;
     }
@@ -124,15 +124,14 @@ static void forget_dirs(struct context *context, int32_t id)
 {
     struct broker *broker = context_broker(context, id);
 
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         struct partition *p = topic->partitions[i];
 
         for (int32_t h = 0; h < p->hosted_count; h++)
-            if (p->hosted[h].broker == id)
-                p->hosted[h].is_dir_offline = false;
+            if (p->hosted[h].broker == id) p->hosted[h].is_dir_offline = false;
     }
-    if (broker != NULL)
-        broker->dirs_offline = 0;
+    if (broker != NULL) broker->dirs_offline = 0;
 }
 
 /* Of brokers that are no longer in the context, or are suspect. */
@@ -140,8 +139,7 @@ static void brokers_failed(struct context *context, const struct ids *ids, bool 
 {
     struct replica_set set = {0};
 
-    if (ids->count == 0)
-        return;
+    if (ids->count == 0) return;
     for (int32_t i = 0; i < ids->count; i++) {
         forget_dirs(context, ids->at[i]);
         broker_replicas(context, ids->at[i], &set);
@@ -171,9 +169,9 @@ static void tell_everything(struct context *context, const struct ids *fresh)
     outbox_update_brokers(context, &others);
     outbox_send(context);
     outbox_update_brokers(context, fresh);
-    each_partition (entry, topic, i, context) {
-        if (!topic->is_deleting)
-            outbox_update(context, fresh, topic->partitions[i]);
+    each_partition(entry, topic, i, context)
+    {
+        if (!topic->is_deleting) outbox_update(context, fresh, topic->partitions[i]);
     }
     outbox_send(context);
     ids_fini(&alive);
@@ -212,8 +210,7 @@ static void start_up_run(struct context *context, struct task *task)
 
 void brokers_start_up(struct context *context, const struct ids *ids)
 {
-    if (ids->count == 0)
-        return;
+    if (ids->count == 0) return;
     struct start_up *s = task_push(context, sizeof(*s), start_up_run, start_up_fini);
     ids_copy(&s->ids, ids);
 }
@@ -257,8 +254,7 @@ static void list_brokers(struct context *context, struct changed *c)
     for (int32_t i = 0; list->err == ERR_OK && i < list->child_count; i++) {
         int32_t id;
 
-        if (path_parse_id(list->children[i], &id) == ERR_OK)
-            ids_add_once(&c->listed, id);
+        if (path_parse_id(list->children[i], &id) == ERR_OK) ids_add_once(&c->listed, id);
     }
     if (c->listed.count > 1)
         qsort(c->listed.at, (size_t)c->listed.count, sizeof(int32_t), by_value);
@@ -282,11 +278,10 @@ static void read_brokers(struct context *context, struct changed *c)
         const struct request *r = &c->task.requests.at[i];
 
         read->id = -1;
-        if (r->err != ERR_OK)
-            continue;
+        if (r->err != ERR_OK) continue;
         if (!document_read_broker(r, read) || broker_endpoint(read, control) == NULL ||
             broker_endpoint(read, context->config.inter_broker_listener) == NULL) {
-            context_note(context, "broker %d ignored: no usable endpoint", c->listed.at[i]);
+            context_warn(context, "broker %d ignored: no usable endpoint", c->listed.at[i]);
             continue;
         }
         read->id = c->listed.at[i];
@@ -297,8 +292,7 @@ static void read_brokers(struct context *context, struct changed *c)
 static const struct broker *read_of(const struct changed *c, int32_t id)
 {
     for (int32_t i = 0; i < c->listed.count; i++)
-        if (c->read[i].id == id)
-            return &c->read[i];
+        if (c->read[i].id == id) return &c->read[i];
     return NULL;
 }
 
@@ -307,8 +301,7 @@ static void compare_brokers(struct context *context, struct changed *c)
     struct ids known = {0};
 
     for (int32_t i = 0; i < c->listed.count; i++) {
-        if (c->read[i].id < 0)
-            continue;
+        if (c->read[i].id < 0) continue;
         const struct broker *before = context_broker(context, c->read[i].id);
 
         if (before == NULL)
@@ -318,8 +311,7 @@ static void compare_brokers(struct context *context, struct changed *c)
     }
     context_broker_ids(context, &known);
     for (int32_t i = 0; i < known.count; i++)
-        if (read_of(c, known.at[i]) == NULL)
-            ids_add(&c->dead, known.at[i]);
+        if (read_of(c, known.at[i]) == NULL) ids_add(&c->dead, known.at[i]);
     ids_fini(&known);
 }
 
@@ -331,8 +323,7 @@ static void admit(struct context *context, struct changed *c, const struct ids *
 
         for (int32_t l = 0; l < c->listed.count; l++) {
             struct broker *read = &c->read[l];
-            if (read->id != ids->at[i])
-                continue;
+            if (read->id != ids->at[i]) continue;
             broker_clear_endpoints(broker);
             broker->epoch = read->epoch;
             broker->endpoints = read->endpoints;
@@ -415,8 +406,7 @@ struct modified {
 
 static bool has_same_endpoints(const struct broker *a, const struct broker *b)
 {
-    if (a->endpoint_count != b->endpoint_count)
-        return false;
+    if (a->endpoint_count != b->endpoint_count) return false;
     for (int32_t i = 0; i < a->endpoint_count; i++) {
         const struct control_endpoint *x = &a->endpoints[i];
         const struct control_endpoint *y = &b->endpoints[i];
@@ -459,8 +449,7 @@ static void modified_run(struct context *context, struct task *task)
 
 void broker_changed(struct context *context, struct event *event)
 {
-    if (context_broker(context, event->broker) == NULL)
-        return;
+    if (context_broker(context, event->broker) == NULL) return;
     struct modified *m = task_push(context, sizeof(*m), modified_run, NULL);
     m->id = event->broker;
 }
@@ -474,8 +463,7 @@ void broker_suspect(struct context *context, struct event *event)
     struct broker *broker = context_broker(context, event->broker);
     struct ids only = {0};
 
-    if (broker == NULL || broker->epoch != event->broker_epoch || broker->is_suspect)
-        return;
+    if (broker == NULL || broker->epoch != event->broker_epoch || broker->is_suspect) return;
     context_note(context, "broker %d suspect", broker->id);
     broker->is_suspect = true;
     /* What is queued for it is from before: when it is back it hears everything anew. */
@@ -490,8 +478,7 @@ void broker_back(struct context *context, struct event *event)
     struct broker *broker = context_broker(context, event->broker);
     struct ids only = {0};
 
-    if (broker == NULL || broker->epoch != event->broker_epoch || !broker->is_suspect)
-        return;
+    if (broker == NULL || broker->epoch != event->broker_epoch || !broker->is_suspect) return;
     context_note(context, "broker %d back", broker->id);
     broker->is_suspect = false;
     context_effect(context, EFFECT_CHANNEL_OPEN)->broker = broker->id;
@@ -517,11 +504,11 @@ static void move_leaders(struct context *context, int32_t id)
 {
     struct partition_set set = {0};
 
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         struct partition *p = topic->partitions[i];
 
-        if (is_candidate(p, id) && p->now.leader == id)
-            partition_set_add(&set, p);
+        if (is_candidate(p, id) && p->now.leader == id) partition_set_add(&set, p);
     }
     partitions_to_online(context, &set, ELECTION_CONTROLLED_SHUTDOWN, NULL);
 }
@@ -530,11 +517,11 @@ static void stop_followers(struct context *context, int32_t id)
 {
     struct replica_set set = {0};
 
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         struct partition *p = topic->partitions[i];
 
-        if (!is_candidate(p, id) || p->now.leader == id)
-            continue;
+        if (!is_candidate(p, id) || p->now.leader == id) continue;
         outbox_stop(context, id, p, false);
         replica_set_add(&set, p, id);
     }
@@ -546,17 +533,18 @@ static void answer_remaining(struct context *context, struct event *event)
 {
     int32_t count = 0;
 
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         const struct partition *p = topic->partitions[i];
         count += is_candidate(p, event->broker) && p->now.leader == event->broker;
     }
     event_make_items(event, count);
     count = 0;
-    each_partition (entry, topic, i, context) {
+    each_partition(entry, topic, i, context)
+    {
         const struct partition *p = topic->partitions[i];
 
-        if (!is_candidate(p, event->broker) || p->now.leader != event->broker)
-            continue;
+        if (!is_candidate(p, event->broker) || p->now.leader != event->broker) continue;
         event->items[count].topic = arena_copy(&event->arena, slice_text(topic->name));
         event->items[count++].partition = p->id;
     }
@@ -590,8 +578,7 @@ void controlled_shutdown(struct context *context, struct event *event)
         event->answer = ANSWER_STALE_BROKER_EPOCH;
     else if (!broker_is_alive(context, event->broker))
         event->answer = ANSWER_BROKER_NOT_AVAILABLE;
-    if (event->answer != ANSWER_OK)
-        return;
+    if (event->answer != ANSWER_OK) return;
     broker->is_shutting_down = true;
     context_note(context, "broker %d shuts down", broker->id);
     struct shutdown *s = task_push(context, sizeof(*s), shutdown_run, NULL);
@@ -610,7 +597,8 @@ static void log_dirs_fini(struct task *task)
     ids_fini(&((struct log_dirs *)task)->brokers);
 }
 
-/* The brokers of `listed` children hear LeaderAndIsr for all they host, and say which are offline. */
+/* The brokers of `listed` children hear LeaderAndIsr for all they host, and say which are offline.
+ */
 static void log_dirs_run(struct context *context, struct task *task)
 {
     struct log_dirs *l = (struct log_dirs *)task;
@@ -643,8 +631,7 @@ static void log_dirs_run(struct context *context, struct task *task)
         for (int32_t i = 0; i < count; i++) {
             paths[i] = arena_copy(&arena, slice_text(task->requests.at[i].path));
             int32_t broker = document_read_log_dir_event(&task->requests.at[i]);
-            if (broker >= 0)
-                ids_add_once(&l->brokers, broker);
+            if (broker >= 0) ids_add_once(&l->brokers, broker);
         }
         for (int32_t i = 0; i < l->brokers.count; i++)
             if (broker_is_alive(context, l->brokers.at[i]))
@@ -673,18 +660,15 @@ void leader_and_isr_answered(struct context *context, struct event *event)
 {
     struct replica_set offline = {0};
 
-    if (event->is_refused || !broker_is_alive(context, event->broker))
-        return;
+    if (event->is_refused || !broker_is_alive(context, event->broker)) return;
     for (int32_t i = 0; i < event->count; i++) {
         struct partition *p = context_find_item(context, &event->items[i]);
         bool is_error = event->items[i].is_storage_error;
 
-        if (p == NULL || !ids_have(&p->replicas, event->broker))
-            continue;
+        if (p == NULL || !ids_have(&p->replicas, event->broker)) continue;
         if (context_set_dir_offline(context, p, event->broker, is_error) && is_error)
             replica_set_add(&offline, p, event->broker);
     }
-    if (offline.count > 0)
-        replicas_became_offline(context, &offline, false);
+    if (offline.count > 0) replicas_became_offline(context, &offline, false);
     replica_set_fini(&offline);
 }

@@ -2,9 +2,9 @@
 #pragma once
 #include "controller/task.h"
 
-/* The replicas can no longer serve. Partitions that they led elect, they leave their ISRs. Takes the
- * members of `set`. With `spare_leaders` a replica that still leads for want of another is left alone:
- * its broker is only suspected. Pushes a task. */
+/* The replicas can no longer serve. Partitions that they led elect, they leave their ISRs. Takes
+ * the members of `set`. With `spare_leaders` a replica that still leads for want of another is left
+ * alone: its broker is only suspected. Pushes a task. */
 void replicas_became_offline(struct context *context, struct replica_set *set, bool spare_leaders);
 
 /* Reads the registered brokers (watching them) into the context, with a channel to each, and does

@@ -72,8 +72,7 @@ static void destroy_channel(struct channel *channel)
 
     timer_cancel(shard, &channel->retry);
     while (!list_is_empty(&channel->orders))
-        drop_order(channel->channels,
-                   list_entry(list_first(&channel->orders), struct order, node));
+        drop_order(channel->channels, list_entry(list_first(&channel->orders), struct order, node));
     /* The call that is under way ends with the peer; what it points to must live until then. */
     channel->channels = NULL;
     peer_close(&channel->peer, channel_freed);
@@ -83,8 +82,7 @@ void channels_close(struct channels *channels, int32_t broker)
 {
     struct channel *channel = map_remove(&channels->by_broker, map_int(&broker));
 
-    if (channel != NULL)
-        destroy_channel(channel);
+    if (channel != NULL) destroy_channel(channel);
 }
 
 void channels_close_all(struct channels *channels)
@@ -95,8 +93,7 @@ void channels_close_all(struct channels *channels)
 
 void channels_destroy(struct channels **channels)
 {
-    if (*channels == NULL)
-        return;
+    if (*channels == NULL) return;
     channels_close_all(*channels);
     map_fini(&(*channels)->by_broker);
     free(*channels);
@@ -121,8 +118,7 @@ static void write_body(struct peer_call *call, int version, struct buf *body)
     struct list_node *first = list_first(&channel->orders);
 
     (void)version;
-    if (first != NULL)
-        buf_add_slice(body, buf_slice(&list_entry(first, struct order, node)->body));
+    if (first != NULL) buf_add_slice(body, buf_slice(&list_entry(first, struct order, node)->body));
 }
 
 static void take_answer(struct channel *channel, struct order *order, struct slice answer)
@@ -130,21 +126,17 @@ static void take_answer(struct channel *channel, struct order *order, struct sli
     struct channels *channels = channel->channels;
     enum err err;
     int16_t error;
-    struct event *event =
-        encode_read_answer(order->control, order->version, answer, &err, &error);
+    struct event *event = encode_read_answer(order->control, order->version, answer, &err, &error);
 
     if (err != ERR_OK)
         log_warn("controller", "control-answer-unreadable", "broker=%d request=%s error=%s",
-                 channel->broker, api_info_name(encode_api(order->control->kind)),
-                 err_name(err));
+                 channel->broker, api_info_name(encode_api(order->control->kind)), err_name(err));
     else if (error != KAFKA_NONE)
-        log_info("controller", "control-refused", "broker=%d request=%s error=%s",
-                 channel->broker, api_info_name(encode_api(order->control->kind)),
-                 kafka_error_name(error));
+        log_info("controller", "control-refused", "broker=%d request=%s error=%s", channel->broker,
+                 api_info_name(encode_api(order->control->kind)), kafka_error_name(error));
     drop_order(channels, order);
     send_first(channel);
-    if (event != NULL)
-        channels->options.event(channels->options.owner, &event);
+    if (event != NULL) channels->options.event(channels->options.owner, &event);
 }
 
 static void call_done(struct peer_call *call, enum err err, struct slice answer,
@@ -161,8 +153,8 @@ static void call_done(struct peer_call *call, enum err err, struct slice answer,
         take_answer(channel, order, answer);
         return;
     }
-    log_debug("controller", "control-unanswered", "broker=%d request=%s error=%s",
-              channel->broker, api_info_name(encode_api(order->control->kind)), err_name(err));
+    log_debug("controller", "control-unanswered", "broker=%d request=%s error=%s", channel->broker,
+              api_info_name(encode_api(order->control->kind)), err_name(err));
     struct shard *shard = channel->channels->options.shard;
     timer_arm(shard, &channel->retry, instant_add_ms(shard_now(shard), RETRY_MS));
 }
@@ -171,8 +163,7 @@ static void send_first(struct channel *channel)
 {
     struct list_node *first = list_first(&channel->orders);
 
-    if (first == NULL || channel->is_calling)
-        return;
+    if (first == NULL || channel->is_calling) return;
     struct order *order = list_entry(first, struct order, node);
     channel->call = (struct peer_call){
         .api_key = encode_api(order->control->kind),
@@ -224,7 +215,7 @@ static void queue(struct channel *channel, struct shared *shared, const struct c
     order->control = control;
     order->version = encode_version(&channels->options.versions, control->kind);
     encode_request(&order->body, control, order->version, channels->options.controller_id,
-                  is_delete);
+                   is_delete);
     list_push(&channel->orders, &order->node);
     channels->queued++;
     send_first(channel);
@@ -233,8 +224,7 @@ static void queue(struct channel *channel, struct shared *shared, const struct c
 static bool has_items(const struct control *control, bool is_delete)
 {
     for (int32_t i = 0; i < control->count; i++)
-        if (control->items[i].is_delete == is_delete)
-            return true;
+        if (control->items[i].is_delete == is_delete) return true;
     return false;
 }
 
@@ -250,16 +240,13 @@ void channels_send(struct channels *channels, struct control_batch **batch)
         struct channel *channel = map_get(&channels->by_broker, map_int(&control->broker));
         int version = encode_version(&channels->options.versions, control->kind);
 
-        if (channel == NULL)
-            continue;
+        if (channel == NULL) continue;
         if (!encode_is_split(control, version)) {
             queue(channel, shared, control, false);
             continue;
         }
-        if (has_items(control, true))
-            queue(channel, shared, control, true);
-        if (has_items(control, false))
-            queue(channel, shared, control, false);
+        if (has_items(control, true)) queue(channel, shared, control, true);
+        if (has_items(control, false)) queue(channel, shared, control, false);
     }
     if (--shared->holders == 0) {
         outbox_batch_destroy(&shared->batch);

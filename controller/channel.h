@@ -1,8 +1,8 @@
 /* controller/channel.h - the ordered control connection to each broker.
  *
- * One request in flight; a request that got no answer is sent again, the same bytes, 100 ms later, for
- * as long as the channel is open: at least once, strictly in order. A request that was refused is not
- * repeated. Requests carry the epochs of when they were queued. */
+ * One request in flight; a request that got no answer is sent again, the same bytes, 100 ms later,
+ * for as long as the channel is open: at least once, strictly in order. A request that was refused
+ * is not repeated. Requests carry the epochs of when they were queued. */
 #pragma once
 #include "controller/encode.h"
 #include "runtime/conn.h"

@@ -50,8 +50,7 @@ struct event *event_create(enum event_type type)
 
 void event_destroy(struct event **event)
 {
-    if (*event == NULL)
-        return;
+    if (*event == NULL) return;
     for (int32_t i = 0; i < (*event)->count; i++)
         ids_fini(&(*event)->items[i].replicas), leadership_fini(&(*event)->items[i].state);
     arena_fini(&(*event)->arena);
@@ -62,8 +61,8 @@ void event_destroy(struct event **event)
 void event_make_items(struct event *event, int32_t count)
 {
     event->count = count;
-    event->items = count == 0 ? NULL
-                              : arena_zalloc(&event->arena, (size_t)count * sizeof(*event->items));
+    event->items =
+        count == 0 ? NULL : arena_zalloc(&event->arena, (size_t)count * sizeof(*event->items));
 }
 
 struct effect *context_effect(struct context *context, enum effect_type type)
@@ -76,16 +75,33 @@ struct effect *context_effect(struct context *context, enum effect_type type)
     return effect;
 }
 
+static struct effect *note(struct context *context, const char *format, va_list args)
+{
+    struct effect *effect = context_effect(context, EFFECT_NOTE);
+    char text[512];
+    int n = vsnprintf(text, sizeof(text), format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+
+    buf_add(&effect->text, text, len);
+    return effect;
+}
+
 void context_note(struct context *context, const char *format, ...)
 {
-    char text[512];
     va_list args;
 
     va_start(args, format);
-    int n = vsnprintf(text, sizeof(text), format, args);
+    (void)note(context, format, args);
     va_end(args);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
-    buf_add(&context_effect(context, EFFECT_NOTE)->text, text, len);
+}
+
+void context_warn(struct context *context, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    note(context, format, args)->is_warning = true;
+    va_end(args);
 }
 
 struct effect *context_take(struct context *context)
@@ -97,8 +113,7 @@ struct effect *context_take(struct context *context)
 
 void effect_destroy(struct effect **effect)
 {
-    if (*effect == NULL)
-        return;
+    if (*effect == NULL) return;
     outbox_batch_destroy(&(*effect)->batch);
     event_destroy(&(*effect)->event);
     buf_fini(&(*effect)->text);
@@ -142,8 +157,7 @@ void context_remove_broker(struct context *context, int32_t id)
 {
     struct broker *broker = map_remove(&context->brokers, map_int(&id));
 
-    if (broker == NULL)
-        return;
+    if (broker == NULL) return;
     broker_clear_endpoints(broker);
     free(broker);
 }
@@ -158,8 +172,7 @@ static int by_value(const void *a, const void *b)
 
 static void sort_ids(struct ids *ids)
 {
-    if (ids->count > 1)
-        qsort(ids->at, (size_t)ids->count, sizeof(*ids->at), by_value);
+    if (ids->count > 1) qsort(ids->at, (size_t)ids->count, sizeof(*ids->at), by_value);
 }
 
 void context_broker_ids(const struct context *context, struct ids *out)
@@ -183,8 +196,7 @@ void context_alive(const struct context *context, struct ids *out)
     map_each (entry, &context->brokers) {
         const struct broker *broker = entry->value;
 
-        if (!broker->is_suspect)
-            ids_add(out, broker->id);
+        if (!broker->is_suspect) ids_add(out, broker->id);
     }
     sort_ids(out);
 }
@@ -199,16 +211,14 @@ bool broker_is_live(const struct context *context, int32_t id)
 const struct control_endpoint *broker_endpoint(const struct broker *broker, const char *listener)
 {
     for (int32_t i = 0; i < broker->endpoint_count; i++)
-        if (strcmp(broker->endpoints[i].listener, listener) == 0)
-            return &broker->endpoints[i];
+        if (strcmp(broker->endpoints[i].listener, listener) == 0) return &broker->endpoints[i];
     return NULL;
 }
 
 static const struct hosted *find_hosted(const struct partition *p, int32_t broker)
 {
     for (int32_t i = 0; i < p->hosted_count; i++)
-        if (p->hosted[i].broker == broker)
-            return &p->hosted[i];
+        if (p->hosted[i].broker == broker) return &p->hosted[i];
     return NULL;
 }
 
@@ -255,11 +265,9 @@ struct topic *context_add_topic(struct context *context, struct slice name)
 
 void context_set_topic_id(struct context *context, struct topic *topic, struct uuid id)
 {
-    if (!uuid_is_zero(topic->id))
-        (void)map_remove(&context->topics_by_id, uuid_key(&topic->id));
+    if (!uuid_is_zero(topic->id)) (void)map_remove(&context->topics_by_id, uuid_key(&topic->id));
     topic->id = id;
-    if (!uuid_is_zero(id))
-        (void)map_set(&context->topics_by_id, uuid_key(&id), topic);
+    if (!uuid_is_zero(id)) (void)map_set(&context->topics_by_id, uuid_key(&id), topic);
 }
 
 void leadership_fini(struct leadership *leadership)
@@ -270,8 +278,7 @@ void leadership_fini(struct leadership *leadership)
 
 void leadership_copy(struct leadership *to, const struct leadership *from)
 {
-    if (to == from)
-        return;
+    if (to == from) return;
     struct ids isr = {0};
     ids_copy(&isr, &from->isr);
     ids_fini(&to->isr);
@@ -334,14 +341,13 @@ struct partition *topic_add_partition(struct context *context, struct topic *top
 {
     int32_t place = place_of(topic, id);
 
-    if (place < topic->count && topic->partitions[place]->id == id)
-        return topic->partitions[place];
+    if (place < topic->count && topic->partitions[place]->id == id) return topic->partitions[place];
 
     struct partition *p = ensure_zalloc(sizeof(*p));
     p->topic = topic;
     p->id = id;
-    topic->partitions = ensure_realloc(topic->partitions,
-                                       (size_t)(topic->count + 1) * sizeof(*topic->partitions));
+    topic->partitions =
+        ensure_realloc(topic->partitions, (size_t)(topic->count + 1) * sizeof(*topic->partitions));
     memmove(topic->partitions + place + 1, topic->partitions + place,
             (size_t)(topic->count - place) * sizeof(*topic->partitions));
     topic->partitions[place] = p;
@@ -375,8 +381,7 @@ enum replica_state partition_replica_state(const struct partition *p, int32_t br
 struct hosted *partition_hosted(struct partition *p, int32_t broker)
 {
     for (int32_t i = 0; i < p->hosted_count; i++)
-        if (p->hosted[i].broker == broker)
-            return &p->hosted[i];
+        if (p->hosted[i].broker == broker) return &p->hosted[i];
 
     p->hosted = ensure_realloc(p->hosted, (size_t)(p->hosted_count + 1) * sizeof(*p->hosted));
     p->hosted[p->hosted_count] = (struct hosted){.broker = broker};
@@ -398,11 +403,9 @@ bool context_set_dir_offline(struct context *context, struct partition *p, int32
     struct hosted *hosted = partition_hosted(p, broker);
     struct broker *b = context_broker(context, broker);
 
-    if (hosted->is_dir_offline == is_offline)
-        return false;
+    if (hosted->is_dir_offline == is_offline) return false;
     hosted->is_dir_offline = is_offline;
-    if (b != NULL)
-        b->dirs_offline += is_offline ? 1 : -1;
+    if (b != NULL) b->dirs_offline += is_offline ? 1 : -1;
     return true;
 }
 
@@ -414,8 +417,7 @@ void partition_set_leadership(struct partition *p, const struct leadership *from
 
 void partition_set_reassigning(struct context *context, struct partition *p, bool is_reassigning)
 {
-    if (p->is_reassigning != is_reassigning)
-        context->reassigning_count += is_reassigning ? 1 : -1;
+    if (p->is_reassigning != is_reassigning) context->reassigning_count += is_reassigning ? 1 : -1;
     p->is_reassigning = is_reassigning;
 }
 
@@ -465,8 +467,7 @@ static bool audit_partition(const struct partition *p)
 {
     for (int32_t i = 0; i < p->hosted_count; i++)
         for (int32_t j = i + 1; j < p->hosted_count; j++)
-            if (p->hosted[i].broker == p->hosted[j].broker)
-                return false;
+            if (p->hosted[i].broker == p->hosted[j].broker) return false;
     return true;
 }
 
@@ -478,8 +479,7 @@ bool context_audit(const struct context *context)
     map_each (entry, &context->topics) {
         const struct topic *t = entry->value;
 
-        if (!uuid_is_zero(t->id) && context_topic_by_id(context, t->id) != t)
-            return false;
+        if (!uuid_is_zero(t->id) && context_topic_by_id(context, t->id) != t) return false;
         for (int32_t i = 0; i < t->count; i++) {
             const struct partition *p = t->partitions[i];
 

@@ -1,11 +1,12 @@
 /* controller/context.h - the whole cluster as the active controller sees it, and the events and
  * effects of all its machines. Pure: no I/O, no clock, no log.
  *
- * Kafka's controller is one thread that takes one event at a time and waits for ZooKeeper in the middle
- * of it. Here an event becomes a stack of tasks (task.h). The top one runs until it needs ZooKeeper;
- * its reads and writes leave as one effect, and it goes on when all their answers are in. The next
- * event begins when the stack is empty: so the order in which anything is decided is Kafka's, and
- * nothing waits. Rules: reference of Kafka 3.9's controller; names of states are Kafka's. */
+ * Kafka's controller is one thread that takes one event at a time and waits for ZooKeeper in the
+ * middle of it. Here an event becomes a stack of tasks (task.h). The top one runs until it needs
+ * ZooKeeper; its reads and writes leave as one effect, and it goes on when all their answers are
+ * in. The next event begins when the stack is empty: so the order in which anything is decided is
+ * Kafka's, and nothing waits. Rules: reference of Kafka 3.9's controller; names of states are
+ * Kafka's. */
 #pragma once
 #include "base/arena.h"
 #include "base/list.h"
@@ -67,13 +68,13 @@ struct partition {
 
 struct topic {
     char *name;
-    struct uuid id; /* zero: it has none */
+    struct uuid id;                /* zero: it has none */
     struct partition **partitions; /* ascending by id */
     int32_t count;
-    bool is_deleting;        /* in Kafka's terms: queued for deletion */
+    bool is_deleting; /* in Kafka's terms: queued for deletion */
     bool is_deletion_started;
-    bool is_ineligible;      /* for deletion, for now */
-    bool is_listed;          /* scratch of the topic listing */
+    bool is_ineligible; /* for deletion, for now */
+    bool is_listed;     /* scratch of the topic listing */
 };
 
 struct control_endpoint {
@@ -90,7 +91,7 @@ struct broker {
     int32_t endpoint_count;
     char *rack; /* NULL: none */
     bool is_shutting_down;
-    bool is_suspect; /* registered, but the detector says it is gone: neither live nor alive */
+    bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
     int32_t dirs_offline; /* replicas of its that are is_dir_offline */
 };
 
@@ -103,13 +104,13 @@ struct context_config {
     bool is_auto_rebalance;
     int32_t imbalance_percent;
     int64_t imbalance_check_ms;
-    bool has_topic_ids;       /* IBP ≥ 2.8-IV0 */
-    bool has_recovery_state;  /* IBP ≥ 3.2-IV0 */
-    bool has_alter_partition; /* IBP ≥ 2.7-IV2: no leader writes `state` itself */
-    bool has_features;        /* IBP ≥ 2.7-IV0 */
-    int32_t feature_version;  /* 2 from IBP 3.3-IV0, else 1 */
-    bool is_in_live_brokers;  /* Apache brokers find their controller only there */
-    struct control_endpoint self;     /* for that: our address, on the inter-broker listener */
+    bool has_topic_ids;           /* IBP ≥ 2.8-IV0 */
+    bool has_recovery_state;      /* IBP ≥ 3.2-IV0 */
+    bool has_alter_partition;     /* IBP ≥ 2.7-IV2: no leader writes `state` itself */
+    bool has_features;            /* IBP ≥ 2.7-IV0 */
+    int32_t feature_version;      /* 2 from IBP 3.3-IV0, else 1 */
+    bool is_in_live_brokers;      /* Apache brokers find their controller only there */
+    struct control_endpoint self; /* for that: our address, on the inter-broker listener */
 };
 
 /* ---- answers to those who ask; the API turns them into Kafka's codes ---- */
@@ -194,9 +195,9 @@ struct event {
     int32_t partition;
     struct event_item *items; /* in the arena */
     int32_t count;
-    bool is_all;      /* elect: of all partitions; then "not needed" is left out */
-    bool is_unclean;  /* elect */
-    bool is_refused;  /* stop, leader-and-isr: error at the top level */
+    bool is_all;                  /* elect: of all partitions; then "not needed" is left out */
+    bool is_unclean;              /* elect */
+    bool is_refused;              /* stop, leader-and-isr: error at the top level */
     int32_t epoch, epoch_version; /* take over */
     int64_t block_start;          /* producer ids: answer */
     int32_t version;              /* of the API, for what differs */
@@ -208,8 +209,8 @@ void event_make_items(struct event *event, int32_t count);
 
 /* ---- effects ---- */
 
-/* One read or write; `is_fenced` ones must be done under a check of /controller_epoch. The answer is
- * put in place before the batch is handed back. */
+/* One read or write; `is_fenced` ones must be done under a check of /controller_epoch. The answer
+ * is put in place before the batch is handed back. */
 struct request {
     enum zk_kind kind;
     char *path;
@@ -222,7 +223,7 @@ struct request {
     enum err err;
     bool was_resent;
     struct zk_stat stat;
-    struct slice answer; /* owned */
+    struct slice answer;    /* owned */
     struct slice *children; /* owned, as are the texts */
     int32_t child_count;
 };
@@ -245,8 +246,8 @@ struct control_partition {
 };
 struct control_item {
     const struct control_partition *partition;
-    bool is_new;    /* leader and isr */
-    bool is_delete; /* stop */
+    bool is_new;          /* leader and isr */
+    bool is_delete;       /* stop */
     int32_t leader_epoch; /* stop: −2 deletion, −1 none */
 };
 struct control_broker {
@@ -295,6 +296,7 @@ struct effect {
     struct event *event;
     struct instant at;
     struct buf text;
+    bool is_warning; /* of a note: an operator should know */
 };
 
 /* ---- the context ---- */
@@ -329,8 +331,8 @@ void context_fini(struct context *context);
 void context_post(struct context *context, struct event **event);
 /* The requests of `task` (from EFFECT_ZK) have their answers. Runs as far as it can. */
 void context_answered(struct context *context, struct task *task);
-/* Forgets everything: queued callers are answered, tasks are dropped (their answers must not come any
- * more), channels are closed by the driver. */
+/* Forgets everything: queued callers are answered, tasks are dropped (their answers must not come
+ * any more), channels are closed by the driver. */
 void context_resign(struct context *context);
 /* The next effect, or NULL. The caller frees it with effect_destroy. */
 struct effect *context_take(struct context *context);
@@ -344,6 +346,9 @@ bool context_audit(const struct context *context);
 
 struct effect *context_effect(struct context *context, enum effect_type type);
 void context_note(struct context *context, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A note that an operator should see. */
+void context_warn(struct context *context, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Answers an event that has a caller, or destroys it. */
 void context_finish_event(struct context *context, struct event **event);
@@ -411,4 +416,4 @@ void replica_set_fini(struct replica_set *set);
 
 #define context_each_topic(entry, each, context)                                                   \
     map_each (entry, &(context)->topics)                                                           \
-        for (struct topic * each = entry->value; each != NULL; each = NULL)
+        for (struct topic *each = entry->value; each != NULL; each = NULL)

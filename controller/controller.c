@@ -94,6 +94,7 @@ static void perform(struct controller *c, struct effect *effect)
     case EFFECT_TAKEN_OVER:
         c->is_taking_over = false;
         warm_stop(c->warm);
+        changes_start(c->changes, options_bool(c->options, OPTION_UNCLEAN_LEADER_ELECTION_ENABLE));
         log_info("controller", "active", "epoch=%d brokers=%zu topics=%zu partitions=%d",
                  c->context.epoch, c->context.brokers.count, c->context.topics.count,
                  c->context.partition_count);
@@ -106,8 +107,12 @@ static void perform(struct controller *c, struct effect *effect)
         elect(c);
         break;
     case EFFECT_NOTE:
-        log_debug("controller", "step", "%.*s", (int)effect->text.len,
-                  (const char *)effect->text.ptr);
+        if (effect->is_warning)
+            log_warn("controller", "step", "%.*s", (int)effect->text.len,
+                     (const char *)effect->text.ptr);
+        else
+            log_debug("controller", "step", "%.*s", (int)effect->text.len,
+                      (const char *)effect->text.ptr);
         break;
     }
 }
@@ -183,6 +188,18 @@ static void broker_verdict(void *owner, int32_t id, int64_t epoch, enum detector
     controller_post(owner, &event);
 }
 
+static void unclean_changed(void *owner, struct slice topic, bool is_enabled)
+{
+    struct controller *c = owner;
+    bool is_news = !slice_is_null(topic) || !c->context.config.is_unclean_enabled;
+
+    if (!is_enabled) c->context.config.is_unclean_enabled = false;
+    if (!is_enabled || !is_news) return;
+    struct event *event = event_create(EVENT_UNCLEAN_ENABLED);
+    event->topic = arena_copy(&event->arena, topic);
+    controller_post(c, &event);
+}
+
 static void rebalance_fired(struct timer *timer)
 {
     post(list_entry(timer, struct controller, rebalance), EVENT_REBALANCE);
@@ -201,6 +218,7 @@ static void resign(struct controller *c)
     if (c->znodes != NULL) znodes_forget(c->znodes);
     channels_close_all(c->channels);
     watcher_clear(c->brokers);
+    changes_stop(c->changes);
     warm_stop(c->warm);
     warm_start(c->warm);
     drive(c);
@@ -597,6 +615,10 @@ static void node_event(struct controller *c, const struct zk_event *event)
             elect(c);
         return;
     }
+    if (slice_is(event->path, "/config/changes")) {
+        changes_look(c->changes);
+        return;
+    }
     for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (event->type == table[i].type && slice_is(event->path, table[i].path)) {
             post(c, table[i].becomes);
@@ -690,6 +712,21 @@ static struct context_config config_of(struct controller *c)
         .has_alter_partition = level >= LEVEL_2_7_IV2,
         .has_features = level >= LEVEL_2_7_IV0,
         .feature_version = level >= LEVEL_3_3_IV0 ? 2 : 1,
+        .is_in_live_brokers = options_bool(o, OPTION_CONTROLLER_IN_LIVE_BROKERS),
+    };
+}
+
+/* Where Apache brokers find us; the port is known when the listener stands. */
+static void set_self(struct controller *c)
+{
+    struct context_config *config = &c->context.config;
+    const struct listener_setting *l = &c->listeners->at[c->listeners->inter_broker];
+
+    config->self = (struct control_endpoint){
+        .listener = (char *)config->inter_broker_listener,
+        .host = ensure_strndup(l->host.ptr, l->host.len),
+        .port = l->port != 0 ? l->port : admin_port(c->admin, c->listeners->inter_broker),
+        .protocol = l->protocol,
     };
 }
 
@@ -755,11 +792,21 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
     context_init(&c->context, &config, env_random(shard->env, "controller"));
     open_drivers(c);
     enum err err = admin_open(c, &c->admin);
-    if (err == ERR_OK) err = zk_open(shard, &zk, zk_told, c, &c->zk);
+    if (err == ERR_OK) {
+        set_self(c);
+        err = zk_open(shard, &zk, zk_told, c, &c->zk);
+    }
     if (err == ERR_OK) {
         c->warm = warm_create(c->zk);
+        c->changes = changes_create(c->zk, unclean_changed, c);
         c->znodes = znodes_create(shard, c->zk, c->warm, answered, moved, c);
+        return ERR_OK;
     }
+    if (c->admin != NULL) admin_close(c->admin);
+    channels_destroy(&c->channels);
+    watcher_destroy(&c->brokers);
+    watcher_destroy(&c->leader);
+    controller_fini(c);
     return err;
 }
 
@@ -769,6 +816,7 @@ static void zk_closed(void *owner)
 
     znodes_destroy(&c->znodes);
     warm_destroy(&c->warm);
+    changes_destroy(&c->changes);
     c->has_left = true;
     controller_check_stopped(c);
 }
@@ -797,6 +845,7 @@ void controller_fini(struct controller *c)
 {
     free((void *)c->context.config.inter_broker_listener);
     free((void *)c->context.config.control_listener);
+    free(c->context.config.self.host);
     context_fini(&c->context);
     admin_destroy(&c->admin);
     buf_fini(&c->registration);

@@ -7,6 +7,7 @@
  * ZooKeeper was away. */
 #pragma once
 #include "cluster/listeners.h"
+#include "controller/changes.h"
 #include "controller/channel.h"
 #include "controller/warm.h"
 #include "controller/watcher.h"
@@ -47,6 +48,7 @@ struct controller {
     struct context context;
     struct znodes *znodes;
     struct warm *warm;
+    struct changes *changes;
     struct channels *channels;
     struct watcher *brokers, *leader;
     struct conn_limits limits;

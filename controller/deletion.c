@@ -16,8 +16,7 @@ static bool has_replica_in(const struct topic *topic, enum replica_state state)
         const struct partition *p = topic->partitions[i];
 
         for (int32_t r = 0; r < p->replicas.count; r++)
-            if (partition_replica_state(p, p->replicas.at[r]) == state)
-                return true;
+            if (partition_replica_state(p, p->replicas.at[r]) == state) return true;
     }
     return false;
 }
@@ -119,8 +118,7 @@ static void complete_run(struct context *context, struct task *task)
         find(c, path_topic(&c->arena, slice_text(c->topic->name)));
         return;
     case LIST:
-        if (ask_children(context, c))
-            task->phase = LIST;
+        if (ask_children(context, c)) task->phase = LIST;
         return;
     case DELETE:
         ask_deletes(context, c);
@@ -207,9 +205,9 @@ static void start_run(struct context *context, struct task *task)
 
     switch (task->phase++) {
     case 0:
-        context_each_topic (entry, topic, context) {
-            if (!may_start(topic) || is_deleted(topic))
-                continue;
+        context_each_topic(entry, topic, context)
+        {
+            if (!may_start(topic) || is_deleted(topic)) continue;
             end_partitions(context, topic);
             split(context, topic, &dead, &s->alive);
         }
@@ -234,17 +232,18 @@ static void resume_run(struct context *context, struct task *task)
 
     switch (task->phase++) {
     case 0:
-        context_each_topic (entry, topic, context)
-            if (topic->is_deleting && is_deleted(topic)) {
-                task->phase = 0;
-                complete(context, topic);
-                return;
-            }
+        context_each_topic(entry, topic, context) if (topic->is_deleting && is_deleted(topic))
+        {
+            task->phase = 0;
+            complete(context, topic);
+            return;
+        }
         return;
     case 1:
-        context_each_topic (entry, topic, context)
-            if (topic->is_deleting && !has_replica_in(topic, REPLICA_DELETION_STARTED))
-                replicas_in(topic, REPLICA_DELETION_INELIGIBLE, &retry);
+        context_each_topic(entry, topic,
+                           context) if (topic->is_deleting &&
+                                        !has_replica_in(topic, REPLICA_DELETION_STARTED))
+            replicas_in(topic, REPLICA_DELETION_INELIGIBLE, &retry);
         replicas_to(context, &retry, REPLICA_OFFLINE);
         return;
     case 2:
@@ -258,11 +257,11 @@ static void resume_run(struct context *context, struct task *task)
 
 void deletions_resume(struct context *context)
 {
-    context_each_topic (entry, topic, context)
-        if (topic->is_deleting) {
-            task_push(context, sizeof(struct task), resume_run, NULL);
-            return;
-        }
+    context_each_topic(entry, topic, context) if (topic->is_deleting)
+    {
+        task_push(context, sizeof(struct task), resume_run, NULL);
+        return;
+    }
 }
 
 void deletions_failed(struct context *context, struct replica_set *set)
@@ -274,15 +273,14 @@ void deletions_failed(struct context *context, struct replica_set *set)
         is_any = true;
     }
     replicas_to(context, set, REPLICA_DELETION_INELIGIBLE);
-    if (is_any)
-        deletions_resume(context);
+    if (is_any) deletions_resume(context);
 }
 
 void deletions_allow_on(struct context *context, const struct ids *brokers)
 {
-    context_each_topic (entry, topic, context) {
-        if (!topic->is_deleting)
-            continue;
+    context_each_topic(entry, topic, context)
+    {
+        if (!topic->is_deleting) continue;
         for (int32_t i = 0; i < topic->count; i++)
             for (int32_t b = 0; b < brokers->count; b++)
                 if (ids_have(&topic->partitions[i]->replicas, brokers->at[b]))
@@ -312,8 +310,7 @@ static void queue_listed(struct context *context, struct task *task)
             task_delete(task, path_delete_topic(&arena, names[i]));
             continue;
         }
-        if (topic->is_deleting)
-            continue;
+        if (topic->is_deleting) continue;
         topic->is_deleting = true;
         context_note(context, "topic %s is to be deleted", topic->name);
         for (int32_t p = 0; p < topic->count; p++)
@@ -366,7 +363,6 @@ void stop_answered(struct context *context, struct event *event)
     }
     bool is_any = done.count > 0;
     replicas_to(context, &done, REPLICA_DELETION_SUCCESSFUL);
-    if (is_any && failed.count == 0)
-        deletions_resume(context);
+    if (is_any && failed.count == 0) deletions_resume(context);
     deletions_failed(context, &failed);
 }

@@ -11,14 +11,13 @@ void detector_init(struct detector *detector, struct instant now, int64_t timeou
     };
 }
 
-/* Nothing was heard in time. When the tick itself is late by half a timeout, it was we who slept, and
- * what was sent to us meanwhile is not read yet: that is not silence. */
+/* Nothing was heard in time. When the tick itself is late by half a timeout, it was we who slept,
+ * and what was sent to us meanwhile is not read yet: that is not silence. */
 static void judge_silence(struct detector *d, struct instant now)
 {
     struct instant deadline = instant_add_ms(d->heard, d->timeout_ms);
 
-    if (!d->is_known || !instant_reached(now, deadline))
-        return;
+    if (!d->is_known || !instant_reached(now, deadline)) return;
     if (instant_reached(now, instant_add_ms(deadline, d->timeout_ms / 2)))
         d->heard = instant_add_ms(now, -d->timeout_ms / 2);
     else
@@ -38,8 +37,7 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
         break;
     case DETECTOR_REFUSED:
         d->is_connected = false;
-        if (d->is_known || instant_reached(now, d->grace_ends))
-            d->verdict = DETECTOR_DEAD;
+        if (d->is_known || instant_reached(now, d->grace_ends)) d->verdict = DETECTOR_DEAD;
         break;
     case DETECTOR_ANSWERED:
         d->is_known = true;
@@ -57,7 +55,6 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
 
 struct instant detector_deadline(const struct detector *d)
 {
-    if (!d->is_known || d->verdict == DETECTOR_DEAD)
-        return INSTANT_NEVER;
+    if (!d->is_known || d->verdict == DETECTOR_DEAD) return INSTANT_NEVER;
     return instant_add_ms(d->heard, d->timeout_ms);
 }

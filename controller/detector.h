@@ -1,10 +1,12 @@
-/* controller/detector.h - is a process dead, or only slow? Pure: one target, told of its connection.
+/* controller/detector.h - is a process dead, or only slow? Pure: one target, told of its
+ * connection.
  *
- * Dead is: the connection broke and a new one was refused (nobody listens there any more), or nothing
- * was heard for the heartbeat timeout. One that was never connected is given `grace_ms` in which it may
- * refuse (it registers before it listens), and silence alone never condemns it: nothing is known of it.
- * One that is only slow to connect, or unreachable, is judged by the timeout. Back is: it answers a
- * ping. So a connection that is accepted and then left silent does not flap. */
+ * Dead is: the connection broke and a new one was refused (nobody listens there any more), or
+ * nothing was heard for the heartbeat timeout. One that was never connected is given `grace_ms` in
+ * which it may refuse (it registers before it listens), and silence alone never condemns it:
+ * nothing is known of it. One that is only slow to connect, or unreachable, is judged by the
+ * timeout. Back is: it answers a ping. So a connection that is accepted and then left silent does
+ * not flap. */
 #pragma once
 #include "base/time.h"
 
@@ -12,10 +14,10 @@ enum detector_verdict { DETECTOR_FINE, DETECTOR_DEAD };
 
 struct detector {
     int64_t timeout_ms;
-    bool is_known;     /* has answered once */
-    bool is_connected; /* now */
-    struct instant heard;         /* the last answer */
-    struct instant grace_ends;    /* of one that is not known */
+    bool is_known;             /* has answered once */
+    bool is_connected;         /* now */
+    struct instant heard;      /* the last answer */
+    struct instant grace_ends; /* of one that is not known */
     enum detector_verdict verdict;
 };
 

@@ -24,8 +24,7 @@ bool document_read_state(const struct request *request, struct leadership *out)
     struct doc_state doc;
     struct arena arena;
 
-    if (request->err != ERR_OK)
-        return false;
+    if (request->err != ERR_OK) return false;
     arena_init(&arena, ARENA_MAX);
     bool is_read = doc_state_read(request->answer, &arena, &doc) == ERR_OK;
     if (is_read) {
@@ -62,8 +61,7 @@ bool document_read_topic(const struct request *request, struct assignments *out)
     struct arena arena;
 
     *out = (struct assignments){0};
-    if (request->err != ERR_OK)
-        return false;
+    if (request->err != ERR_OK) return false;
     arena_init(&arena, ARENA_MAX);
     bool is_read = doc_topic_read(request->answer, &arena, &doc) == ERR_OK;
     if (is_read) {
@@ -125,20 +123,17 @@ bool document_read_broker(const struct request *request, struct broker *out)
     struct doc_broker doc;
     struct arena arena;
 
-    if (request->err != ERR_OK)
-        return false;
+    if (request->err != ERR_OK) return false;
     arena_init(&arena, ARENA_MAX);
     bool is_read = doc_broker_read(request->answer, &arena, &doc) == ERR_OK;
     if (is_read) {
         broker_clear_endpoints(out);
-        out->endpoints =
-            ensure_zalloc((size_t)(doc.endpoint_count + 1) * sizeof(*out->endpoints));
+        out->endpoints = ensure_zalloc((size_t)(doc.endpoint_count + 1) * sizeof(*out->endpoints));
         for (int32_t i = 0; i < doc.endpoint_count; i++) {
             const struct doc_endpoint *e = &doc.endpoints[i];
             enum security_protocol protocol;
 
-            if (security_protocol_parse(e->protocol, &protocol) != ERR_OK)
-                continue;
+            if (security_protocol_parse(e->protocol, &protocol) != ERR_OK) continue;
             out->endpoints[out->endpoint_count++] = (struct control_endpoint){
                 .listener = ensure_strndup(e->listener.ptr, e->listener.len),
                 .host = ensure_strndup(e->host.ptr, e->host.len),
@@ -146,8 +141,7 @@ bool document_read_broker(const struct request *request, struct broker *out)
                 .protocol = protocol,
             };
         }
-        if (!slice_is_null(doc.rack))
-            out->rack = ensure_strndup(doc.rack.ptr, doc.rack.len);
+        if (!slice_is_null(doc.rack)) out->rack = ensure_strndup(doc.rack.ptr, doc.rack.len);
     }
     arena_fini(&arena);
     return is_read;
@@ -165,8 +159,7 @@ enum err document_read_unclean(struct slice data, bool otherwise, bool *out)
         if (slice_is(doc.entries[i].name, "unclean.leader.election.enable"))
             is_unclean = slice_is(doc.entries[i].value, "true");
     arena_fini(&arena);
-    if (err == ERR_OK)
-        *out = is_unclean;
+    if (err == ERR_OK) *out = is_unclean;
     return err;
 }
 
@@ -175,8 +168,7 @@ int32_t document_read_log_dir_event(const struct request *request)
     struct doc_log_dir_event doc;
     struct arena arena;
 
-    if (request->err != ERR_OK)
-        return -1;
+    if (request->err != ERR_OK) return -1;
     arena_init(&arena, ARENA_MAX);
     bool is_read = doc_log_dir_event_read(request->answer, &arena, &doc) == ERR_OK;
     arena_fini(&arena);
@@ -187,8 +179,7 @@ void document_read_reassign(const struct request *request, struct event *event)
 {
     struct doc_topic_partitions doc;
 
-    if (request->err != ERR_OK ||
-        doc_reassign_read(request->answer, &event->arena, &doc) != ERR_OK)
+    if (request->err != ERR_OK || doc_reassign_read(request->answer, &event->arena, &doc) != ERR_OK)
         return;
     event_make_items(event, doc.count);
     for (int32_t i = 0; i < doc.count; i++) {
@@ -200,8 +191,7 @@ void document_read_reassign(const struct request *request, struct event *event)
 
 void document_write_reassign(struct buf *out, const struct event *event, const bool *is_left)
 {
-    struct doc_topic_partition *at =
-        ensure_zalloc((size_t)(event->count + 1) * sizeof(*at));
+    struct doc_topic_partition *at = ensure_zalloc((size_t)(event->count + 1) * sizeof(*at));
     struct doc_topic_partitions doc = {.at = at};
 
     for (int32_t i = 0; i < event->count; i++)

@@ -18,7 +18,8 @@ struct assignments {
 };
 bool document_read_topic(const struct request *request, struct assignments *out);
 void assignments_fini(struct assignments *assignments);
-/* The topic's assignment as it is in memory; with `override`, that partition's is taken from there. */
+/* The topic's assignment as it is in memory; with `override`, that partition's is taken from there.
+ */
 void document_write_topic(struct buf *out, const struct topic *topic,
                           const struct partition *override, const struct assignment *with);
 

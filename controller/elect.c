@@ -1,4 +1,5 @@
-/* controller/elect.c - elections on demand: ElectLeaders, the legacy znode, automatic rebalancing. */
+/* controller/elect.c - elections on demand: ElectLeaders, the legacy znode, automatic rebalancing.
+ */
 #include "base/ensure.h"
 #include "controller/documents.h"
 #include "controller/machines.h"
@@ -25,11 +26,10 @@ static void elect_fini(struct task *task)
 static enum answer check(const struct context *context, const struct partition *p, bool is_unclean)
 {
     if (p == NULL || !p->has_leadership)
-        return p == NULL       ? ANSWER_UNKNOWN_PARTITION
-               : is_unclean    ? ANSWER_NO_ELIGIBLE_LEADER
-                               : ANSWER_PREFERRED_NOT_AVAILABLE;
-    if (p->topic->is_deleting)
-        return ANSWER_INVALID_TOPIC;
+        return p == NULL    ? ANSWER_UNKNOWN_PARTITION
+               : is_unclean ? ANSWER_NO_ELIGIBLE_LEADER
+                            : ANSWER_PREFERRED_NOT_AVAILABLE;
+    if (p->topic->is_deleting) return ANSWER_INVALID_TOPIC;
     if (is_unclean)
         return p->now.leader >= 0 && broker_is_live(context, p->now.leader) ? ANSWER_NOT_NEEDED
                                                                             : ANSWER_OK;
@@ -42,11 +42,11 @@ static void list_all(struct context *context, struct event *event)
     int32_t n = 0;
 
     event_make_items(event, context->partition_count);
-    context_each_topic (entry, topic, context)
-        for (int32_t i = 0; i < topic->count; i++) {
-            event->items[n].topic = arena_copy(&event->arena, slice_text(topic->name));
-            event->items[n++].partition = topic->partitions[i]->id;
-        }
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+    {
+        event->items[n].topic = arena_copy(&event->arena, slice_text(topic->name));
+        event->items[n++].partition = topic->partitions[i]->id;
+    }
 }
 
 static void elect_run(struct context *context, struct task *task)
@@ -61,15 +61,13 @@ static void elect_run(struct context *context, struct task *task)
         task_end(context, task);
         return;
     }
-    if (event->is_all)
-        list_all(context, event);
+    if (event->is_all) list_all(context, event);
     e->places = ensure_zalloc((size_t)(event->count + 1) * sizeof(*e->places));
     for (int32_t i = 0; i < event->count; i++) {
         struct partition *p = context_find_item(context, &event->items[i]);
 
         event->items[i].answer = check(context, p, event->is_unclean);
-        if (event->items[i].answer != ANSWER_OK)
-            continue;
+        if (event->items[i].answer != ANSWER_OK) continue;
         partition_set_add(&set, p);
         e->places[e->count++] = i;
     }
@@ -123,7 +121,8 @@ static void preferred_run(struct context *context, struct task *task)
             task_end(context, task);
             return;
         }
-        document_read_partitions(&task->requests.at[1], &p->event->arena, &p->event->items, &p->event->count);
+        document_read_partitions(&task->requests.at[1], &p->event->arena, &p->event->items,
+                                 &p->event->count);
         push_elect(context, p->event);
         return;
     case 2:
@@ -176,20 +175,19 @@ static struct balance *balance_of(struct map *map, int32_t broker)
 
 static void add_imbalanced(struct context *context, struct map *map, struct partition_set *out)
 {
-    context_each_topic (entry, topic, context)
-        for (int32_t i = 0; i < topic->count; i++) {
-            struct partition *p = topic->partitions[i];
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+    {
+        struct partition *p = topic->partitions[i];
 
-            if (!counts(p) || p->now.leader == p->replicas.at[0] ||
-                p->state == PARTITION_NONEXISTENT)
-                continue;
-            int32_t first = p->replicas.at[0];
-            const struct balance *b = balance_of(map, first);
-            bool is_over = (int64_t)(b->total - b->led) * 100 >
-                           (int64_t)context->config.imbalance_percent * b->total;
-            if (is_over && replica_is_online(context, p, first) && ids_have(&p->now.isr, first))
-                partition_set_add(out, p);
-        }
+        if (!counts(p) || p->now.leader == p->replicas.at[0] || p->state == PARTITION_NONEXISTENT)
+            continue;
+        int32_t first = p->replicas.at[0];
+        const struct balance *b = balance_of(map, first);
+        bool is_over = (int64_t)(b->total - b->led) * 100 >
+                       (int64_t)context->config.imbalance_percent * b->total;
+        if (is_over && replica_is_online(context, p, first) && ids_have(&p->now.isr, first))
+            partition_set_add(out, p);
+    }
 }
 
 static void rebalance_run(struct context *context, struct task *task)
@@ -205,22 +203,20 @@ static void rebalance_run(struct context *context, struct task *task)
         return;
     }
     map_init(&map);
-    context_each_topic (entry, topic, context)
-        for (int32_t i = 0; i < topic->count; i++) {
-            const struct partition *p = topic->partitions[i];
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+    {
+        const struct partition *p = topic->partitions[i];
 
-            if (topic->is_deleting || p->replicas.count == 0)
-                continue;
-            struct balance *b = balance_of(&map, p->replicas.at[0]);
-            b->total++;
-            b->led += !p->has_leadership || p->now.leader == p->replicas.at[0];
-        }
+        if (topic->is_deleting || p->replicas.count == 0) continue;
+        struct balance *b = balance_of(&map, p->replicas.at[0]);
+        b->total++;
+        b->led += !p->has_leadership || p->now.leader == p->replicas.at[0];
+    }
     add_imbalanced(context, &map, &set);
     map_each (entry, &map)
         free(entry->value);
     map_fini(&map);
-    if (set.count > 0)
-        context_note(context, "rebalance partitions=%d", set.count);
+    if (set.count > 0) context_note(context, "rebalance partitions=%d", set.count);
     partitions_to_online(context, &set, ELECTION_PREFERRED, NULL);
 }
 

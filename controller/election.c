@@ -4,8 +4,7 @@
 static bool may_lead(const struct context *context, const struct partition *p,
                      enum election election, int32_t broker)
 {
-    if (election != ELECTION_CONTROLLED_SHUTDOWN)
-        return replica_is_online(context, p, broker);
+    if (election != ELECTION_CONTROLLED_SHUTDOWN) return replica_is_online(context, p, broker);
     const struct broker *b = context_broker(context, broker);
     return replica_is_alive(context, p, broker) && !b->is_shutting_down;
 }
@@ -18,8 +17,7 @@ static int32_t first_able(const struct context *context, const struct partition 
     for (int32_t i = 0; i < candidates->count; i++) {
         int32_t id = candidates->at[i];
 
-        if ((isr == NULL || ids_have(isr, id)) && may_lead(context, p, election, id))
-            return id;
+        if ((isr == NULL || ids_have(isr, id)) && may_lead(context, p, election, id)) return id;
     }
     return -1;
 }
@@ -27,11 +25,9 @@ static int32_t first_able(const struct context *context, const struct partition 
 bool election_asks_unclean(const struct context *context, const struct partition *p,
                            enum election election, const struct leadership *from)
 {
-    if (election != ELECTION_OFFLINE)
-        return false;
+    if (election != ELECTION_OFFLINE) return false;
     for (int32_t i = 0; i < from->isr.count; i++)
-        if (replica_is_online(context, p, from->isr.at[i]))
-            return false;
+        if (replica_is_online(context, p, from->isr.at[i])) return false;
     return true;
 }
 
@@ -41,8 +37,7 @@ static void keep(const struct context *context, const struct partition *p, const
 {
     out->count = 0;
     for (int32_t i = 0; i < from->count; i++)
-        if (is_kept(context, p, from->at[i]))
-            ids_add(out, from->at[i]);
+        if (is_kept(context, p, from->at[i])) ids_add(out, from->at[i]);
 }
 
 static bool is_staying(const struct context *context, const struct partition *p, int32_t broker)
@@ -75,8 +70,7 @@ static int32_t choose_leader(const struct context *context, const struct partiti
         leader = first_able(context, p, election, &only, &from->isr);
         break;
     case ELECTION_PREFERRED:
-        if (p->replicas.count > 0)
-            ids_set(&only, p->replicas.at, 1);
+        if (p->replicas.count > 0) ids_set(&only, p->replicas.at, 1);
         leader = first_able(context, p, election, &only, &from->isr);
         break;
     case ELECTION_CONTROLLED_SHUTDOWN:
@@ -94,8 +88,7 @@ bool election_choose(const struct context *context, const struct partition *p,
     bool is_clean;
     int32_t leader = choose_leader(context, p, election, is_unclean_allowed, from, &is_clean);
 
-    if (leader < 0)
-        return false;
+    if (leader < 0) return false;
     leadership_copy(to, from);
     to->leader = leader;
     to->leader_epoch = from->leader_epoch + 1;
@@ -109,8 +102,7 @@ bool election_choose(const struct context *context, const struct partition *p,
             keep(context, p, &from->isr, replica_is_online, &to->isr);
         } else {
             ids_set(&to->isr, &leader, 1);
-            if (context->config.has_recovery_state)
-                to->is_recovering = true;
+            if (context->config.has_recovery_state) to->is_recovering = true;
         }
         break;
     case ELECTION_REASSIGN:

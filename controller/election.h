@@ -1,12 +1,13 @@
-/* controller/election.h - who leads a partition, and with which ISR. Pure, a function of the context.
+/* controller/election.h - who leads a partition, and with which ISR. Pure, a function of the
+ * context.
  *
- * Replicas are asked in the order of the assignment. Every success is a new leader epoch, even for the
- * same leader; what is recovering stays so. */
+ * Replicas are asked in the order of the assignment. Every success is a new leader epoch, even for
+ * the same leader; what is recovering stays so. */
 #pragma once
 #include "controller/context.h"
 
 enum election {
-    ELECTION_OFFLINE, /* the leader is gone, or there was none */
+    ELECTION_OFFLINE,         /* the leader is gone, or there was none */
     ELECTION_OFFLINE_UNCLEAN, /* the same, and unclean if need be whatever the topic says */
     ELECTION_REASSIGN,        /* among the target replicas */
     ELECTION_PREFERRED,       /* the first replica or nobody */

@@ -13,15 +13,14 @@ struct control_versions encode_versions(enum level level)
         enum level from;
         struct control_versions versions;
     } table[] = {
-        {LEVEL_3_4_IV0, {7, 8, 4}},    {LEVEL_3_2_IV0, {6, 7, 3}},    {LEVEL_2_8_IV1, {5, 7, 3}},
-        {LEVEL_2_6_IV0, {4, 6, 3}},    {LEVEL_2_4_IV1, {4, 6, 2}},    {LEVEL_2_4_IV0, {3, 5, 1}},
-        {LEVEL_2_2_IV0, {2, 5, 1}},    {LEVEL_1_0_IV0, {1, 4, 0}},    {LEVEL_0_10_2_IV0, {0, 3, 0}},
+        {LEVEL_3_4_IV0, {7, 8, 4}},    {LEVEL_3_2_IV0, {6, 7, 3}}, {LEVEL_2_8_IV1, {5, 7, 3}},
+        {LEVEL_2_6_IV0, {4, 6, 3}},    {LEVEL_2_4_IV1, {4, 6, 2}}, {LEVEL_2_4_IV0, {3, 5, 1}},
+        {LEVEL_2_2_IV0, {2, 5, 1}},    {LEVEL_1_0_IV0, {1, 4, 0}}, {LEVEL_0_10_2_IV0, {0, 3, 0}},
         {LEVEL_0_10_0_IV1, {0, 2, 0}}, {LEVEL_0_9_0, {0, 1, 0}},
     };
 
     for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (level >= table[i].from)
-            return table[i].versions;
+        if (level >= table[i].from) return table[i].versions;
     return (struct control_versions){0, 0, 0};
 }
 
@@ -50,9 +49,8 @@ static int32_t run_length(const struct control *control, int32_t from)
 {
     int32_t n = 1;
 
-    while (from + n < control->count &&
-           slice_equal(control->items[from + n].partition->topic,
-                       control->items[from].partition->topic))
+    while (from + n < control->count && slice_equal(control->items[from + n].partition->topic,
+                                                    control->items[from].partition->topic))
         n++;
     return n;
 }
@@ -102,8 +100,7 @@ static void write_leader_and_isr(struct buf *out, const struct control *control,
     request.topic_states.at = topics;
     request.topic_states.count = 0;
     for (int32_t i = 0; i < control->count;) {
-        struct leader_and_isr_request_topic_state *topic =
-            &topics[request.topic_states.count++];
+        struct leader_and_isr_request_topic_state *topic = &topics[request.topic_states.count++];
 
         topic->topic_name = control->items[i].partition->topic;
         topic->topic_id = control->items[i].partition->topic_id;
@@ -117,8 +114,7 @@ static void write_leader_and_isr(struct buf *out, const struct control *control,
     request.live_leaders.at = leaders;
     request.live_leaders.count = 0;
     for (int32_t i = 0; i < control->live_count; i++) {
-        if (control->live[i].endpoint_count == 0)
-            continue;
+        if (control->live[i].endpoint_count == 0) continue;
         leaders[request.live_leaders.count++] = (struct leader_and_isr_request_live_leader){
             .broker_id = control->live[i].id,
             .host_name = slice_text(control->live[i].endpoints[0].host),
@@ -192,8 +188,7 @@ static void write_update(struct buf *out, const struct control *control, int ver
     request.topic_states.at = topics;
     request.topic_states.count = 0;
     for (int32_t i = 0; i < control->count;) {
-        struct update_metadata_request_topic_state *topic =
-            &topics[request.topic_states.count++];
+        struct update_metadata_request_topic_state *topic = &topics[request.topic_states.count++];
 
         topic->topic_name = control->items[i].partition->topic;
         topic->topic_id = control->items[i].partition->topic_id;
@@ -226,8 +221,7 @@ static void write_stop_old(struct stop_replica_request *request, const struct co
     for (int32_t i = 0; i < control->count; i++) {
         const struct control_partition *p = control->items[i].partition;
 
-        if (control->items[i].is_delete != is_delete)
-            continue;
+        if (control->items[i].is_delete != is_delete) continue;
         flat[n] = (struct stop_replica_request_ungrouped_partition){p->topic, p->partition};
         indexes[n] = p->partition;
         if (topic_count == 0 || !slice_equal(topics[topic_count - 1].name, p->topic)) {
@@ -254,8 +248,7 @@ static void write_stop(struct buf *out, const struct control *control, int versi
     request.controller_id = controller_id;
     request.controller_epoch = control->controller_epoch;
     request.broker_epoch = control->broker_epoch;
-    if (version < 3)
-        write_stop_old(&request, control, is_delete, arena);
+    if (version < 3) write_stop_old(&request, control, is_delete, arena);
 
     struct stop_replica_request_topic_state_partition_state *states =
         arena_zalloc(arena, (count + 1) * sizeof(*states));
@@ -286,7 +279,7 @@ bool encode_is_split(const struct control *control, int version)
 }
 
 void encode_request(struct buf *out, const struct control *control, int version,
-                   int32_t controller_id, bool is_delete)
+                    int32_t controller_id, bool is_delete)
 {
     struct arena arena;
 
@@ -317,8 +310,7 @@ static bool is_telling(int16_t code)
 static void add_leader_answer(struct event *event, struct slice topic, const struct uuid *id,
                               int32_t partition, int16_t code)
 {
-    if (!is_telling(code))
-        return;
+    if (!is_telling(code)) return;
     struct event_item *item = &event->items[event->count++];
     item->partition = partition;
     item->is_storage_error = code != KAFKA_NONE;
@@ -337,11 +329,9 @@ static struct event *read_leader_and_isr(const struct control *control, int vers
     struct leader_and_isr_response response;
 
     *err = wire_read(answer, version, &leader_and_isr_response_wire, arena, &response);
-    if (*err != ERR_OK)
-        return NULL;
+    if (*err != ERR_OK) return NULL;
     *error = response.error_code;
-    if (response.error_code != KAFKA_NONE)
-        return NULL;
+    if (response.error_code != KAFKA_NONE) return NULL;
 
     int32_t count = response.partition_errors.count > 0 ? response.partition_errors.count : 0;
     for (int32_t i = 0; i < response.topics.count; i++)
@@ -360,8 +350,7 @@ static struct event *read_leader_and_isr(const struct control *control, int vers
             add_leader_answer(event, SLICE_NULL, &response.topics.at[t].topic_id,
                               response.topics.at[t].partition_errors.at[i].partition_index,
                               response.topics.at[t].partition_errors.at[i].error_code);
-    if (event->count == 0)
-        event_destroy(&event);
+    if (event->count == 0) event_destroy(&event);
     return event;
 }
 
@@ -382,8 +371,7 @@ static struct event *read_stop(const struct control *control, int version, struc
     struct stop_replica_response response;
 
     *err = wire_read(answer, version, &stop_replica_response_wire, arena, &response);
-    if (*err != ERR_OK)
-        return NULL;
+    if (*err != ERR_OK) return NULL;
     *error = response.error_code;
 
     struct event *event = event_create(EVENT_STOP_ANSWERED);
@@ -395,20 +383,18 @@ static struct event *read_stop(const struct control *control, int version, struc
     for (int32_t i = 0; i < response.partition_errors.count; i++) {
         const struct stop_replica_response_partition_error *e = &response.partition_errors.at[i];
 
-        if (!is_deleted_in(control, e->topic_name, e->partition_index))
-            continue;
+        if (!is_deleted_in(control, e->topic_name, e->partition_index)) continue;
         struct event_item *item = &event->items[event->count++];
         item->topic = arena_copy(&event->arena, e->topic_name);
         item->partition = e->partition_index;
         item->is_error = e->error_code != KAFKA_NONE;
     }
-    if (event->count == 0)
-        event_destroy(&event);
+    if (event->count == 0) event_destroy(&event);
     return event;
 }
 
 struct event *encode_read_answer(const struct control *control, int version, struct slice answer,
-                                  enum err *err, int16_t *error)
+                                 enum err *err, int16_t *error)
 {
     struct update_metadata_response update;
     struct event *event = NULL;
@@ -423,8 +409,7 @@ struct event *encode_read_answer(const struct control *control, int version, str
         break;
     case CONTROL_UPDATE_METADATA:
         *err = wire_read(answer, version, &update_metadata_response_wire, &arena, &update);
-        if (*err == ERR_OK)
-            *error = update.error_code;
+        if (*err == ERR_OK) *error = update.error_code;
         break;
     case CONTROL_STOP_REPLICA:
         event = read_stop(control, version, answer, &arena, err, error);

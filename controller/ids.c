@@ -20,8 +20,7 @@ void ids_add(struct ids *ids, int32_t id)
 
 void ids_add_once(struct ids *ids, int32_t id)
 {
-    if (!ids_have(ids, id))
-        ids_add(ids, id);
+    if (!ids_have(ids, id)) ids_add(ids, id);
 }
 
 void ids_remove(struct ids *ids, int32_t id)
@@ -29,8 +28,7 @@ void ids_remove(struct ids *ids, int32_t id)
     int32_t kept = 0;
 
     for (int32_t i = 0; i < ids->count; i++)
-        if (ids->at[i] != id)
-            ids->at[kept++] = ids->at[i];
+        if (ids->at[i] != id) ids->at[kept++] = ids->at[i];
     ids->count = kept;
 }
 
@@ -45,8 +43,7 @@ void ids_set(struct ids *to, const int32_t *at, int32_t count)
 
 void ids_copy(struct ids *to, const struct ids *from)
 {
-    if (to != from)
-        ids_set(to, from->at, from->count);
+    if (to != from) ids_set(to, from->at, from->count);
 }
 
 void ids_move(struct ids *to, struct ids *from)
@@ -59,8 +56,7 @@ void ids_move(struct ids *to, struct ids *from)
 bool ids_have(const struct ids *ids, int32_t id)
 {
     for (int32_t i = 0; i < ids->count; i++)
-        if (ids->at[i] == id)
-            return true;
+        if (ids->at[i] == id) return true;
     return false;
 }
 
@@ -73,8 +69,7 @@ bool ids_equal(const struct ids *a, const struct ids *b)
 bool ids_include(const struct ids *all, const struct ids *some)
 {
     for (int32_t i = 0; i < some->count; i++)
-        if (!ids_have(all, some->at[i]))
-            return false;
+        if (!ids_have(all, some->at[i])) return false;
     return true;
 }
 
@@ -82,8 +77,7 @@ bool ids_have_duplicates(const struct ids *ids)
 {
     for (int32_t i = 0; i < ids->count; i++)
         for (int32_t j = i + 1; j < ids->count; j++)
-            if (ids->at[i] == ids->at[j])
-                return true;
+            if (ids->at[i] == ids->at[j]) return true;
     return false;
 }
 
@@ -91,8 +85,7 @@ void ids_minus(struct ids *to, const struct ids *a, const struct ids *b)
 {
     to->count = 0;
     for (int32_t i = 0; i < a->count; i++)
-        if (!ids_have(b, a->at[i]))
-            ids_add(to, a->at[i]);
+        if (!ids_have(b, a->at[i])) ids_add(to, a->at[i]);
 }
 
 void ids_print(struct buf *out, const struct ids *ids)

@@ -1,7 +1,7 @@
 /* controller/ids.h - an ordered list of broker ids: replicas, an ISR, what is added or removed.
  *
- * Owns its memory; zero is the empty list. The order means something: the first replica is preferred,
- * and an ISR that is sent again must be the same list. */
+ * Owns its memory; zero is the empty list. The order means something: the first replica is
+ * preferred, and an ISR that is sent again must be the same list. */
 #pragma once
 #include "base/buf.h"
 

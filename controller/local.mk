@@ -21,6 +21,7 @@ libottla_controller_a_SOURCES += \
 	controller/admin_partitions.c \
 	controller/admin_topics.c \
 	controller/asked.c controller/asked.h \
+	controller/changes.c controller/changes.h \
 	controller/channel.c controller/channel.h \
 	controller/controller.c controller/controller.h \
 	controller/detector.c controller/detector.h \

@@ -1,6 +1,6 @@
-/* controller/machines.h - where each event begins. One function per event type: it looks, and pushes
- * the tasks that do the work. The tables of files: takeover.c, brokers.c, topics.c, deletion.c,
- * reassign.c, elect.c, alter.c. */
+/* controller/machines.h - where each event begins. One function per event type: it looks, and
+ * pushes the tasks that do the work. The tables of files: takeover.c, brokers.c, topics.c,
+ * deletion.c, reassign.c, elect.c, alter.c. */
 #pragma once
 #include "controller/task.h"
 

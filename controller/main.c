@@ -35,8 +35,8 @@ struct arguments {
 
 static int fail_usage(const char *what, const char *argument)
 {
-    fprintf(stderr, "ottla-controller: %s%s%s\n%s", what, argument[0] == '\0' ? "" : ": ",
-            argument, usage);
+    fprintf(stderr, "ottla-controller: %s%s%s\n%s", what, argument[0] == '\0' ? "" : ": ", argument,
+            usage);
     return EXIT_USAGE;
 }
 
@@ -62,8 +62,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
         } else if (strcmp(argument, "--print-config") == 0) {
             out->print = true;
         } else if (strcmp(argument, "--override") == 0) {
-            if (!has_next)
-                return fail_usage("--override wants key=value", "");
+            if (!has_next) return fail_usage("--override wants key=value", "");
             out->overrides[out->override_count++] = argv[++i];
         } else if (strcmp(argument, "--log-level") == 0) {
             if (!has_next || log_level_parse(slice_text(argv[++i]), &level) != ERR_OK)
@@ -92,8 +91,7 @@ static enum err read_file(const struct env *env, const char *path, struct conf *
     int line = 0;
 
     enum err err = files_read_all(env, path, FILE_BYTES_MAX, &text);
-    if (err != ERR_OK)
-        fprintf(stderr, "ottla-controller: %s: %s\n", path, err_text(err));
+    if (err != ERR_OK) fprintf(stderr, "ottla-controller: %s: %s\n", path, err_text(err));
     if (err == ERR_OK) {
         err = conf_read(conf, buf_slice(&text), &line);
         if (err != ERR_OK)
@@ -114,8 +112,7 @@ static enum err take_overrides(struct conf *conf, const struct arguments *argume
             return ERR_INVALID;
         }
         char *key = strndup(arguments->overrides[i], (size_t)(equals - arguments->overrides[i]));
-        if (key == NULL)
-            return ERR_IO;
+        if (key == NULL) return ERR_IO;
         conf_set(conf, key, equals + 1, 0);
         free(key);
     }
@@ -161,14 +158,21 @@ static void on_signal(struct process_signals *signals, int number)
 {
     struct program *program = list_entry(signals, struct program, signals);
 
-    if (number == SIGHUP)
-        return;
+    if (number == SIGHUP) return;
     log_info("controller", "stopping", "signal=%d", number);
     process_notify("STOPPING=1");
     program->leave.fire = leave_fired;
     timer_arm(&program->shard, &program->leave,
               instant_add_ms(shard_now(&program->shard), LEAVE_MS_MAX));
     controller_stop(&program->controller);
+}
+
+/* A listener on all interfaces is advertised by the name of this host. */
+static void fill_hosts(struct listeners *listeners, char host[PROCESS_HOST_MAX])
+{
+    process_host_name(host);
+    for (int i = 0; i < listeners->count; i++)
+        if (listeners->at[i].host.len == 0) listeners->at[i].host = slice_text(host);
 }
 
 static enum err run(struct env *env, const struct options *options,
@@ -178,30 +182,27 @@ static enum err run(struct env *env, const struct options *options,
     struct program *program = calloc(1, sizeof(*program));
     struct mesh *mesh = mesh_create(1);
 
-    if (program == NULL)
-        return ERR_IO;
+    if (program == NULL) return ERR_IO;
     log_info("controller", "starting", "version=%s id=%d", PACKAGE_VERSION,
              options_int(options, OPTION_CONTROLLER_ID));
     enum err err = shard_open(&program->shard, env, 0, mesh, &none, program, NULL);
-    if (err != ERR_OK)
-        return err;
+    if (err != ERR_OK) return err;
     err = process_signals_open(&program->signals, &program->shard, on_signal);
     if (err == ERR_OK)
         err = controller_open(&program->controller, &program->shard, options, listeners, on_ready,
                               on_stopped, program);
     if (err != ERR_OK) {
         log_error("controller", "not-started", "error=\"%s\"", err_text(err));
-        return err;
+    } else {
+        shard_run(&program->shard);
+        if (program->has_failed) return ERR_TIMED_OUT;
+        controller_fini(&program->controller);
     }
-    shard_run(&program->shard);
-    if (program->has_failed)
-        return ERR_TIMED_OUT;
-    controller_fini(&program->controller);
     process_signals_close(&program->signals);
     shard_close(&program->shard);
     mesh_destroy(&mesh);
     free(program);
-    return ERR_OK;
+    return err;
 }
 
 int main(int argc, char **argv)
@@ -210,10 +211,10 @@ int main(int argc, char **argv)
     struct options_report report = {.problem = on_problem};
     struct listeners listeners = {0};
     struct conf conf;
+    char host[PROCESS_HOST_MAX];
 
     arguments.overrides = calloc((size_t)argc + 1, sizeof(*arguments.overrides));
-    if (arguments.overrides == NULL)
-        return EXIT_FAILURE;
+    if (arguments.overrides == NULL) return EXIT_FAILURE;
     int exit_code = read_arguments(argc, argv, &arguments);
     if (exit_code >= 0) {
         free(arguments.overrides);
@@ -224,17 +225,14 @@ int main(int argc, char **argv)
     struct options *options = options_create();
     conf_init(&conf);
     enum err err = read_file(env, arguments.file, &conf);
-    if (err == ERR_OK)
-        err = take_overrides(&conf, &arguments);
+    if (err == ERR_OK) err = take_overrides(&conf, &arguments);
     if (err == ERR_OK && conf_get(&conf, "listeners") == NULL)
         conf_set(&conf, "listeners", DEFAULT_LISTENERS, 0);
-    if (err == ERR_OK)
-        err = options_load(options, &conf, arguments.file, &report);
-    if (err == ERR_OK)
-        err = options_check(options, OPTIONS_CONTROLLER, &report);
-    if (err == ERR_OK)
-        err = listeners_read(options, &report, &listeners);
+    if (err == ERR_OK) err = options_load(options, &conf, arguments.file, &report);
+    if (err == ERR_OK) err = options_check(options, OPTIONS_CONTROLLER, &report);
+    if (err == ERR_OK) err = listeners_read(options, &report, &listeners);
 
+    if (err == ERR_OK) fill_hosts(&listeners, host);
     bool runs = err == ERR_OK && !arguments.check && !arguments.print;
     if (err == ERR_OK && arguments.print) {
         struct buf text = {0};
@@ -245,13 +243,12 @@ int main(int argc, char **argv)
     } else if (err == ERR_OK && arguments.check) {
         printf("%s: ok\n", arguments.file);
     }
-    if (runs)
-        err = run(env, options, &listeners);
+    if (runs) err = run(env, options, &listeners);
 
     listeners_fini(&listeners);
     conf_fini(&conf);
     free(arguments.overrides);
-    if (err == ERR_OK || !runs) {
+    if (err != ERR_TIMED_OUT) { /* else things are as they are: the process ends now */
         options_destroy(&options);
         env_posix_destroy(&env);
     }

@@ -78,8 +78,7 @@ static void outbox_fini(struct outbox *outbox)
 
 void outbox_destroy(struct outbox **outbox)
 {
-    if (*outbox == NULL)
-        return;
+    if (*outbox == NULL) return;
     outbox_fini(*outbox);
     free(*outbox);
     *outbox = NULL;
@@ -119,8 +118,7 @@ void outbox_leader_and_isr(struct context *context, const struct ids *brokers, s
 
     ensure(p->has_leadership);
     for (int32_t i = 0; i < brokers->count; i++) {
-        if (brokers->at[i] < 0)
-            continue;
+        if (brokers->at[i] < 0) continue;
         struct addressee *a = addressee_of(context->outbox, brokers->at[i]);
         entries_add(&a->leader_and_isr, p)->is_new |= is_new;
     }
@@ -132,15 +130,13 @@ void outbox_leader_and_isr(struct context *context, const struct ids *brokers, s
 void outbox_update_brokers(struct context *context, const struct ids *brokers)
 {
     for (int32_t i = 0; i < brokers->count; i++)
-        if (brokers->at[i] >= 0)
-            ids_add_once(&context->outbox->update_to, brokers->at[i]);
+        if (brokers->at[i] >= 0) ids_add_once(&context->outbox->update_to, brokers->at[i]);
 }
 
 void outbox_update(struct context *context, const struct ids *brokers, struct partition *p)
 {
     outbox_update_brokers(context, brokers);
-    if (p->has_leadership)
-        (void)entries_add(&context->outbox->updates, p);
+    if (p->has_leadership) (void)entries_add(&context->outbox->updates, p);
 }
 
 void outbox_stop(struct context *context, int32_t broker, struct partition *p, bool is_delete)
@@ -178,8 +174,7 @@ static const struct control_partition *render(struct sending *s, struct partitio
     struct arena *arena = &s->batch->arena;
     struct control_partition *out = map_get(&s->rendered, key_of(&p));
 
-    if (out != NULL)
-        return out;
+    if (out != NULL) return out;
     out = arena_zalloc(arena, sizeof(*out));
     *out = (struct control_partition){
         .topic = arena_copy(arena, slice_text(p->topic->name)),
@@ -209,8 +204,7 @@ static const struct control_partition *render_update(struct sending *s, struct p
 {
     const struct control_partition *as_is = render(s, p);
 
-    if (!p->topic->is_deleting)
-        return as_is;
+    if (!p->topic->is_deleting) return as_is;
     struct control_partition *deleted = arena_zalloc(&s->batch->arena, sizeof(*deleted));
     *deleted = *as_is;
     deleted->leader = LEADER_DELETED;
@@ -225,8 +219,7 @@ static int by_topic(const void *a, const void *b)
     const struct control_partition *y = ((const struct control_item *)b)->partition;
     int order = slice_compare(x->topic, y->topic);
 
-    if (order != 0)
-        return order;
+    if (order != 0) return order;
     return (x->partition > y->partition) - (x->partition < y->partition);
 }
 
@@ -253,9 +246,9 @@ static struct control_item *make_items(struct sending *s, struct entries *entrie
 static struct control_endpoint endpoint_in(struct arena *arena, const struct control_endpoint *from)
 {
     return (struct control_endpoint){.listener = arena_text(arena, slice_text(from->listener)),
-                             .host = arena_text(arena, slice_text(from->host)),
-                             .port = from->port,
-                             .protocol = from->protocol};
+                                     .host = arena_text(arena, slice_text(from->host)),
+                                     .port = from->port,
+                                     .protocol = from->protocol};
 }
 
 static struct control_broker broker_in(struct arena *arena, const struct broker *from)
@@ -263,8 +256,8 @@ static struct control_broker broker_in(struct arena *arena, const struct broker 
     struct control_broker out = {.id = from->id, .endpoint_count = from->endpoint_count};
 
     out.rack = from->rack == NULL ? NULL : arena_text(arena, slice_text(from->rack));
-    out.endpoints = arena_zalloc(arena, (size_t)(from->endpoint_count + 1) *
-                                            sizeof(*out.endpoints));
+    out.endpoints =
+        arena_zalloc(arena, (size_t)(from->endpoint_count + 1) * sizeof(*out.endpoints));
     for (int32_t i = 0; i < from->endpoint_count; i++)
         out.endpoints[i] = endpoint_in(arena, &from->endpoints[i]);
     return out;
@@ -293,11 +286,10 @@ static void add_leaders(struct sending *s, struct control *control)
     for (int32_t i = 0; i < control->count; i++) {
         int32_t leader = control->items[i].partition->leader;
 
-        if (broker_is_alive(context, leader))
-            ids_add_once(&leaders, leader);
+        if (broker_is_alive(context, leader)) ids_add_once(&leaders, leader);
     }
-    struct control_broker *live = arena_zalloc(&s->batch->arena,
-                                               (size_t)(leaders.count + 1) * sizeof(*live));
+    struct control_broker *live =
+        arena_zalloc(&s->batch->arena, (size_t)(leaders.count + 1) * sizeof(*live));
     for (int32_t i = 0; i < leaders.count; i++)
         live[i] = leader_in(&s->batch->arena, context_broker(context, leaders.at[i]),
                             context->config.inter_broker_listener);
@@ -325,22 +317,19 @@ static void add_updates(struct sending *s, const struct ids *alive)
     struct outbox *outbox = context->outbox;
     struct arena *arena = &s->batch->arena;
 
-    if (outbox->update_to.count == 0)
-        return;
+    if (outbox->update_to.count == 0) return;
     struct control_item *items = make_items(s, &outbox->updates, true);
     struct control_broker *live = arena_zalloc(arena, (size_t)(alive->count + 1) * sizeof(*live));
     int32_t live_count = 0;
     for (int32_t i = 0; i < alive->count; i++)
         live[live_count++] = broker_in(arena, context_broker(context, alive->at[i]));
     if (context->config.is_in_live_brokers) {
-        struct broker self = {.id = context->config.id,
-                              .endpoints = &context->config.self,
-                              .endpoint_count = 1};
+        struct broker self = {
+            .id = context->config.id, .endpoints = &context->config.self, .endpoint_count = 1};
         live[live_count++] = broker_in(arena, &self);
     }
     for (int32_t i = 0; i < alive->count; i++) {
-        if (!ids_have(&outbox->update_to, alive->at[i]))
-            continue;
+        if (!ids_have(&outbox->update_to, alive->at[i])) continue;
         struct control *control = add_control(s, CONTROL_UPDATE_METADATA, alive->at[i]);
         control->items = items;
         control->count = (int32_t)outbox->updates.by_partition.count;
@@ -354,8 +343,7 @@ void outbox_send(struct context *context)
     struct outbox *outbox = context->outbox;
     struct ids alive = {0};
 
-    if (outbox_is_empty(outbox))
-        return;
+    if (outbox_is_empty(outbox)) return;
     context_alive(context, &alive);
 
     struct control_batch *batch = ensure_zalloc(sizeof(*batch));
@@ -367,8 +355,7 @@ void outbox_send(struct context *context)
     for (int32_t i = 0; i < alive.count; i++) {
         struct addressee *a = map_get(&outbox->addressees, map_int(&alive.at[i]));
 
-        if (a == NULL || a->leader_and_isr.by_partition.count == 0)
-            continue;
+        if (a == NULL || a->leader_and_isr.by_partition.count == 0) continue;
         struct control *control = add_control(&s, CONTROL_LEADER_AND_ISR, a->id);
         control->items = make_items(&s, &a->leader_and_isr, false);
         control->count = (int32_t)a->leader_and_isr.by_partition.count;
@@ -378,8 +365,7 @@ void outbox_send(struct context *context)
     for (int32_t i = 0; i < alive.count; i++) {
         struct addressee *a = map_get(&outbox->addressees, map_int(&alive.at[i]));
 
-        if (a == NULL || a->stop.by_partition.count == 0)
-            continue;
+        if (a == NULL || a->stop.by_partition.count == 0) continue;
         struct control *control = add_control(&s, CONTROL_STOP_REPLICA, a->id);
         control->items = make_items(&s, &a->stop, false);
         control->count = (int32_t)a->stop.by_partition.count;
@@ -395,8 +381,7 @@ void outbox_send(struct context *context)
 
 void outbox_batch_destroy(struct control_batch **batch)
 {
-    if (*batch == NULL)
-        return;
+    if (*batch == NULL) return;
     arena_fini(&(*batch)->arena);
     free(*batch);
     *batch = NULL;
@@ -418,8 +403,7 @@ void outbox_print(struct buf *out, const struct control *control)
         }
         buf_printf(out, " leader=%d epoch=%d isr=", p->leader, p->leader_epoch);
         ids_print(out, &p->isr);
-        if (p->is_recovering)
-            buf_add_text(out, " recovering");
+        if (p->is_recovering) buf_add_text(out, " recovering");
         if (control->kind == CONTROL_UPDATE_METADATA && p->offline.count > 0) {
             buf_add_text(out, " offline=");
             ids_print(out, &p->offline);
@@ -427,13 +411,11 @@ void outbox_print(struct buf *out, const struct control *control)
         if (control->kind == CONTROL_LEADER_AND_ISR) {
             buf_add_text(out, " replicas=");
             ids_print(out, &p->replicas);
-            if (p->adding.count > 0)
-                buf_add_text(out, " adding="), ids_print(out, &p->adding);
+            if (p->adding.count > 0) buf_add_text(out, " adding="), ids_print(out, &p->adding);
             if (p->removing.count > 0)
                 buf_add_text(out, " removing="), ids_print(out, &p->removing);
         }
-        if (item->is_new)
-            buf_add_text(out, " new");
+        if (item->is_new) buf_add_text(out, " new");
     }
     if (control->kind == CONTROL_UPDATE_METADATA) {
         buf_add_text(out, " brokers=");

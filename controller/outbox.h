@@ -2,10 +2,10 @@
  * LeaderAndIsr, one UpdateMetadata and one StopReplica per broker. Pure.
  *
  * Rules (Kafka's batches): a partition is told to a broker once, "new" and "delete" stick; every
- * LeaderAndIsr addition tells the partition to all alive brokers by UpdateMetadata too; requests leave
- * as all LeaderAndIsr, then UpdateMetadata, then all StopReplica, each in order of broker ids.
- * LeaderAndIsr and StopReplica go to alive brokers only. What is sent is what the context says when
- * outbox_send is called. */
+ * LeaderAndIsr addition tells the partition to all alive brokers by UpdateMetadata too; requests
+ * leave as all LeaderAndIsr, then UpdateMetadata, then all StopReplica, each in order of broker
+ * ids. LeaderAndIsr and StopReplica go to alive brokers only. What is sent is what the context says
+ * when outbox_send is called. */
 #pragma once
 #include "controller/context.h"
 

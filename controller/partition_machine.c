@@ -112,8 +112,7 @@ static void ask_states(struct context *context, struct to_online *t)
         struct partition *p = c->partition;
 
         c->request = -1;
-        if (c->todo != ELECT || c->has_read)
-            continue;
+        if (c->todo != ELECT || c->has_read) continue;
         if (p->has_leadership && context->config.has_alter_partition && !c->is_unclean_known &&
             c->answer == ANSWER_OK) {
             leadership_copy(&c->read, &p->now);
@@ -133,8 +132,7 @@ static void take_states(struct context *context, struct to_online *t)
     for (int32_t i = 0; i < t->count; i++) {
         struct candidate *c = &t->at[i];
 
-        if (c->request < 0)
-            continue;
+        if (c->request < 0) continue;
         if (!document_read_state(&t->task.requests.at[c->request], &c->read) ||
             c->read.controller_epoch > context->epoch)
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
@@ -157,8 +155,8 @@ static void ask_configs(struct context *context, struct to_online *t)
             !election_asks_unclean(context, c->partition, t->election, &c->read))
             continue;
         c->request = t->task.requests.count;
-        (void)task_get(&t->task,
-                       path_config_topic(&arena, slice_text(c->partition->topic->name)), false);
+        (void)task_get(&t->task, path_config_topic(&arena, slice_text(c->partition->topic->name)),
+                       false);
         arena_reset(&arena);
     }
     arena_fini(&arena);
@@ -170,16 +168,14 @@ static void take_configs(struct context *context, struct to_online *t)
     for (int32_t i = 0; i < t->count; i++) {
         struct candidate *c = &t->at[i];
 
-        if (c->request < 0)
-            continue;
+        if (c->request < 0) continue;
         const struct request *r = &t->task.requests.at[c->request];
         enum err err = r->err == ERR_NOT_FOUND ? ERR_OK : r->err;
         bool is_unclean = context->config.is_unclean_enabled;
 
         if (err == ERR_OK && r->err == ERR_OK)
             err = document_read_unclean(r->answer, is_unclean, &is_unclean);
-        if (err != ERR_OK)
-            candidate_done(c, ANSWER_UNKNOWN_ERROR);
+        if (err != ERR_OK) candidate_done(c, ANSWER_UNKNOWN_ERROR);
         c->is_unclean_known = true;
         c->is_unclean_allowed = is_unclean;
     }
@@ -193,8 +189,7 @@ static bool choose_first(struct context *context, struct candidate *c)
     for (int32_t i = 0; i < p->replicas.count; i++)
         if (replica_is_online(context, p, p->replicas.at[i]))
             ids_add(&c->next.isr, p->replicas.at[i]);
-    if (c->next.isr.count == 0)
-        return false;
+    if (c->next.isr.count == 0) return false;
     c->next.leader = c->next.isr.at[0];
     c->next.controller_epoch = context->epoch;
     ids_copy(&c->recipients, &c->next.isr);
@@ -213,8 +208,7 @@ static void ask_first_state(struct to_online *t, struct candidate *c, struct top
 
         for (int32_t i = 0; i < p->topic->count; i++)
             is_there |= p->topic->partitions[i]->has_leadership;
-        if (!is_there)
-            (void)task_create(&t->task, path_partitions(arena, topic), SLICE_NULL);
+        if (!is_there) (void)task_create(&t->task, path_partitions(arena, topic), SLICE_NULL);
         *parent = p->topic;
     }
     (void)task_create(&t->task, path_partition(arena, topic, p->id), SLICE_NULL);
@@ -235,8 +229,7 @@ static void ask_writes(struct context *context, struct to_online *t)
         struct partition *p = c->partition;
 
         c->request = -1;
-        if (c->todo == DONE)
-            continue;
+        if (c->todo == DONE) continue;
         bool is_chosen = c->todo == INITIALISE
                              ? choose_first(context, c)
                              : election_choose(context, p, t->election, c->is_unclean_allowed,
@@ -270,7 +263,7 @@ static void succeed(struct context *context, struct to_online *t, struct candida
 
     c->next.partition_epoch = version;
     if (!is_first && c->next.is_recovering && !c->read.is_recovering)
-        context_note(context, "partition %s-%d unclean leader=%d lost-isr-size=%d", p->topic->name,
+        context_warn(context, "partition %s-%d unclean leader=%d lost-isr-size=%d", p->topic->name,
                      p->id, c->next.leader, c->read.isr.count);
     partition_set_leadership(p, &c->next);
     (void)set_state(context, p, PARTITION_ONLINE);
@@ -278,8 +271,7 @@ static void succeed(struct context *context, struct to_online *t, struct candida
                  p->now.leader, p->now.leader_epoch, p->now.isr.count);
     outbox_leader_and_isr(context, &c->recipients, p, is_first);
     candidate_done(c, ANSWER_OK);
-    if (t->elected != NULL && !is_first)
-        t->elected->succeeded++;
+    if (t->elected != NULL && !is_first) t->elected->succeeded++;
 }
 
 /* True if some must be decided again. */
@@ -290,8 +282,7 @@ static bool take_writes(struct context *context, struct to_online *t)
     for (int32_t i = 0; i < t->count; i++) {
         struct candidate *c = &t->at[i];
 
-        if (c->request < 0)
-            continue;
+        if (c->request < 0) continue;
         const struct request *r = &t->task.requests.at[c->request];
         if (r->err == ERR_OK) {
             succeed(context, t, c, c->todo == INITIALISE ? 0 : r->stat.version);
@@ -301,7 +292,7 @@ static bool take_writes(struct context *context, struct to_online *t)
             c->answer = ANSWER_UNKNOWN_ERROR;
             is_again = true;
         } else if (r->err != ERR_EXISTS || c->todo != INITIALISE) {
-            context_note(context, "partition %s-%d state not written: %s",
+            context_warn(context, "partition %s-%d state not written: %s",
                          c->partition->topic->name, c->partition->id, err_text(r->err));
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
         }
@@ -321,12 +312,11 @@ static void ask_existing(struct context *context, struct to_online *t)
         struct candidate *c = &t->at[i];
 
         c->request = -1;
-        if (c->todo != INITIALISE)
-            continue;
+        if (c->todo != INITIALISE) continue;
         c->request = t->task.requests.count;
-        (void)task_get(
-            &t->task,
-            path_state(&arena, slice_text(c->partition->topic->name), c->partition->id), false);
+        (void)task_get(&t->task,
+                       path_state(&arena, slice_text(c->partition->topic->name), c->partition->id),
+                       false);
         arena_reset(&arena);
     }
     arena_fini(&arena);
@@ -338,15 +328,14 @@ static void take_existing(struct context *context, struct to_online *t)
     for (int32_t i = 0; i < t->count; i++) {
         struct candidate *c = &t->at[i];
 
-        if (c->request < 0)
-            continue;
+        if (c->request < 0) continue;
         if (document_read_state(&t->task.requests.at[c->request], &c->read) &&
             c->read.controller_epoch == context->epoch) {
             leadership_copy(&c->next, &c->read);
             ids_copy(&c->recipients, &c->read.isr);
             succeed(context, t, c, c->read.partition_epoch);
         } else {
-            context_note(context, "partition %s-%d has a state of another controller",
+            context_warn(context, "partition %s-%d has a state of another controller",
                          c->partition->topic->name, c->partition->id);
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
         }
@@ -418,9 +407,9 @@ void partitions_trigger_online(struct context *context, const struct topic *topi
 {
     struct partition_set set = {0};
 
-    context_each_topic (entry, t, context) {
-        if (t->is_deleting || (topic != NULL && t != topic))
-            continue;
+    context_each_topic(entry, t, context)
+    {
+        if (t->is_deleting || (topic != NULL && t != topic)) continue;
         for (int32_t i = 0; i < t->count; i++) {
             enum partition_state state = t->partitions[i]->state;
 

@@ -24,12 +24,13 @@ struct elected {
 void partitions_to_online(struct context *context, struct partition_set *set,
                           enum election election, struct elected *elected);
 
-/* Every partition that is New or Offline and not being deleted → Online; of `topic` only, if given. */
+/* Every partition that is New or Offline and not being deleted → Online; of `topic` only, if given.
+ */
 void partitions_trigger_online(struct context *context, const struct topic *topic,
                                struct elected *elected);
 
-/* Leader epoch + 1, with compare-and-set until it holds; `recipients` are told (not new), and those in
- * `added` too (new). Copies the lists. Pushes a task. */
+/* Leader epoch + 1, with compare-and-set until it holds; `recipients` are told (not new), and those
+ * in `added` too (new). Copies the lists. Pushes a task. */
 void partition_bump_epoch(struct context *context, struct partition *p,
                           const struct ids *recipients, const struct ids *added);
 

@@ -79,8 +79,7 @@ static void drop_run(struct context *context, struct task *task)
 
 static void drop_replicas(struct context *context, struct partition *p, const struct ids *ids)
 {
-    if (ids->count == 0)
-        return;
+    if (ids->count == 0) return;
     struct drop *d = task_push(context, sizeof(*d), drop_run, drop_fini);
     d->partition = p;
     ids_copy(&d->ids, ids);
@@ -204,8 +203,7 @@ static void settle_leader(struct context *context, struct partition *p)
     struct partition_set only = {0};
     const struct ids none = {0};
 
-    if (!p->has_leadership)
-        return;
+    if (!p->has_leadership) return;
     if (ids_have(&p->replicas, p->now.leader) && replica_is_online(context, p, p->now.leader)) {
         partition_bump_epoch(context, p, &p->replicas, &none);
         return;
@@ -225,8 +223,7 @@ static void unlist_run(struct context *context, struct task *task);
 
 static void unlist(struct context *context, struct partition *p, struct event *event)
 {
-    if (!context->has_reassign_node)
-        return;
+    if (!context->has_reassign_node) return;
     struct unlist *u = task_push(context, sizeof(*u), unlist_run, NULL);
     u->partition = p;
     u->event = event;
@@ -241,10 +238,8 @@ static bool is_listed_for(const struct unlist *u, const struct event_item *item)
     for (int32_t i = 0; i < u->event->count; i++) {
         const struct event_item *asked = &u->event->items[i];
 
-        if (asked->answer != ANSWER_OK || asked->partition != item->partition)
-            continue;
-        if (slice_equal(asked->topic, item->topic))
-            return true;
+        if (asked->answer != ANSWER_OK || asked->partition != item->partition) continue;
+        if (slice_equal(asked->topic, item->topic)) return true;
     }
     return false;
 }
@@ -308,8 +303,7 @@ static void finish(struct context *context, struct partition *p)
     outbox_update(context, &alive, p);
     outbox_send(context);
     ids_fini(&alive);
-    if (!p->topic->is_deleting)
-        return;
+    if (!p->topic->is_deleting) return;
     p->topic->is_ineligible = false;
     for (int32_t i = 0; i < p->topic->count; i++)
         p->topic->is_ineligible |= p->topic->partitions[i]->is_reassigning;
@@ -325,20 +319,16 @@ static void run_run(struct context *context, struct task *task)
 
     switch (task->phase++) {
     case UPDATE:
-        if (p->topic->is_deleting)
-            p->topic->is_ineligible = true;
-        if (r->has_next)
-            ask_document(context, r, &r->next);
+        if (p->topic->is_deleting) p->topic->is_ineligible = true;
+        if (r->has_next) ask_document(context, r, &r->next);
         return;
     case UPDATED:
         if (r->has_next && task->requests.at[0].err != ERR_OK) {
-            if (r->answer != NULL)
-                *r->answer = ANSWER_UNKNOWN_ERROR;
+            if (r->answer != NULL) *r->answer = ANSWER_UNKNOWN_ERROR;
             task_end(context, task);
             return;
         }
-        if (r->has_next)
-            adopt(context, r);
+        if (r->has_next) adopt(context, r);
         return;
     case LOOK:
         partition_set_reassigning(context, p, true);
@@ -414,8 +404,7 @@ static void several_run(struct context *context, struct task *task)
         return;
     }
     struct partition *p = s->set.at[task->phase++];
-    if (p->is_reassigning)
-        push_run(context, p)->is_only_if_complete = s->is_only_if_complete;
+    if (p->is_reassigning) push_run(context, p)->is_only_if_complete = s->is_only_if_complete;
 }
 
 static void push_several(struct context *context, struct partition_set *set,
@@ -436,8 +425,7 @@ void reassign_complete(struct context *context, struct partition_set *set)
     int32_t kept = 0;
 
     for (int32_t i = 0; i < set->count; i++)
-        if (set->at[i]->is_reassigning)
-            set->at[kept++] = set->at[i];
+        if (set->at[i]->is_reassigning) set->at[kept++] = set->at[i];
     set->count = kept;
     push_several(context, set, true);
 }
@@ -447,18 +435,17 @@ void reassign_resume_on(struct context *context, const struct ids *brokers)
     struct partition_set set = {0};
     struct ids target = {0};
 
-    context_each_topic (entry, topic, context) {
+    context_each_topic(entry, topic, context)
+    {
         for (int32_t i = 0; i < topic->count; i++) {
             struct partition *p = topic->partitions[i];
             bool is_on = false;
 
-            if (!p->is_reassigning)
-                continue;
+            if (!p->is_reassigning) continue;
             partition_target(p, &target);
             for (int32_t b = 0; brokers != NULL && b < brokers->count; b++)
                 is_on |= ids_have(&target, brokers->at[b]);
-            if (is_on || brokers == NULL)
-                partition_set_add(&set, p);
+            if (is_on || brokers == NULL) partition_set_add(&set, p);
         }
     }
     ids_fini(&target);
@@ -470,8 +457,7 @@ void state_changed(struct context *context, struct event *event)
     struct partition *p = context_partition(context, event->topic, event->partition);
     struct partition_set set = {0};
 
-    if (p == NULL || !p->is_reassigning)
-        return;
+    if (p == NULL || !p->is_reassigning) return;
     partition_set_add(&set, p);
     reassign_complete(context, &set);
 }
@@ -492,8 +478,7 @@ static bool is_valid_target(const struct context *context, const struct partitio
 
     for (int32_t i = 0; i < target->count; i++)
         is_valid &= target->at[i] >= 0;
-    if (is_valid)
-        reassign_plan(p, target, &plan);
+    if (is_valid) reassign_plan(p, target, &plan);
     for (int32_t i = 0; i < plan.adding.count; i++)
         is_valid &= broker_is_live(context, plan.adding.at[i]);
     assignment_fini(&plan);
@@ -507,14 +492,11 @@ static enum answer check_asked(const struct context *context, const struct event
 {
     const struct partition *p = context_find_item(context, item);
 
-    if (item->is_cancel)
-        return p != NULL && p->is_reassigning ? ANSWER_OK : ANSWER_NO_REASSIGNMENT;
-    if (p == NULL || p->topic->is_deleting)
-        return ANSWER_UNKNOWN_PARTITION;
+    if (item->is_cancel) return p != NULL && p->is_reassigning ? ANSWER_OK : ANSWER_NO_REASSIGNMENT;
+    if (p == NULL || p->topic->is_deleting) return ANSWER_UNKNOWN_PARTITION;
     if (event->type == EVENT_REASSIGN && !is_valid_target(context, p, &item->replicas))
         return ANSWER_INVALID_ASSIGNMENT;
-    if (item->replicas.count == 0)
-        return ANSWER_INVALID_ASSIGNMENT;
+    if (item->replicas.count == 0) return ANSWER_INVALID_ASSIGNMENT;
     return ANSWER_OK;
 }
 
@@ -524,8 +506,7 @@ static void run_item(struct context *context, struct event_item *item)
     struct assignment next = {0};
     struct ids origin = {0};
 
-    if (item->is_cancel)
-        partition_origin(p, &origin);
+    if (item->is_cancel) partition_origin(p, &origin);
     reassign_plan(p, item->is_cancel ? &origin : &item->replicas, &next);
     ids_fini(&origin);
     context_note(context, "partition %s-%d reassigning", p->topic->name, p->id);
@@ -533,8 +514,7 @@ static void run_item(struct context *context, struct event_item *item)
     struct run *r = push_run(context, p);
     r->answer = &item->answer;
     r->has_next = !ids_equal(&next.replicas, &p->replicas) ||
-                  !ids_equal(&next.adding, &p->adding) ||
-                  !ids_equal(&next.removing, &p->removing);
+                  !ids_equal(&next.adding, &p->adding) || !ids_equal(&next.removing, &p->removing);
     r->next = next;
 }
 
@@ -547,8 +527,7 @@ static void asked_run(struct context *context, struct task *task)
         task->phase = 1;
         for (int32_t i = 0; i < event->count; i++)
             event->items[i].answer = check_asked(context, event, &event->items[i]);
-        if (event->type == EVENT_REASSIGN)
-            unlist(context, NULL, event);
+        if (event->type == EVENT_REASSIGN) unlist(context, NULL, event);
         return;
     }
     while (a->next < event->count && event->items[a->next].answer != ANSWER_OK)

@@ -6,7 +6,7 @@
 #include "zk/paths.h"
 #include <stdlib.h>
 
-#define PATHS_MAX (256u << 20)
+#define PATHS_MAX  (256u << 20)
 #define BIT(state) (1u << (state))
 
 const char *replica_state_name(enum replica_state state)
@@ -45,8 +45,7 @@ static bool may_go(struct context *context, const struct replica *r, enum replic
 {
     enum replica_state from = partition_replica_state(r->partition, r->broker);
 
-    if (replica_may_become(from, to))
-        return true;
+    if (replica_may_become(from, to)) return true;
     context_note(context, "replica %s-%d on %d refused %s -> %s", r->partition->topic->name,
                  r->partition->id, r->broker, replica_state_name(from), replica_state_name(to));
     return false;
@@ -92,8 +91,7 @@ static void go(struct context *context, const struct replica *r, enum replica_st
                          p->id, r->broker);
             return;
         }
-        if (p->has_leadership)
-            tell(context, r, true);
+        if (p->has_leadership) tell(context, r, true);
         break;
     case REPLICA_ONLINE:
         become_online(context, r);
@@ -150,8 +148,7 @@ static void settle(struct context *context, struct leaver *l, bool is_written)
 
     l->is_done = true;
     partition_hosted(p, l->replica.broker)->state = REPLICA_OFFLINE;
-    if (p->topic->is_deleting)
-        return;
+    if (p->topic->is_deleting) return;
     if (is_written) {
         ids_copy(&others, &p->replicas);
         ids_remove(&others, l->replica.broker);
@@ -175,8 +172,7 @@ static void ask_reads(struct context *context, struct to_offline *t)
         struct partition *p = l->replica.partition;
 
         l->request = -1;
-        if (l->is_done)
-            continue;
+        if (l->is_done) continue;
         if (!p->has_leadership) {
             struct ids alive = {0};
 
@@ -205,13 +201,11 @@ static void take_reads(struct context *context, struct to_offline *t)
     for (int32_t i = t->first; i < t->end; i++) {
         struct leaver *l = &t->at[i];
 
-        if (l->request < 0)
-            continue;
+        if (l->request < 0) continue;
         struct request *r = &t->task.requests.at[l->request];
-        l->has_read = document_read_state(r, &l->read) &&
-                      l->read.controller_epoch <= context->epoch;
-        if (l->has_read)
-            continue;
+        l->has_read =
+            document_read_state(r, &l->read) && l->read.controller_epoch <= context->epoch;
+        if (l->has_read) continue;
         /* Absent is as expected while the topic is being deleted. */
         if (r->err == ERR_NOT_FOUND && l->replica.partition->topic->is_deleting)
             partition_hosted(l->replica.partition, l->replica.broker)->state = REPLICA_OFFLINE;
@@ -223,11 +217,9 @@ static void choose_without(const struct context *context, const struct leaver *l
                            struct leadership *next)
 {
     leadership_copy(next, &l->read);
-    if (next->leader == l->replica.broker)
-        next->leader = -1;
+    if (next->leader == l->replica.broker) next->leader = -1;
     /* The last member stays: when it comes back, nothing is lost. */
-    if (next->isr.count > 1)
-        ids_remove(&next->isr, l->replica.broker);
+    if (next->isr.count > 1) ids_remove(&next->isr, l->replica.broker);
     next->leader_epoch++;
     next->controller_epoch = context->epoch;
 }
@@ -244,8 +236,7 @@ static void ask_writes(struct context *context, struct to_offline *t)
         struct partition *p = l->replica.partition;
 
         l->request = -1;
-        if (l->is_done || !l->has_read)
-            continue;
+        if (l->is_done || !l->has_read) continue;
         if (!ids_have(&l->read.isr, l->replica.broker)) {
             l->read.controller_epoch = context->epoch;
             partition_set_leadership(p, &l->read);
@@ -272,8 +263,7 @@ static bool take_writes(struct context *context, struct to_offline *t)
     for (int32_t i = t->first; i < t->end; i++) {
         struct leaver *l = &t->at[i];
 
-        if (l->request < 0)
-            continue;
+        if (l->request < 0) continue;
         struct partition *p = l->replica.partition;
         const struct request *r = &t->task.requests.at[l->request];
         if (r->err == ERR_OK) {
@@ -302,8 +292,7 @@ static void to_offline_run(struct context *context, struct task *task)
     switch (task->phase++) {
     case GROUP:
         t->first = t->end;
-        while (t->end < t->count &&
-               t->at[t->end].replica.broker == t->at[t->first].replica.broker)
+        while (t->end < t->count && t->at[t->end].replica.broker == t->at[t->first].replica.broker)
             t->end++;
         if (t->first == t->count) {
             outbox_send(context);
@@ -328,11 +317,9 @@ static int by_broker(const void *a, const void *b)
     const struct replica *x = &((const struct leaver *)a)->replica;
     const struct replica *y = &((const struct leaver *)b)->replica;
 
-    if (x->broker != y->broker)
-        return x->broker < y->broker ? -1 : 1;
+    if (x->broker != y->broker) return x->broker < y->broker ? -1 : 1;
     int order = strcmp(x->partition->topic->name, y->partition->topic->name);
-    if (order != 0)
-        return order;
+    if (order != 0) return order;
     return (x->partition->id > y->partition->id) - (x->partition->id < y->partition->id);
 }
 
@@ -342,8 +329,7 @@ static void push_to_offline(struct context *context, const struct replica_set *s
 
     t->at = ensure_zalloc((size_t)(set->count + 1) * sizeof(*t->at));
     for (int32_t i = 0; i < set->count; i++) {
-        if (!may_go(context, &set->at[i], REPLICA_OFFLINE))
-            continue;
+        if (!may_go(context, &set->at[i], REPLICA_OFFLINE)) continue;
         t->at[t->count++].replica = set->at[i];
         outbox_stop(context, set->at[i].broker, set->at[i].partition, false);
     }
@@ -356,8 +342,7 @@ void replicas_to(struct context *context, struct replica_set *set, enum replica_
         push_to_offline(context, set);
     } else {
         for (int32_t i = 0; i < set->count; i++)
-            if (may_go(context, &set->at[i], to))
-                go(context, &set->at[i], to);
+            if (may_go(context, &set->at[i], to)) go(context, &set->at[i], to);
         outbox_send(context);
     }
     replica_set_fini(set);

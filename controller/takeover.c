@@ -14,8 +14,8 @@
 #include "zk/paths.h"
 #include <stdlib.h>
 
-#define PATHS_MAX            (256u << 20)
-#define FIRST_REBALANCE_MS   5000
+#define PATHS_MAX          (256u << 20)
+#define FIRST_REBALANCE_MS 5000
 
 struct take_over {
     struct task task;
@@ -44,13 +44,11 @@ static void set_up_features(struct context *context, struct task *task)
                    doc_features_read(task->requests.at[0].answer, &arena, &doc) == ERR_OK;
     bool is_right = is_read && doc.is_enabled == config->has_features &&
                     (!doc.is_enabled || doc.version == config->feature_version);
-    if (!is_absent && !is_read)
-        context_note(context, "feature znode unreadable, left alone");
+    if (!is_absent && !is_read) context_note(context, "feature znode unreadable, left alone");
 
     task_clear_requests(task);
     if (is_absent || (is_read && !is_right)) {
-        if (!doc.is_enabled || !config->has_features)
-            doc.feature_count = 0;
+        if (!doc.is_enabled || !config->has_features) doc.feature_count = 0;
         doc.is_enabled = config->has_features;
         doc.version = config->feature_version;
         doc_features_write(&json, &doc);
@@ -129,8 +127,7 @@ static bool has_offline_replica(const struct context *context, const struct topi
         const struct partition *p = topic->partitions[i];
 
         for (int32_t r = 0; r < p->replicas.count; r++)
-            if (!replica_is_online(context, p, p->replicas.at[r]))
-                return true;
+            if (!replica_is_online(context, p, p->replicas.at[r])) return true;
     }
     return false;
 }
@@ -142,8 +139,7 @@ static void take_deletions(struct context *context, struct task *task)
     for (int32_t i = 0; i < list->child_count; i++) {
         struct topic *topic = context_topic(context, list->children[i]);
 
-        if (topic == NULL || !context->config.is_delete_enabled)
-            continue;
+        if (topic == NULL || !context->config.is_delete_enabled) continue;
         topic->is_deleting = true;
         topic->is_ineligible = has_offline_replica(context, topic);
         for (int32_t p = 0; p < topic->count; p++)
@@ -161,19 +157,19 @@ static void take_deletions(struct context *context, struct task *task)
 static void start_replicas(struct context *context, struct replica_set *online,
                            struct replica_set *offline)
 {
-    context_each_topic (entry, topic, context)
-        for (int32_t i = 0; i < topic->count; i++) {
-            struct partition *p = topic->partitions[i];
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+    {
+        struct partition *p = topic->partitions[i];
 
-            for (int32_t r = 0; r < p->replicas.count; r++) {
-                int32_t broker = p->replicas.at[r];
-                bool is_online = replica_is_online(context, p, broker);
+        for (int32_t r = 0; r < p->replicas.count; r++) {
+            int32_t broker = p->replicas.at[r];
+            bool is_online = replica_is_online(context, p, broker);
 
-                partition_hosted(p, broker)->state =
-                    is_online ? REPLICA_ONLINE : REPLICA_DELETION_INELIGIBLE;
-                replica_set_add(is_online ? online : offline, p, broker);
-            }
+            partition_hosted(p, broker)->state =
+                is_online ? REPLICA_ONLINE : REPLICA_DELETION_INELIGIBLE;
+            replica_set_add(is_online ? online : offline, p, broker);
         }
+    }
 }
 
 static void tell_brokers(struct context *context)
@@ -188,14 +184,14 @@ static void tell_brokers(struct context *context)
 
 static void start_partitions(struct context *context)
 {
-    context_each_topic (entry, topic, context)
-        for (int32_t i = 0; i < topic->count; i++) {
-            struct partition *p = topic->partitions[i];
+    context_each_topic(entry, topic, context) for (int32_t i = 0; i < topic->count; i++)
+    {
+        struct partition *p = topic->partitions[i];
 
-            p->state = !p->has_leadership                                ? PARTITION_NEW
-                       : replica_is_online(context, p, p->now.leader) ? PARTITION_ONLINE
-                                                                        : PARTITION_OFFLINE;
-        }
+        p->state = !p->has_leadership                             ? PARTITION_NEW
+                   : replica_is_online(context, p, p->now.leader) ? PARTITION_ONLINE
+                                                                  : PARTITION_OFFLINE;
+    }
 }
 
 static void look_at(struct context *context, enum event_type type)

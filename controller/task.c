@@ -61,8 +61,7 @@ static void requests_clear(struct requests *requests)
 static void task_destroy(struct task *task)
 {
     list_remove(&task->node);
-    if (task->fini != NULL)
-        task->fini(task);
+    if (task->fini != NULL) task->fini(task);
     requests_clear(&task->requests);
     free(task->requests.at);
     free(task);
@@ -147,8 +146,7 @@ static void root_fini(struct task *task)
 {
     struct root *root = (struct root *)task;
 
-    if (root->event != NULL)
-        refuse(root->context, root->event);
+    if (root->event != NULL) refuse(root->context, root->event);
 }
 
 static void run(struct context *context)
@@ -159,15 +157,13 @@ static void run(struct context *context)
         if (top != NULL) {
             struct task *task = list_entry(top, struct task, node);
 
-            if (task->is_waiting)
-                return;
+            if (task->is_waiting) return;
             task->run(context, task);
             ensure_slow(context_audit(context));
             continue;
         }
         struct list_node *next = list_pop(&context->events);
-        if (next == NULL)
-            return;
+        if (next == NULL) return;
         struct root *root = task_push(context, sizeof(*root), root_run, root_fini);
         root->context = context;
         root->event = list_entry(next, struct event, node);
@@ -190,8 +186,7 @@ static bool is_waiting_already(const struct context *context, const struct event
         return false;
     }
     list_each (node, &context->events)
-        if (list_entry(node, struct event, node)->type == event->type)
-            return true;
+        if (list_entry(node, struct event, node)->type == event->type) return true;
     return false;
 }
 
@@ -231,8 +226,7 @@ static void drop_effects(struct context *context)
     list_each (node, &context->effects) {
         struct effect *effect = list_entry(node, struct effect, node);
 
-        if (effect->type == EFFECT_REPLY || effect->type == EFFECT_NOTE)
-            continue;
+        if (effect->type == EFFECT_REPLY || effect->type == EFFECT_NOTE) continue;
         list_remove(node);
         effect_destroy(&effect);
     }
@@ -275,8 +269,7 @@ void task_clear_requests(struct task *task)
 
 static struct slice own(struct slice from)
 {
-    if (from.ptr == NULL)
-        return SLICE_NULL;
+    if (from.ptr == NULL) return SLICE_NULL;
     return slice_of(ensure_strndup(from.ptr, from.len), from.len);
 }
 
@@ -349,8 +342,7 @@ struct request *task_delete(struct task *task, struct slice path)
 
 void task_ask(struct context *context, struct task *task)
 {
-    if (task->requests.count == 0)
-        return;
+    if (task->requests.count == 0) return;
     task->is_waiting = true;
     context_effect(context, EFFECT_ZK)->task = task;
 }
@@ -359,13 +351,10 @@ void request_answer(struct request *request, enum err err, const struct zk_stat 
                     struct slice data, const struct slice *children, int32_t child_count)
 {
     request->err = err;
-    if (err != ERR_OK)
-        return;
-    if (stat != NULL)
-        request->stat = *stat;
+    if (err != ERR_OK) return;
+    if (stat != NULL) request->stat = *stat;
     request->answer = own(data);
-    if (child_count == 0)
-        return;
+    if (child_count == 0) return;
     request->children = ensure_zalloc((size_t)child_count * sizeof(*request->children));
     request->child_count = child_count;
     for (int32_t i = 0; i < child_count; i++)

@@ -1,9 +1,9 @@
 /* controller/task.h - how a machine does work in several steps around ZooKeeper.
  *
  * A task is a struct whose first member is `struct task`. `run` is called when it is on top of the
- * stack and not waiting: it does one phase and then has either asked (task_ask), pushed others on top
- * (they run to their end first), or ended (task_end). `phase` is its own. Partitions and topics that
- * it points to stay: only one event at a time changes them, and resigning drops all tasks. */
+ * stack and not waiting: it does one phase and then has either asked (task_ask), pushed others on
+ * top (they run to their end first), or ended (task_end). `phase` is its own. Partitions and topics
+ * that it points to stay: only one event at a time changes them, and resigning drops all tasks. */
 #pragma once
 #include "controller/context.h"
 

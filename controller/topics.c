@@ -88,8 +88,7 @@ static void store(struct context *context, struct topic *topic, struct assignmen
         struct assignment *a = &read->at[i];
         struct partition *p = topic_add_partition(context, topic, a->partition);
 
-        if (p->replicas.count > 0 || p->state != PARTITION_NONEXISTENT)
-            continue;
+        if (p->replicas.count > 0 || p->state != PARTITION_NONEXISTENT) continue;
         ids_move(&p->replicas, &a->replicas);
         ids_move(&p->adding, &a->adding);
         ids_move(&p->removing, &a->removing);
@@ -104,8 +103,7 @@ static void list_topics(struct context *context, struct load *l)
     const struct request *list = &l->task.requests.at[0];
     struct arena arena;
 
-    context_each_topic (entry, topic, context)
-        topic->is_listed = false;
+    context_each_topic(entry, topic, context) topic->is_listed = false;
     l->asked = ensure_zalloc((size_t)(list->child_count + 1) * sizeof(*l->asked));
     for (int32_t i = 0; i < list->child_count; i++) {
         struct topic *topic = context_topic(context, list->children[i]);
@@ -114,12 +112,12 @@ static void list_topics(struct context *context, struct load *l)
             l->asked[l->asked_count++] = topic = context_add_topic(context, list->children[i]);
         topic->is_listed = true;
     }
-    context_each_topic (gone, topic, context)
-        if (!topic->is_listed) {
-            context_note(context, "topic %s gone", topic->name);
-            context_remove_topic(context, &topic);
-            break;
-        }
+    context_each_topic(gone, topic, context) if (!topic->is_listed)
+    {
+        context_note(context, "topic %s gone", topic->name);
+        context_remove_topic(context, &topic);
+        break;
+    }
     arena_init(&arena, PATHS_MAX);
     task_clear_requests(&l->task);
     for (int32_t i = 0; i < l->asked_count; i++) {
@@ -146,8 +144,7 @@ static struct uuid random_topic_id(struct context *context)
 
 static void read_topics(struct context *context, struct load *l)
 {
-    struct topic **without_id =
-        ensure_zalloc((size_t)(l->asked_count + 1) * sizeof(*without_id));
+    struct topic **without_id = ensure_zalloc((size_t)(l->asked_count + 1) * sizeof(*without_id));
     int32_t count = 0;
 
     for (int32_t i = 0; i < l->asked_count; i++) {
@@ -156,19 +153,18 @@ static void read_topics(struct context *context, struct load *l)
 
         if (!document_read_topic(&l->task.requests.at[i], &read)) {
             if (l->task.requests.at[i].err == ERR_OK)
-                context_note(context, "topic %s unreadable", topic->name);
+                context_warn(context, "topic %s unreadable", topic->name);
             context_remove_topic(context, &topic);
             continue;
         }
         if (uuid_is_zero(read.topic_id) || context_topic_by_id(context, read.topic_id) == NULL)
             context_set_topic_id(context, topic, read.topic_id);
         else
-            context_note(context, "topic %s has the id of another topic", topic->name);
+            context_warn(context, "topic %s has the id of another topic", topic->name);
         store(context, topic, &read, l->added);
         assignments_fini(&read);
         context_note(context, "topic %s partitions=%d", topic->name, topic->count);
-        if (uuid_is_zero(topic->id) && context->config.has_topic_ids)
-            without_id[count++] = topic;
+        if (uuid_is_zero(topic->id) && context->config.has_topic_ids) without_id[count++] = topic;
     }
     free(l->asked);
     l->asked = without_id;
@@ -211,8 +207,7 @@ static void load_run(struct context *context, struct task *task)
         task_ask(context, task);
         return;
     case 1:
-        if (task->requests.at[0].err == ERR_OK)
-            list_topics(context, l);
+        if (task->requests.at[0].err == ERR_OK) list_topics(context, l);
         return;
     case 2:
         if (l->asked != NULL) {
@@ -281,8 +276,7 @@ struct topic_change {
 static bool has_more(const struct topic *topic, const struct assignments *read)
 {
     for (int32_t i = 0; i < read->count; i++)
-        if (topic_partition(topic, read->at[i].partition) == NULL)
-            return true;
+        if (topic_partition(topic, read->at[i].partition) == NULL) return true;
     return false;
 }
 
@@ -303,8 +297,7 @@ static void topic_change_run(struct context *context, struct task *task)
         task_ask(context, task);
         break;
     case 1:
-        if (!document_read_topic(&task->requests.at[0], &read))
-            break;
+        if (!document_read_topic(&task->requests.at[0], &read)) break;
         task_clear_requests(task);
         if (!topic->is_deleting) {
             store(context, topic, &read, &added);
@@ -328,8 +321,7 @@ void topic_changed(struct context *context, struct event *event)
 {
     struct topic *topic = context_topic(context, event->topic);
 
-    if (topic == NULL)
-        return;
+    if (topic == NULL) return;
     struct topic_change *t = task_push(context, sizeof(*t), topic_change_run, NULL);
     t->topic = topic;
 }

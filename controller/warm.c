@@ -45,8 +45,7 @@ static void clear_kept(struct entry *entry)
         free((void *)entry->kept.children[i].ptr);
     free(entry->kept.children);
     entry->kept = (struct request){0};
-    if (entry->is_valid && entry->warm != NULL)
-        entry->warm->valid--;
+    if (entry->is_valid && entry->warm != NULL) entry->warm->valid--;
     entry->is_valid = false;
 }
 
@@ -62,8 +61,7 @@ static void forget(struct warm *warm, struct entry *entry)
     warm->watch_bytes -= strlen(entry->path);
     clear_kept(entry);
     entry->warm = NULL;
-    if (!entry->is_reading)
-        free_entry(entry);
+    if (!entry->is_reading) free_entry(entry);
 }
 
 void warm_stop(struct warm *warm)
@@ -75,8 +73,7 @@ void warm_stop(struct warm *warm)
 
 void warm_destroy(struct warm **warm)
 {
-    if (*warm == NULL)
-        return;
+    if (*warm == NULL) return;
     warm_stop(*warm);
     map_fini(&(*warm)->entries);
     free(*warm);
@@ -120,12 +117,10 @@ static void prune(struct warm *warm, struct slice path, const struct zk_result *
         struct slice head;
         struct slice child;
 
-        if (!slice_starts_with(rest, path) || rest.len <= path.len + 1)
-            continue;
+        if (!slice_starts_with(rest, path) || rest.len <= path.len + 1) continue;
         rest = slice_of(rest.ptr + path.len + 1, rest.len - path.len - 1);
         child = slice_cut(&rest, '/', &head) ? head : rest;
-        if (map_get(&names, child) == NULL)
-            forget(warm, each->value);
+        if (map_get(&names, child) == NULL) forget(warm, each->value);
     }
     map_fini(&names);
 }
@@ -182,8 +177,7 @@ static void read_done(struct zk_call *call, enum err err, const struct zk_result
     bool was_awaited = entry->is_awaited;
     entry->is_awaited = false;
     if (err == ERR_NOT_FOUND && is_state(entry)) {
-        if (was_awaited)
-            return; /* its creation comes as an event */
+        if (was_awaited) return; /* its creation comes as an event */
         entry->is_awaited = true;
         read_entry(entry);
         return;
@@ -205,8 +199,7 @@ static void read_done(struct zk_call *call, enum err err, const struct zk_result
 
 static void keep(struct warm *warm, struct slice path, bool is_list)
 {
-    if (map_get(&warm->entries, path) != NULL ||
-        warm->watch_bytes + path.len > WATCH_BYTES_MAX)
+    if (map_get(&warm->entries, path) != NULL || warm->watch_bytes + path.len > WATCH_BYTES_MAX)
         return;
     warm->watch_bytes += path.len;
     struct entry *entry = ensure_zalloc(sizeof(*entry));
@@ -229,8 +222,7 @@ void warm_event(struct warm *warm, const struct zk_event *event)
 {
     struct entry *entry = map_get(&warm->entries, event->path);
 
-    if (!warm->is_on || entry == NULL)
-        return;
+    if (!warm->is_on || entry == NULL) return;
     clear_kept(entry);
     read_entry(entry);
 }
@@ -239,8 +231,7 @@ bool warm_answer(const struct warm *warm, struct request *request)
 {
     const struct entry *entry = map_get(&warm->entries, slice_text(request->path));
 
-    if (entry == NULL || !entry->is_valid ||
-        entry->is_list != (request->kind == ZK_CHILDREN))
+    if (entry == NULL || !entry->is_valid || entry->is_list != (request->kind == ZK_CHILDREN))
         return false;
     request_answer(request, ERR_OK, &entry->kept.stat, entry->kept.answer, entry->kept.children,
                    entry->kept.child_count);

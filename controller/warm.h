@@ -1,10 +1,10 @@
 /* controller/warm.h - a standby's copy of the znodes that a take-over reads, kept up by watches.
  *
  * Brokers, topics, states: each is read with a watch, and read again when the watch fires. An entry
- * answers for ZooKeeper as long as its watch has not fired: a session hears of every change before it
- * can see anything later, so when the answer to the election has come, every change by the one before
- * has been told. Changes after that are fenced or come as watches to the machines. So taking over costs
- * what changed, not what exists.
+ * answers for ZooKeeper as long as its watch has not fired: a session hears of every change before
+ * it can see anything later, so when the answer to the election has come, every change by the one
+ * before has been told. Changes after that are fenced or come as watches to the machines. So taking
+ * over costs what changed, not what exists.
  *
  * Bounded: on a reconnect the client library sends all its watches in one packet, which the server
  * limits (jute.maxbuffer, 1 MiB). What does not fit is not kept, and is read at the take-over. */

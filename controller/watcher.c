@@ -10,7 +10,7 @@
 #define PINGS_PER_TIMEOUT 4
 #define PING_MS_MIN       50
 /* Between attempts to connect to one that is away. */
-#define ATTEMPT_MS        100
+#define ATTEMPT_MS 100
 
 struct target {
     struct watcher *watcher; /* NULL: removed */
@@ -46,8 +46,7 @@ void watcher_remove(struct watcher *watcher, int32_t id)
 {
     struct target *target = map_remove(&watcher->targets, map_int(&id));
 
-    if (target == NULL)
-        return;
+    if (target == NULL) return;
     timer_cancel(watcher->options.shard, &target->ping_timer);
     timer_cancel(watcher->options.shard, &target->deadline_timer);
     target->watcher = NULL;
@@ -69,8 +68,7 @@ void watcher_clear(struct watcher *watcher)
 
 void watcher_destroy(struct watcher **watcher)
 {
-    if (*watcher == NULL)
-        return;
+    if (*watcher == NULL) return;
     watcher_clear(*watcher);
     map_fini(&(*watcher)->targets);
     free(*watcher);
@@ -110,19 +108,16 @@ static void ping_done(struct peer_call *call, enum err err, struct slice answer,
     (void)answer;
     (void)block;
     target->is_pinging = false;
-    if (target->watcher == NULL)
-        return;
+    if (target->watcher == NULL) return;
     struct shard *shard = target->watcher->options.shard;
     timer_arm(shard, &target->ping_timer,
               instant_add_ms(shard_now(shard), ping_ms(target->watcher)));
-    if (err == ERR_OK)
-        tell(target, DETECTOR_ANSWERED);
+    if (err == ERR_OK) tell(target, DETECTOR_ANSWERED);
 }
 
 static void ping(struct target *target)
 {
-    if (target->is_pinging || peer_state(target->peer) != PEER_UP)
-        return;
+    if (target->is_pinging || peer_state(target->peer) != PEER_UP) return;
     target->ping = (struct peer_call){
         .api_key = API_API_VERSIONS,
         .timeout_ms = target->watcher->options.timeout_ms,
@@ -141,20 +136,18 @@ static void news(void *owner, struct peer *peer, enum peer_state state, enum err
 {
     struct target *target = owner;
 
-    if (target->watcher == NULL || state == PEER_CONNECTING)
-        return;
+    if (target->watcher == NULL || state == PEER_CONNECTING) return;
     if (state == PEER_UP) {
         ping(target);
         tell(target, DETECTOR_CONNECTED);
         return;
     }
     bool was_connected = target->detector.is_connected;
-    enum detector_event event = was_connected          ? DETECTOR_LOST
+    enum detector_event event = was_connected        ? DETECTOR_LOST
                                 : why == ERR_REFUSED ? DETECTOR_REFUSED
-                                                       : DETECTOR_FAILED;
+                                                     : DETECTOR_FAILED;
     /* A loss alone says little; whether anyone listens there still is asked at once. */
-    if (was_connected)
-        peer_connect(peer);
+    if (was_connected) peer_connect(peer);
     tell(target, event);
 }
 

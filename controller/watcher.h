@@ -1,5 +1,5 @@
-/* controller/watcher.h - keeps a connection and a heartbeat to each of some processes, and says which
- * of them is dead (detector.h). The ping is an ApiVersions request. */
+/* controller/watcher.h - keeps a connection and a heartbeat to each of some processes, and says
+ * which of them is dead (detector.h). The ping is an ApiVersions request. */
 #pragma once
 #include "controller/detector.h"
 #include "runtime/conn.h"

@@ -14,7 +14,7 @@ struct batch {
     struct znodes *znodes;
     struct task *task; /* NULL: forgotten */
     struct list_node node;
-    int32_t left; /* requests without answer */
+    int32_t left;    /* requests without answer */
     int32_t holders; /* calls under way */
     int32_t epoch_version;
     struct post post; /* when nothing had to be asked */
@@ -38,8 +38,8 @@ struct znodes {
 };
 
 struct znodes *znodes_create(struct shard *shard, struct zk *zk, const struct warm *warm,
-                             void (*answered)(void *owner, struct task *task), void (*moved)(void *owner),
-                             void *owner)
+                             void (*answered)(void *owner, struct task *task),
+                             void (*moved)(void *owner), void *owner)
 {
     struct znodes *znodes = ensure_zalloc(sizeof(*znodes));
 
@@ -55,8 +55,7 @@ struct znodes *znodes_create(struct shard *shard, struct zk *zk, const struct wa
 
 static void release(struct batch *batch)
 {
-    if (batch->holders > 0 || (batch->task != NULL && batch->left > 0))
-        return;
+    if (batch->holders > 0 || (batch->task != NULL && batch->left > 0)) return;
     list_remove(&batch->node);
     shard_unpost(&batch->post);
     free(batch);
@@ -74,8 +73,7 @@ void znodes_forget(struct znodes *znodes)
 
 void znodes_destroy(struct znodes **znodes)
 {
-    if (*znodes == NULL)
-        return;
+    if (*znodes == NULL) return;
     znodes_forget(*znodes);
     ensure(list_is_empty(&(*znodes)->batches));
     free(*znodes);
@@ -113,8 +111,7 @@ static void finish(struct batch *batch)
     bool is_whole = task != NULL && batch->left == 0;
 
     release(batch);
-    if (is_whole)
-        znodes->answered(znodes->owner, task);
+    if (is_whole) znodes->answered(znodes->owner, task);
 }
 
 static void group_done(struct zk_call *call, enum err err, const struct zk_result *results,
@@ -163,8 +160,7 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
         .count = count,
         .is_fenced = is_fenced,
     };
-    if (is_fenced)
-        ops[n++] = recipe_fence(batch->epoch_version);
+    if (is_fenced) ops[n++] = recipe_fence(batch->epoch_version);
     for (int32_t i = 0; i < count; i++)
         ops[n++] = op_of(&batch->task->requests.at[first + i]);
     batch->holders++;

@@ -1,9 +1,9 @@
 /* controller/znodes.h - performs what the machines ask of ZooKeeper.
  *
- * Reads and unfenced writes leave one by one, pipelined. Fenced writes leave in multis of many behind one
- * check of /controller_epoch; a multi that failed for another reason than the fence is done again write
- * by write, so that each has its own answer. All are resent after a lost connection. When the fence
- * fails, `moved` is called and the batch is never answered. */
+ * Reads and unfenced writes leave one by one, pipelined. Fenced writes leave in multis of many
+ * behind one check of /controller_epoch; a multi that failed for another reason than the fence is
+ * done again write by write, so that each has its own answer. All are resent after a lost
+ * connection. When the fence fails, `moved` is called and the batch is never answered. */
 #pragma once
 #include "controller/task.h"
 
@@ -19,5 +19,6 @@ void znodes_destroy(struct znodes **znodes);
 
 /* Keeps the task's requests until `answered`, which is never called inside. */
 void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version);
-/* Forgets all that is under way: the tasks are gone. What was sent may still happen, under its fence. */
+/* Forgets all that is under way: the tasks are gone. What was sent may still happen, under its
+ * fence. */
 void znodes_forget(struct znodes *znodes);

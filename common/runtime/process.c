@@ -49,6 +49,13 @@ uint64_t process_files_max(void)
     return getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
 }
 
+void process_host_name(char out[PROCESS_HOST_MAX])
+{
+    if (gethostname(out, PROCESS_HOST_MAX) != 0 || out[0] == '\0')
+        snprintf(out, PROCESS_HOST_MAX, "localhost");
+    out[PROCESS_HOST_MAX - 1] = '\0';
+}
+
 uint64_t process_resident_bytes(void)
 {
     char text[128];

@@ -15,6 +15,10 @@ uint64_t process_files_max(void);
 /* Resident memory in bytes; 0 when the system does not tell. */
 uint64_t process_resident_bytes(void);
 
+/* The name of this host, for addresses that others are told; "localhost" when it has none. */
+#define PROCESS_HOST_MAX 256
+void process_host_name(char out[PROCESS_HOST_MAX]);
+
 /* Tells `shard` of the signals that process_prepare has blocked, as calls on it: SIGTERM and SIGINT
  * ask for the orderly end, SIGHUP for reading files again. The caller's memory. */
 struct process_signals {

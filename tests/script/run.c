@@ -224,8 +224,7 @@ static void reassign(struct world *world, struct words *words)
         const char *target = value_of(words, "to", NULL);
 
         event->items[i].is_cancel = target == NULL;
-        if (target != NULL)
-            world_ids(target, &event->items[i].replicas);
+        if (target != NULL) world_ids(target, &event->items[i].replicas);
     }
     world_post(world, &event);
 }
@@ -283,8 +282,7 @@ static void look(struct world *world, struct words *words)
     };
 
     for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (strcmp(table[i].name, words->at[1]) == 0)
-            world_happens(world, table[i].type);
+        if (strcmp(table[i].name, words->at[1]) == 0) world_happens(world, table[i].type);
 }
 
 static void producer_ids(struct world *world, struct words *words)
@@ -310,8 +308,7 @@ static void unclean(struct world *world, struct words *words)
 {
     struct event *event = event_create(EVENT_UNCLEAN_ENABLED);
 
-    if (words->count > 1)
-        event->topic = arena_copy(&event->arena, slice_text(words->at[1]));
+    if (words->count > 1) event->topic = arena_copy(&event->arena, slice_text(words->at[1]));
     world_post(world, &event);
 }
 
@@ -379,8 +376,7 @@ struct transcript {
 
 static void end_block(struct transcript *t, const char *name, int line)
 {
-    if (!t->is_expecting)
-        return;
+    if (!t->is_expecting) return;
     buf_add_slice(&t->made, buf_slice(&t->world.out));
     if (!slice_equal(buf_slice(&t->expected), buf_slice(&t->world.out))) {
         fprintf(stderr, "%s: block that ends at line %d\n--- expected\n%.*s--- came\n%.*s", name,

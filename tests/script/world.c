@@ -51,8 +51,7 @@ void world_remove(struct world *world, const char *path)
 {
     struct node *node = map_remove(&world->nodes, slice_text(path));
 
-    if (node == NULL)
-        return;
+    if (node == NULL) return;
     buf_fini(&node->data);
     free(node);
 }
@@ -73,9 +72,12 @@ int32_t world_version(const struct world *world, const char *path)
 
 void world_init(struct world *world)
 {
-    static const char *const parents[] = {
-        "/brokers/ids", "/brokers/topics", "/admin/delete_topics", "/isr_change_notification",
-        "/log_dir_event_notification", "/latest_producer_id_block"};
+    static const char *const parents[] = {"/brokers/ids",
+                                          "/brokers/topics",
+                                          "/admin/delete_topics",
+                                          "/isr_change_notification",
+                                          "/log_dir_event_notification",
+                                          "/latest_producer_id_block"};
     const struct context_config config = {
         .id = 101,
         .inter_broker_listener = "PLAINTEXT",
@@ -134,12 +136,9 @@ static void print_write(struct world *world, const char *what, const struct requ
                         enum err err)
 {
     buf_printf(&world->out, "%s %s", what, r->path);
-    if (!slice_is_null(r->data))
-        buf_printf(&world->out, " %.*s", SLICE_ARGS(r->data));
-    if (r->kind == ZK_SET && r->version >= 0)
-        buf_printf(&world->out, " if version=%d", r->version);
-    if (err != ERR_OK)
-        buf_printf(&world->out, " -> %s", err_name(err));
+    if (!slice_is_null(r->data)) buf_printf(&world->out, " %.*s", SLICE_ARGS(r->data));
+    if (r->kind == ZK_SET && r->version >= 0) buf_printf(&world->out, " if version=%d", r->version);
+    if (err != ERR_OK) buf_printf(&world->out, " -> %s", err_name(err));
     buf_add_text(&world->out, "\n");
 }
 
@@ -157,8 +156,7 @@ static void interfere(struct world *world, struct request *r)
 {
     struct node *node = node_at(world, r->path);
 
-    if (world->conflicts == 0 || node == NULL || strstr(r->path, "/state") == NULL)
-        return;
+    if (world->conflicts == 0 || node == NULL || strstr(r->path, "/state") == NULL) return;
     world->conflicts--;
     node->version++;
 }
@@ -198,8 +196,7 @@ static void perform_write(struct world *world, struct request *r)
         node = NULL;
         break;
     }
-    if (node != NULL)
-        stat.version = node->version, stat.czxid = node->czxid;
+    if (node != NULL) stat.version = node->version, stat.czxid = node->czxid;
     request_answer(r, err, &stat, SLICE_NULL, NULL, 0);
 }
 
@@ -216,8 +213,7 @@ static void perform(struct world *world, struct request *r)
         perform_write(world, r);
         return;
     }
-    if (node != NULL)
-        stat.version = node->version, stat.czxid = node->czxid;
+    if (node != NULL) stat.version = node->version, stat.czxid = node->czxid;
     request_answer(r, node == NULL ? ERR_NOT_FOUND : ERR_OK, &stat,
                    node == NULL || node->is_null ? SLICE_NULL : buf_slice(&node->data), NULL, 0);
 }
@@ -374,12 +370,11 @@ void world_topic(struct world *world, const char *name, const char *assignment)
 
         int32_t id = (int32_t)strtol(assignment, &end, 10);
         world_ids(end + 1, &lists[n]);
-        partitions[n] = (struct doc_partition){.partition = id,
-                                               .replicas = {lists[n].at, lists[n].count}};
+        partitions[n] =
+            (struct doc_partition){.partition = id, .replicas = {lists[n].at, lists[n].count}};
         doc.partition_count++;
         assignment = strchr(assignment, ' ');
-        if (assignment == NULL)
-            break;
+        if (assignment == NULL) break;
         assignment++;
     }
     doc_topic_write(&json, &doc);
@@ -398,17 +393,13 @@ void world_state(struct world *world, const char *topic, int32_t partition, int3
     char path[300];
 
     world_ids(isr, &ids);
-    struct doc_state doc = {.leader = leader,
-                            .leader_epoch = epoch,
-                            .isr = {ids.at, ids.count},
-                            .controller_epoch = 1};
+    struct doc_state doc = {
+        .leader = leader, .leader_epoch = epoch, .isr = {ids.at, ids.count}, .controller_epoch = 1};
     doc_state_write(&json, &doc);
     snprintf(path, sizeof(path), "/brokers/topics/%s/partitions", topic);
-    if (node_at(world, path) == NULL)
-        world_node(world, path, SLICE_NULL);
+    if (node_at(world, path) == NULL) world_node(world, path, SLICE_NULL);
     snprintf(path, sizeof(path), "/brokers/topics/%s/partitions/%d", topic, partition);
-    if (node_at(world, path) == NULL)
-        world_node(world, path, SLICE_NULL);
+    if (node_at(world, path) == NULL) world_node(world, path, SLICE_NULL);
     snprintf(path, sizeof(path), "/brokers/topics/%s/partitions/%d/state", topic, partition);
     world_node(world, path, buf_slice(&json));
     buf_fini(&json);

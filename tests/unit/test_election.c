@@ -182,7 +182,7 @@ END_TEST
 
 UNIT(the_first_replica_in_the_isr_that_lives_leads,
      the_order_of_the_assignment_counts_not_that_of_the_isr,
-     nobody_outside_the_isr_leads_unless_it_may_be_unclean, a_living_member_of_the_isr_makes_it_clean,
-     an_offline_directory_is_a_dead_replica, preferred_is_the_first_or_nobody,
-     a_broker_that_shuts_down_leads_nothing_and_leaves_the_isr,
+     nobody_outside_the_isr_leads_unless_it_may_be_unclean,
+     a_living_member_of_the_isr_makes_it_clean, an_offline_directory_is_a_dead_replica,
+     preferred_is_the_first_or_nobody, a_broker_that_shuts_down_leads_nothing_and_leaves_the_isr,
      a_reassignment_elects_among_its_target, a_suspect_broker_is_not_live)

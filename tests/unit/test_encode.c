@@ -10,7 +10,8 @@ static int32_t isr[] = {1, 2};
 static struct control_partition partitions[3];
 static struct control_item items[3];
 static struct control_endpoint endpoint = {"PLAINTEXT", "h1", 9092, SECURITY_PLAINTEXT};
-static struct control_broker live = {.id = 1, .rack = "r1", .endpoints = &endpoint, .endpoint_count = 1};
+static struct control_broker live = {
+    .id = 1, .rack = "r1", .endpoints = &endpoint, .endpoint_count = 1};
 static struct control control;
 static struct arena arena;
 static struct buf bytes;

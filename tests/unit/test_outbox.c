@@ -10,8 +10,7 @@ static struct ids ids(int32_t a, int32_t b)
     struct ids out = {0};
 
     ids_add(&out, a);
-    if (b != 0)
-        ids_add(&out, b);
+    if (b != 0) ids_add(&out, b);
     return out;
 }
 
@@ -179,7 +178,7 @@ START_TEST(metadata_without_partitions_is_sent_and_nothing_is_not)
 }
 END_TEST
 
-UNIT(leader_and_isr_goes_first_then_metadata_to_all_then_stops, a_partition_is_told_once_and_new_sticks,
-     the_dead_and_the_suspect_are_not_told, what_is_sent_is_what_holds_at_the_end,
-     a_stop_says_deletion_epoch_or_none, metadata_of_a_topic_that_goes_says_so,
-     metadata_without_partitions_is_sent_and_nothing_is_not)
+UNIT(leader_and_isr_goes_first_then_metadata_to_all_then_stops,
+     a_partition_is_told_once_and_new_sticks, the_dead_and_the_suspect_are_not_told,
+     what_is_sent_is_what_holds_at_the_end, a_stop_says_deletion_epoch_or_none,
+     metadata_of_a_topic_that_goes_says_so, metadata_without_partitions_is_sent_and_nothing_is_not)

@@ -55,5 +55,4 @@ START_TEST(replicas_move_as_kafka_says_and_not_otherwise)
 }
 END_TEST
 
-UNIT(partitions_move_as_kafka_says_and_not_otherwise,
-     replicas_move_as_kafka_says_and_not_otherwise)
+UNIT(partitions_move_as_kafka_says_and_not_otherwise, replicas_move_as_kafka_says_and_not_otherwise)
