@@ -3,7 +3,6 @@
 #include "broker/api/leaders.h"
 #include "cluster/image.h"
 #include "cluster/options.h"
-#include "runtime/files.h"
 #include "wire/gen/fetch.h"
 #include "wire/protocol.h"
 #include <stdlib.h>
@@ -35,7 +34,6 @@ struct fetch_item {
     struct read *read; /* NULL with `code` */
     int shard;
     int64_t len; /* of the records that are sent */
-    struct slice copied;
 };
 
 enum fetch_kind { FETCH_WITHOUT_SESSION, FETCH_NEW_SESSION, FETCH_INCREMENTAL };
@@ -265,32 +263,8 @@ static void fetch_sent(struct request *request)
     wire_splices_fini(&fetch->splices);
 }
 
-/* Small ones out of the page cache into the arena; what cannot be read now is not sent. */
-static void copy_small(struct fetch *fetch)
-{
-    const struct env *env = fetch->request->at->shard->env;
-
-    for (int i = 0; i < fetch->count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        size_t n = 0;
-
-        if (item->len == 0 || item->len > FETCH_COPY_BYTES_MAX) continue;
-        uint8_t *to = arena_zalloc(&fetch->request->arena, (size_t)item->len);
-        enum err err =
-            file_read_at(env, log_slice_file(&item->read->slice),
-                         (uint64_t)item->read->slice.position, to, (size_t)item->len, &n);
-        if (err != ERR_OK || n < (size_t)item->len) {
-            item->read->err = err == ERR_OK ? ERR_CORRUPT : err;
-            item->len = 0;
-            continue;
-        }
-        item->copied = slice_of(to, (size_t)item->len);
-    }
-}
-
 static struct reply_piece piece_of(const struct fetch_item *item)
 {
-    if (item->copied.ptr != NULL) return (struct reply_piece){.bytes = item->copied};
     return (struct reply_piece){
         .file = log_slice_file(&item->read->slice),
         .position = (uint64_t)item->read->slice.position,
@@ -333,7 +307,6 @@ static void finish(struct fetch *fetch)
 
     timer_cancel(request->at->shard, &fetch->timer);
     wire_default(&fetch_response_wire, &out);
-    copy_small(fetch);
     switch (fetch->kind) {
     case FETCH_INCREMENTAL:
         count = name_news(fetch, named, &out);

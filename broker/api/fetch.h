@@ -1,16 +1,12 @@
 /* broker/api/fetch.h - Fetch: session, read at the owners, wait, reply with pieces of files.
  *
- * Record bytes do not enter user space, but for small slices, which are copied: one write instead
- * of a chain. A reply is put together by the codec around splices (wire/codec.h). */
+ * Record bytes do not enter user space (conn.c copies small pieces, where that is cheaper). A reply
+ * is put together by the codec around splices (wire/codec.h). */
 #pragma once
 #include "broker/api/reads.h"
 #include "broker/replica/sessions.h"
 
 extern const struct api fetch_api;
-
-/* Slices up to this size are copied into the reply: below it a read costs less than a sendfile and
- * the packet of its own that goes with it. */
-#define FETCH_COPY_BYTES_MAX 8192
 
 struct fetch_shard {
     struct reads_shard reads;
