@@ -141,17 +141,26 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
     it->broker_epoch = fetched->broker_epoch;
 }
 
+static void propose(struct isr *isr, struct isr_effects *out)
+{
+    isr->pending = ISR_PROPOSED;
+    out->propose = true;
+    out->set = isr->proposed;
+    out->leader_epoch = isr->leader_epoch;
+    out->partition_epoch = isr->partition_epoch;
+    out->is_recovered = isr->is_recovering;
+}
+
 static void note_decision(struct isr *isr, const struct isr_decided *decided,
                           struct isr_effects *out)
 {
-    if (isr->pending != ISR_PROPOSED)
-        return; /* an answer to something that LeaderAndIsr has overtaken */
+    /* LeaderAndIsr may have overtaken what this answers, and a proposal of the new epoch be on its
+     * way: its own answer is yet to come. */
+    if (isr->pending != ISR_PROPOSED || decided->leader_epoch != isr->leader_epoch) return;
 
     switch (decided->says) {
     case ISR_SAYS_COMMITTED:
-        if (decided->leader_epoch != isr->leader_epoch ||
-            decided->partition_epoch < isr->partition_epoch)
-            return;
+        if (decided->partition_epoch < isr->partition_epoch) return;
         out->is_shrunk = isr_set_count(decided->set) < isr_set_count(isr->committed);
         out->is_grown = isr_set_count(decided->set) > isr_set_count(isr->committed);
         isr->committed = isr->proposed = decided->set;
@@ -167,7 +176,8 @@ static void note_decision(struct isr *isr, const struct isr_decided *decided,
         isr->pending = ISR_FROZEN;
         break;
     case ISR_SAYS_RETRY:
-        break; /* the same set again: see propose() */
+        propose(isr, out); /* the same set again */
+        break;
     }
 }
 
@@ -188,16 +198,6 @@ static uint64_t wanted_after_tick(const struct isr *isr, struct instant now)
     for (int slot = 1; slot < isr->count; slot++)
         if ((wanted & bit(slot)) != 0 && !isr_is_caught_up(isr, slot, now)) wanted &= ~bit(slot);
     return wanted;
-}
-
-static void propose(struct isr *isr, struct isr_effects *out)
-{
-    isr->pending = ISR_PROPOSED;
-    out->propose = true;
-    out->set = isr->proposed;
-    out->leader_epoch = isr->leader_epoch;
-    out->partition_epoch = isr->partition_epoch;
-    out->is_recovered = isr->is_recovering;
 }
 
 /* `wanted` differs from what is committed, and nothing is on its way. */
@@ -263,8 +263,6 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
     case ISR_DECIDED:
         note_decision(isr, &event->decided, out);
         wanted = isr->committed;
-        if (isr->pending == ISR_PROPOSED && event->decided.says == ISR_SAYS_RETRY)
-            propose(isr, out);
         break;
     case ISR_CONFIGURED:
         isr->min_insync = event->configured.min_insync;

@@ -229,7 +229,7 @@ START_TEST(a_caught_up_replica_outside_the_isr_counts_while_it_lives)
     open_isr(&isr, 1);
     lead(&isr, 0, 1, 0x1, 10);
     fetched(&isr, 1, 1, 10);
-    decided(&isr, 2, ISR_SAYS_REFUSED, 0, 0, 0); /* 107: not now */
+    decided(&isr, 2, ISR_SAYS_REFUSED, isr.leader_epoch, 0, 0); /* 107: not now */
     ck_assert_uint_eq(isr_maximal(&isr), 0x1);
     ck_assert(!appended(&isr, 3, 20).advance);
 
@@ -295,7 +295,7 @@ START_TEST(below_min_isr_the_log_is_synced_before_the_proposal)
     ck_assert_uint_eq(out.set, 0x1);
 
     /* The device failed: nothing is said, the next tick looks again. */
-    decided(&isr, 30003, ISR_SAYS_REFUSED, 0, 0, 0);
+    decided(&isr, 30003, ISR_SAYS_REFUSED, isr.leader_epoch, 0, 0);
     ck_assert(tick(&isr, 30004).sync);
     event.synced.failed = true;
     ck_assert(!step(&isr, 30005, event).propose);
@@ -333,7 +333,7 @@ START_TEST(an_unclear_answer_freezes_until_leader_and_isr)
     appended(&isr, 0, 10);
     fetched(&isr, 29000, 1, 10);
     ck_assert(tick(&isr, 31000).propose);
-    ck_assert(!decided(&isr, 31001, ISR_SAYS_UNKNOWN, 0, 0, 0).propose);
+    ck_assert(!decided(&isr, 31001, ISR_SAYS_UNKNOWN, 1, 10, 0).propose);
     ck_assert(!tick(&isr, 62000).propose); /* no second guess */
     ck_assert_uint_eq(isr_maximal(&isr), ALL);
     ck_assert_int_eq(isr.high_watermark, 0);
@@ -345,6 +345,29 @@ START_TEST(an_unclear_answer_freezes_until_leader_and_isr)
 }
 END_TEST
 
+START_TEST(what_became_of_an_old_epochs_proposal_says_nothing_of_the_new_one)
+{
+    static const int says[] = {ISR_SAYS_UNKNOWN, ISR_SAYS_REFUSED, ISR_SAYS_RETRY};
+
+    for (size_t i = 0; i < sizeof(says) / sizeof(says[0]); i++) {
+        struct isr isr;
+
+        open_isr(&isr, 1);
+        lead(&isr, 0, 1, ALL, 0);
+        appended(&isr, 0, 10);
+        ck_assert(tick(&isr, 31000).propose);
+        lead(&isr, 31001, 2, ALL, 10); /* before the controller's answer */
+        ck_assert(tick(&isr, 62002).propose);
+        ck_assert(!decided(&isr, 62003, says[i], 1, 10, 0).propose);
+        ck_assert_int_eq(isr.pending, ISR_PROPOSED);
+        decided(&isr, 62004, ISR_SAYS_COMMITTED, 2, 21, 0x1);
+        ck_assert_uint_eq(isr.committed, 0x1);
+        ck_assert_int_eq(isr.high_watermark, 10);
+        isr_fini(&isr);
+    }
+}
+END_TEST
+
 START_TEST(a_retry_asks_for_the_same_set)
 {
     struct isr isr;
@@ -352,7 +375,7 @@ START_TEST(a_retry_asks_for_the_same_set)
     open_isr(&isr, 1);
     lead(&isr, 0, 1, 0x1, 10);
     ck_assert(fetched(&isr, 1, 1, 10).propose);
-    struct isr_effects out = decided(&isr, 2, ISR_SAYS_RETRY, 0, 0, 0);
+    struct isr_effects out = decided(&isr, 2, ISR_SAYS_RETRY, isr.leader_epoch, 0, 0);
     ck_assert(out.propose);
     ck_assert_uint_eq(out.set, 0x3);
     isr_fini(&isr);
@@ -398,6 +421,8 @@ UNIT(the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_waterm
      a_caught_up_replica_outside_the_isr_counts_while_it_lives,
      the_watermark_is_frozen_under_min_isr, min_isr_is_never_more_than_there_are_replicas,
      below_min_isr_the_log_is_synced_before_the_proposal, answers_of_another_time_are_not_believed,
-     an_unclear_answer_freezes_until_leader_and_isr, a_retry_asks_for_the_same_set,
+     an_unclear_answer_freezes_until_leader_and_isr,
+     what_became_of_an_old_epochs_proposal_says_nothing_of_the_new_one,
+     a_retry_asks_for_the_same_set,
      a_follower_may_fall_back_without_moving_the_watermark,
      a_new_leader_knows_nobody_and_gives_the_isr_its_time)
