@@ -523,6 +523,23 @@ enum err recover_log(const struct recover_request *request, struct recover_resul
     return err;
 }
 
+static void remove_file(void *to, const char *name, bool is_directory)
+{
+    const struct log *log = to;
+    char path[FILES_PATH_MAX];
+
+    if (!is_directory && names_join(path, log->path, name) == ERR_OK)
+        (void)!files_remove(log->env, path);
+}
+
+void recover_uncreate(struct log **log)
+{
+    /* What cannot be removed is an empty log to the next start. */
+    if (files_list((*log)->env, (*log)->path, remove_file, *log) == ERR_OK)
+        (void)!files_remove_directory((*log)->env, (*log)->path);
+    log_destroy(log);
+}
+
 enum err recover_create(const struct recover_request *request, struct log **out)
 {
     char path[FILES_PATH_MAX];
@@ -532,6 +549,7 @@ enum err recover_create(const struct recover_request *request, struct log **out)
     if (log == NULL) return ERR_LIMIT;
     log_attach(log, request->files);
     enum err err = files_make_directory(request->env, log->path);
+    bool is_made = err == ERR_OK;
     if (err == ERR_OK) err = log_roll_at(log, request->log_start, request->now_ms);
     if (err == ERR_OK) err = names_join(path, log->path, CHECKPOINT_EPOCHS);
     if (err == ERR_OK) err = files_open(request->env, path, FILE_WRITE | FILE_CREATE, &file);
@@ -543,6 +561,8 @@ enum err recover_create(const struct recover_request *request, struct log **out)
     log_detach(log);
     if (err == ERR_OK)
         *out = log;
+    else if (is_made)
+        recover_uncreate(&log);
     else
         log_destroy(&log);
     return err;

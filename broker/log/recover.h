@@ -42,5 +42,8 @@ MUST_CHECK enum err recover_segment(struct segment *segment, const struct segmen
                                     const struct log_config *config, struct epochs *epochs,
                                     bool *epochs_changed, int64_t *next, int64_t *cut);
 
-/* A new log, empty, in a new directory. */
+/* A new log, empty, in a new directory. On failure nothing of it stays, so that it may be tried
+ * again. */
 MUST_CHECK enum err recover_create(const struct recover_request *request, struct log **out);
+/* Takes a new log that did not come to be, detached, with its directory. Sets to NULL. */
+void recover_uncreate(struct log **log);

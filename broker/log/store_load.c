@@ -432,7 +432,7 @@ static void create_one(struct create *create, struct store_new_log *new, struct 
         err = log_set_topic_id(new->log, new->topic_id);
         if (err == ERR_OK && saves_id) err = log_save_topic_id(new->log);
     }
-    if (err != ERR_OK) log_destroy(&new->log);
+    if (err != ERR_OK && new->log != NULL) recover_uncreate(&new->log);
     new->err = err;
 }
 

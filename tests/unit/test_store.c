@@ -366,11 +366,28 @@ START_TEST(creation_answers_once_for_each)
     ck_assert_ptr_null(two[1].log);
     ck_assert(!world_has(w, "d0/b-0/partition.metadata")); /* no id, no file */
 
-    world_fault(w, FAULT_FAIL, ERR_FULL, 0);
-    ck_assert_ptr_null(create("c", 0));
-    ck_assert_int_eq(created_err, ERR_FULL);
-    ck_assert_int_eq(failed, 0);
-    ck_assert_ptr_nonnull(create("c", 0)); /* when there is room again */
+    end();
+}
+END_TEST
+
+START_TEST(a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try)
+{
+    int at = 0;
+
+    begin(1);
+    for (;; at++) {
+        char topic[8];
+        snprintf(topic, sizeof(topic), "c%d", at);
+        world_fault(w, FAULT_FAIL, ERR_FULL, at);
+        struct log *log = create(topic, 0);
+        if (log != NULL) break;
+        ck_assert_int_eq(created_err, ERR_FULL);
+        ck_assert_int_eq(failed, 0);
+        world_fault(w, FAULT_NONE, ERR_OK, 0);
+        ck_assert_ptr_nonnull(create(topic, 0)); /* when there is room again */
+        ck_assert_int_eq(failed, 0);
+    }
+    ck_assert_int_gt(at, 6); /* directory, three files, the topic id's */
     end();
 }
 END_TEST
@@ -551,6 +568,7 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_directory_has_one_broker, logs_come_back_after_a_clean_stop,
      a_crash_recovers_from_the_recovery_point, damaged_checkpoints_cost_what_kafka_says,
      strange_directories_stop_the_start, creation_answers_once_for_each,
+     a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
      a_thousand_empty_partitions_open_almost_nothing)
