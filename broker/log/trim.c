@@ -8,13 +8,16 @@
 
 /* ---- deleted segments ---- */
 
+/* The first ones from the first on, the last ones from the last: what a crash in between leaves has
+ * no gap. */
 enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
 {
+    bool is_tail = from > 0;
     enum err err = ERR_OK;
     int done = 0;
 
     for (; err == ERR_OK && done < n; done++) {
-        struct segment *segment = log->segments[from + done];
+        struct segment *segment = log->segments[is_tail ? from + n - 1 - done : from + done];
         struct segment_place place = log_place(log, segment->base);
         err = segment_mark_deleted(segment, &place);
         if (err != ERR_OK) break;
@@ -23,7 +26,7 @@ enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
         log->garbage[log->garbage_count++] =
             (struct log_garbage){segment->base, now_ms + log->config.file_delete_delay_ms};
     }
-    log_drop_segments(log, from, done);
+    log_drop_segments(log, is_tail ? from + n - done : from, done);
     log->directory_dirty = true;
     return log_settle(log, err);
 }
@@ -116,6 +119,15 @@ static void clamp_to_end(struct log *log)
     log->behind = 0;
 }
 
+static void end_at(struct log *log, int64_t offset)
+{
+    log->end = offset;
+    log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
+    if (log_start_offset(log) > offset)
+        atomic_store_explicit(&log->start, offset, memory_order_relaxed);
+    clamp_to_end(log);
+}
+
 enum err log_truncate_to(struct log *log, int64_t offset)
 {
     if (log_is_offline(log)) return ERR_OFFLINE;
@@ -127,9 +139,13 @@ enum err log_truncate_to(struct log *log, int64_t offset)
 
     int keep = log_floor(log, offset) + 1;
     enum err err = ERR_OK;
-    if (keep < log->count) {
-        err = log_delete_segments(log, keep, log->count - keep, env_wall_ms(log->env));
+    while (err == ERR_OK && keep < log->count) {
+        /* One by one, the end with it: whatever stops the rest, there is no gap. */
+        int64_t base = log_active(log)->base;
+        err = log_delete_segments(log, log->count - 1, 1, env_wall_ms(log->env));
         log->was_allocated = false;
+        if (err != ERR_OK) return err;
+        end_at(log, base);
     }
     struct segment *active = log_active(log);
     struct segment_place place = log_place(log, active->base);
@@ -140,11 +156,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
     }
     if (err != ERR_OK) return err;
 
-    log->end = offset;
-    log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
-    if (log_start_offset(log) > offset)
-        atomic_store_explicit(&log->start, offset, memory_order_relaxed);
-    clamp_to_end(log);
+    end_at(log, offset);
     log_publish(log);
     return ERR_OK;
 }
