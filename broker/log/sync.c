@@ -162,8 +162,10 @@ void log_sync_run(struct log_sync *sync)
         err = replace(sync->env, sync->directory, CHECKPOINT_TOPIC_ID, &sync->topic_id);
     if (err == ERR_OK && sync->has_epochs)
         err = replace(sync->env, sync->directory, CHECKPOINT_EPOCHS, &sync->epochs);
+    /* Whatever the device gives as its reason: pages that could not be written are clean from now
+     * on, and the next sync would find nothing to complain of. */
     for (int i = 0; err == ERR_OK && i < sync->count; i++)
-        err = file_sync(sync->env, sync->files[i]->file);
+        if (file_sync(sync->env, sync->files[i]->file) != ERR_OK) err = ERR_IO;
     if (err == ERR_OK && sync->syncs_directory)
         err = files_sync_directory(sync->env, sync->directory);
     sync->err = err;

@@ -392,6 +392,46 @@ START_TEST(a_slice_outlives_its_segment)
 }
 END_TEST
 
+START_TEST(a_truncation_that_stops_half_way_leaves_no_gap)
+{
+    begin();
+    one.config.segment_bytes_max = 1500;
+    one_log_create(&one);
+    for (int i = 0; i < 12; i++)
+        append_at(&one, 1, 300, 1000 + i, 1, NULL);
+    ck_assert_int_eq(log_segment_count(one.log), 3); /* at 0, 4, 8 */
+    world_fault(one.w, FAULT_FAIL, ERR_TOO_MANY, 5); /* the five renames of the last one are done */
+    ck_assert_int_eq(log_truncate_to(one.log, 5), ERR_TOO_MANY);
+    world_fault(one.w, FAULT_NONE, ERR_OK, 0);
+    ck_assert_int_eq(log_segment_count(one.log), 2);
+    ck_assert_int_eq(log_end_offset(one.log), 8);
+    ck_assert_int_eq(append_one(&one, 1), 8);
+    ck_assert_int_eq(read_all(&one, 0, 10000), 9);
+    ck_assert_int_eq(log_truncate_to(one.log, 5), ERR_OK); /* asked again */
+    ck_assert_int_eq(read_all(&one, 0, 10000), 5);
+    end();
+}
+END_TEST
+
+START_TEST(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap)
+{
+    for (int at = 0; at < 12; at++) {
+        begin();
+        one.config.segment_bytes_max = 1500;
+        one_log_create(&one);
+        for (int i = 0; i < 12; i++)
+            append_at(&one, 1, 300, 1000 + i, 1, NULL);
+        world_fault(one.w, FAULT_DIE, ERR_IO, at);
+        (void)!log_truncate_to(one.log, 1); /* over the segments at 4 and 8 */
+        ck_assert_int_eq(one_log_reopen(&one, false, 0, 0), ERR_OK);
+        int64_t last = log_end_offset(one.log);
+        ck_assert_msg(last == 12 || last == 8 || last == 4 || last == 1, "died at %d", at);
+        ck_assert_int_eq(read_all(&one, 0, 10000), last);
+        end();
+    }
+}
+END_TEST
+
 START_TEST(truncation_cuts_at_a_batch_and_over_segments)
 {
     begin();
@@ -601,6 +641,28 @@ START_TEST(a_sync_that_failed_proves_nothing)
 }
 END_TEST
 
+/* The kernel reports lost pages once and then calls them clean: a disk that is full for that, and
+ * says so late, has lost them all the same. */
+START_TEST(a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep)
+{
+    struct log_sync *sync = NULL;
+
+    begin_log();
+    append_one(&one, 5);
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    append_one(&one, 5);
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    world_fault(one.w, FAULT_FAIL, ERR_FULL, 0);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_IO);
+    ck_assert_int_eq(log_recovery_point(one.log), 5);
+    ck_assert(one.dir.is_offline);
+    end();
+}
+END_TEST
+
 START_TEST(a_sync_planned_before_a_cut_proves_nothing)
 {
     struct log_sync *sync = NULL;
@@ -741,18 +803,21 @@ START_TEST(an_idle_log_has_no_file_open_and_little_memory)
 }
 END_TEST
 
-UNIT(a_new_log_has_kafkas_files, a_leader_gives_offsets_and_stamps_its_epoch,
-     a_follower_stores_the_bytes_as_they_are, every_offset_is_found_over_all_segments,
-     reading_keeps_to_its_bounds, bytes_between_counts_what_a_fetch_would_get,
+UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_kafkas_files,
+     a_leader_gives_offsets_and_stamps_its_epoch, a_follower_stores_the_bytes_as_they_are,
+     every_offset_is_found_over_all_segments, reading_keeps_to_its_bounds,
+     bytes_between_counts_what_a_fetch_would_get,
      segments_roll_by_size_and_are_sealed_as_kafka_seals_them,
      one_far_future_timestamp_rolls_at_once, a_full_index_rolls,
      what_is_larger_than_a_segment_is_refused, a_full_disk_costs_an_error_and_nothing_else,
      a_broken_disk_takes_the_directory_and_is_not_read_as_data, a_slice_outlives_its_segment,
-     truncation_cuts_at_a_batch_and_over_segments, truncating_at_the_end_still_drops_a_bogus_epoch,
+     a_truncation_that_stops_half_way_leaves_no_gap, truncation_cuts_at_a_batch_and_over_segments,
+     truncating_at_the_end_still_drops_a_bogus_epoch,
      a_follower_that_restarts_keeps_what_its_leader_has, an_old_leader_cuts_back_to_where_it_agrees,
      starting_over_leaves_nothing_of_the_old, the_log_start_moves_up_to_the_watermark_only,
      retention_removes_old_segments_in_two_steps, the_recovery_point_moves_when_the_device_has_it,
-     a_sync_that_failed_proves_nothing, a_sync_planned_before_a_cut_proves_nothing,
-     after_a_roll_only_what_is_sealed_is_synced, the_topic_id_is_there_before_the_first_record,
-     records_are_found_by_time, the_latest_record_need_not_be_the_last,
-     an_idle_log_has_no_file_open_and_little_memory)
+     a_sync_that_failed_proves_nothing,
+     a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep,
+     a_sync_planned_before_a_cut_proves_nothing, after_a_roll_only_what_is_sealed_is_synced,
+     the_topic_id_is_there_before_the_first_record, records_are_found_by_time,
+     the_latest_record_need_not_be_the_last, an_idle_log_has_no_file_open_and_little_memory)
