@@ -159,6 +159,12 @@ void fetcher_step(struct fetcher *fetcher, const struct fetcher_event *event,
         note_cut(fetcher, event);
         break;
     case FETCHER_RETRY:
+        /* A cut that was not made, or not to its end: asking again leads to it again. */
+        if (fetcher->is_cutting) {
+            fetcher->is_cutting = false;
+            fetcher->offset = event->log.end;
+            fetcher->last_epoch = event->log.latest_epoch;
+        }
         fetcher->delayed_until = instant_add_ms(event->now, fetcher->backoff_ms);
         break;
     case FETCHER_FENCED:

@@ -61,7 +61,7 @@ struct fetcher_event {
         FETCHER_START,     /* its start */
         FETCHER_APPENDED,  /* `log` */
         FETCHER_CUT,       /* `log`: the cut was made */
-        FETCHER_RETRY,     /* an error that passes */
+        FETCHER_RETRY,     /* an error that passes; of a cut: `log` as that has left it */
         FETCHER_FENCED,    /* our epoch is an old one: only LeaderAndIsr helps */
         FETCHER_BROKEN,    /* our log refused: stays out until the next epoch */
     } type;

@@ -124,8 +124,11 @@ enum err partitions_truncate(struct partitions *partitions, struct slice topic, 
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK) err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
-    if (err == ERR_OK) cut(hosted, out);
+    if (err != ERR_OK) return err;
+    err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
+    /* What could not be done to its end may have been begun. */
+    if (err == ERR_OK || log_end_offset(hosted->log) != hosted->machine.end_offset)
+        cut(hosted, out);
     return err;
 }
 

@@ -203,6 +203,28 @@ START_TEST(errors_that_pass_delay_and_others_end_it)
 }
 END_TEST
 
+START_TEST(a_cut_that_could_not_be_made_now_is_asked_for_again)
+{
+    struct fetcher fetcher;
+
+    begun(&fetcher, true, 20, 10, 2);
+    struct fetcher_event diverges = {.type = FETCHER_DIVERGES,
+                                     .epoch = 2,
+                                     .end_offset = 15,
+                                     .own_epoch = 2,
+                                     .own_end = 20,
+                                     .log = {.end = 20, .high_watermark = 10, .latest_epoch = 2}};
+    ck_assert(step(&fetcher, diverges).cut);
+    step(&fetcher, (struct fetcher_event){.type = FETCHER_RETRY,
+                                          .now = at_ms(100),
+                                          .log = {.end = 18, .latest_epoch = 2}});
+    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1099)), FETCHER_WANTS_NOTHING);
+    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1100)), FETCHER_WANTS_RECORDS);
+    ck_assert_int_eq(fetcher.offset, 18); /* where the log ends now */
+    ck_assert(step(&fetcher, diverges).cut);
+}
+END_TEST
+
 START_TEST(answers_to_an_earlier_question_are_not_taken)
 {
     struct fetcher fetcher;
@@ -232,4 +254,5 @@ UNIT(a_restart_does_not_cut_to_the_watermark,
      fast_elections_are_undone_epoch_by_epoch, old_leaders_are_asked_before_fetching,
      a_leader_without_epochs_gives_an_end_or_nothing,
      out_of_range_asks_for_the_end_and_then_the_start, errors_that_pass_delay_and_others_end_it,
+     a_cut_that_could_not_be_made_now_is_asked_for_again,
      answers_to_an_earlier_question_are_not_taken)
