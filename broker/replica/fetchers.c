@@ -174,9 +174,14 @@ static void refused(struct followed *it, enum err err)
 {
     bool may_pass = err == ERR_CORRUPT || err == ERR_FULL || err == ERR_TOO_MANY;
 
+    if (is_overtaken(err)) {
+        step(it, (struct fetcher_event){.type = FETCHER_FENCED});
+        return;
+    }
     log_warn("replica", "follower_log_refused", "topic=%.*s partition=%d leader=%d err=%s",
              SLICE_ARGS(topic_of(it)), it->partition, it->link->broker, err_name(err));
-    step(it, (struct fetcher_event){.type = may_pass ? FETCHER_RETRY : FETCHER_BROKEN});
+    step(it, (struct fetcher_event){.type = may_pass ? FETCHER_RETRY : FETCHER_BROKEN,
+                                    .log = log_of(&it->view)});
 }
 
 static void cut(struct followed *it, const struct fetcher_effects *effects)
@@ -211,9 +216,15 @@ static void step(struct followed *it, struct fetcher_event event)
     fetcher_step(&it->machine, &event, &effects);
     if (effects.failed) {
         gauge_add(&it->link->of->counts.failed, 1);
-        log_error("replica", "follower_failed", "topic=%.*s partition=%d leader=%d epoch=%d",
-                  SLICE_ARGS(topic_of(it)), it->partition, it->link->broker,
-                  it->machine.leader_epoch);
+        /* An epoch that is over is the way of every leader change; a log that refuses is not. */
+        if (event.type == FETCHER_FENCED)
+            log_info("replica", "follower_fenced", "topic=%.*s partition=%d leader=%d epoch=%d",
+                     SLICE_ARGS(topic_of(it)), it->partition, it->link->broker,
+                     it->machine.leader_epoch);
+        else
+            log_error("replica", "follower_failed", "topic=%.*s partition=%d leader=%d epoch=%d",
+                      SLICE_ARGS(topic_of(it)), it->partition, it->link->broker,
+                      it->machine.leader_epoch);
     }
     if (effects.cut && effects.offset == it->view.end)
         step(it, (struct fetcher_event){.type = FETCHER_CUT, .log = log_of(&it->view)});
@@ -233,7 +244,7 @@ static void begin(struct followed *it)
 
     it->has_begun = true;
     if (err != ERR_OK) {
-        step(it, (struct fetcher_event){.type = FETCHER_BROKEN});
+        refused(it, err);
         return;
     }
     step(it, (struct fetcher_event){.type = FETCHER_BEGINS, .log = log_of(&it->view)});
