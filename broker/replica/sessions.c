@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define TOPIC_MAX 32767 /* what the wire can carry */
+#define NAME_MAX  249   /* what a topic can be called: longer ones are not remembered */
 
 void sessions_init(struct sessions *sessions, int slots_max, size_t parts_max, int shard,
                    int shards)
@@ -74,7 +75,7 @@ enum err session_ask(struct sessions *sessions, struct session *session,
         part->ask.topic = topic;
         return ERR_OK;
     }
-    if (sessions->parts >= sessions->parts_max) return ERR_LIMIT;
+    if (sessions->parts >= sessions->parts_max || ask->topic.len > NAME_MAX) return ERR_LIMIT;
     part = ensure_zalloc(sizeof(*part));
     part->ask = *ask;
     part->ask.topic = SLICE_NULL;

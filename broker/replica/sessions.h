@@ -77,7 +77,8 @@ struct session *sessions_find(const struct sessions *sessions, int32_t id);
  * ERR_INVALID: ids in a session by names, or the reverse (106). ERR_OK: its epoch has moved on. */
 MUST_CHECK enum err sessions_continue(struct sessions *sessions, int32_t id, int32_t epoch,
                                       bool has_ids, struct instant now, struct session **out);
-/* Adds a partition or changes how it is asked for. ERR_LIMIT: too many in all; then close it. */
+/* Adds a partition or changes how it is asked for. ERR_LIMIT: too many in all,
+ * or a name that no topic has; then close it. */
 MUST_CHECK enum err session_ask(struct sessions *sessions, struct session *session,
                                 const struct session_ask *ask);
 void session_forget(struct sessions *sessions, struct session *session, struct slice topic,

@@ -186,7 +186,32 @@ START_TEST(remembered_partitions_are_bounded)
 }
 END_TEST
 
+/* A name costs what it is long: of unknown topics, clients may say anything. */
+START_TEST(a_name_that_no_topic_can_have_is_not_remembered)
+{
+    static const char longest[] =
+        "................................................................................"
+        "................................................................................"
+        "................................................................................"
+        ".........";
+    struct sessions sessions;
+    struct session_ask ask = {.topic = slice_text(longest), .bytes_max = 1};
+    char longer[sizeof(longest) + 1];
+
+    ck_assert_uint_eq(ask.topic.len, 249);
+    sessions_init(&sessions, 10, 100, 0, 1);
+    struct session *session = sessions_create(&sessions, false, false, 2, at_s(0), 1);
+    ck_assert_int_eq(session_ask(&sessions, session, &ask), ERR_OK);
+    memset(longer, '.', sizeof(longer));
+    ask.topic = slice_of(longer, 250);
+    ck_assert_int_eq(session_ask(&sessions, session, &ask), ERR_LIMIT);
+    ck_assert_uint_eq(sessions.parts, 1);
+    sessions_fini(&sessions);
+}
+END_TEST
+
 UNIT(each_request_has_the_next_epoch, only_news_are_told, what_had_records_goes_to_the_end,
      asking_again_changes_and_forgetting_removes, ids_and_names_are_other_partitions,
      a_full_cache_lets_go_of_the_idle_then_of_the_lesser,
-     a_follower_goes_before_consumers_however_young, remembered_partitions_are_bounded)
+     a_follower_goes_before_consumers_however_young, remembered_partitions_are_bounded,
+     a_name_that_no_topic_can_have_is_not_remembered)
