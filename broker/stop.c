@@ -86,6 +86,7 @@ static void attempt(struct broker *broker)
     broker->shutdown_attempts++;
     broker->shutdown_call = (struct forward_call){
         .lane = FORWARD_PROMPT,
+        .is_single = true, /* the attempts are counted here */
         .deadline = instant_add_ms(shard_now(&broker->main->shard), timeout_ms),
         .prepare = prepare_shutdown,
         .done = on_shutdown_answer};

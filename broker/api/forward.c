@@ -43,7 +43,7 @@ struct forward {
     struct net_address address;
 
     bool is_stopping;
-    int closing; /* peers, while stopping */
+    int closing; /* peers that have not gone yet; one more while stopping begins */
     void (*stopped)(void *owner);
     void *stopped_owner;
     struct post stopped_post;
@@ -87,7 +87,8 @@ static void on_answer(struct peer_call *peer_call, enum err err, struct slice an
     (void)block;
     call->is_sending = false;
     call->was_sent = call->was_sent || peer_call->was_sent;
-    if (err == ERR_OK || err == ERR_UNSUPPORTED) {
+    bool is_over = call->is_single && err != ERR_CANCELLED; /* that one is ours: sent again */
+    if (err == ERR_OK || err == ERR_UNSUPPORTED || is_over) {
         list_remove(&call->node);
         call->done(call, err, answer);
         return;
@@ -137,6 +138,27 @@ static void on_timer(struct timer *timer)
     arm(forward);
 }
 
+static void peer_gone(struct forward *forward)
+{
+    if (--forward->closing == 0 && forward->is_stopping)
+        shard_post(forward->shard, &forward->stopped_post);
+}
+
+static void on_peer_closed(void *owner)
+{
+    peer_gone(owner);
+}
+
+/* Every connection that ends is waited for at the end, whenever that began. */
+static void close_peers(struct forward *forward)
+{
+    for (int lane = 0; lane < FORWARD_LANES; lane++) {
+        if (forward->peers[lane] == NULL) continue;
+        forward->closing++;
+        peer_close(&forward->peers[lane], on_peer_closed);
+    }
+}
+
 static void open_peer(struct forward *forward, int lane)
 {
     struct peer_options options = {
@@ -161,7 +183,7 @@ static void send_waiting(struct forward *forward)
 {
     struct instant now = shard_now(forward->shard);
 
-    if (forward->id < 0) return;
+    if (forward->id < 0 || forward->is_stopping) return;
     for (int lane = 0; lane < FORWARD_LANES; lane++) {
         list_each (node, &forward->calls[lane]) {
             struct forward_call *call = list_entry(node, struct forward_call, node);
@@ -190,16 +212,6 @@ void forward_send(struct forward *forward, struct forward_call *call)
     arm(forward);
 }
 
-static void peer_gone(struct forward *forward)
-{
-    if (--forward->closing == 0) shard_post(forward->shard, &forward->stopped_post);
-}
-
-static void on_peer_closed(void *owner)
-{
-    peer_gone(owner);
-}
-
 static void on_stopped(struct post *post)
 {
     struct forward *forward = CONTAINER(post, struct forward, stopped_post);
@@ -213,14 +225,11 @@ void forward_stop(struct forward *forward, void (*stopped)(void *owner), void *o
     forward->stopped = stopped;
     forward->stopped_owner = owner;
     forward->stopped_post.run = on_stopped;
-    forward->closing = 1;
-    for (int lane = 0; lane < FORWARD_LANES; lane++) {
+    forward->closing++;
+    for (int lane = 0; lane < FORWARD_LANES; lane++)
         list_each (node, &forward->calls[lane])
             list_entry(node, struct forward_call, node)->deadline = INSTANT_ZERO;
-        if (forward->peers[lane] == NULL) continue;
-        forward->closing++;
-        peer_close(&forward->peers[lane], on_peer_closed);
-    }
+    close_peers(forward);
     arm(forward);
     peer_gone(forward);
 }
@@ -247,8 +256,7 @@ static void settle(struct forward *forward, const struct look *look)
     forward->address = look->address;
     control_set_controller_process(forward->control, look->is_process ? id : BROKER_NONE);
     /* What was sent to the one before ends, and goes to this one. */
-    for (int lane = 0; lane < FORWARD_LANES; lane++)
-        if (forward->peers[lane] != NULL) peer_close(&forward->peers[lane], NULL);
+    close_peers(forward);
     send_waiting(forward);
     arm(forward);
 }

@@ -21,6 +21,7 @@ enum forward_lane { FORWARD_PROMPT, FORWARD_ADMIN, FORWARD_LANES };
 struct forward_call {
     enum forward_lane lane;
     struct instant deadline; /* INSTANT_NEVER: until it succeeds */
+    bool is_single;          /* one attempt: a failed one ends it with why it failed */
     /* Sets api_key, version_min, version_max, and write or body, of `call`. Before each attempt. */
     void (*prepare)(struct forward_call *call, bool is_broker);
     /* ERR_OK with the answer (borrowed until return), ERR_TIMED_OUT (`was_sent` says whether it may

@@ -120,6 +120,28 @@ START_TEST(a_configuration_is_checked_without_starting)
 }
 END_TEST
 
+/* Last: it takes the others away. What is left to do for the broker must not wait for them. */
+START_TEST(a_broker_that_is_left_alone_still_ends_in_order)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+
+    ck_assert(client_create_topic(cluster.bootstrap, "alone", 4, 2, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "alone", 4, 30));
+    node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, 2), SIGKILL);
+    node_signal(&cluster, cluster_node(&cluster, NODE_CONTROLLER, 1), SIGKILL);
+    node_signal(&cluster, cluster_node(&cluster, NODE_ZOOKEEPER, 1), SIGKILL);
+    double began = seconds_now();
+    int status = node_signal(&cluster, broker, SIGTERM);
+    double took = seconds_now() - began;
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x after %.1f s",
+                  (unsigned)status, took);
+    /* Three attempts with two pauses of 5 s between, and what is local. */
+    ck_assert_msg(took < 20, "%.1f s", took);
+    ck_assert_int_eq(
+        run_command(NULL, 0, "find %s -name .kafka_cleanshutdown | grep -q .", broker->folder), 0);
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
@@ -131,7 +153,8 @@ int main(void)
                                   a_broker_that_was_killed_starts_again_at_once,
                                   an_orderly_end_exits_with_success_and_leaves_a_clean_log,
                                   what_cannot_be_is_refused_at_the_start,
-                                  a_configuration_is_checked_without_starting};
+                                  a_configuration_is_checked_without_starting,
+                                  a_broker_that_is_left_alone_still_ends_in_order};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());
