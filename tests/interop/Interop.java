@@ -1,0 +1,393 @@
+/* tests/interop/Interop.java - Apache Kafka's own Java clients, asked to do what Ottla offers.
+ *
+ *   Interop admin BOOTSTRAP                       every call of Admin that Ottla serves, checked
+ *   Interop data BOOTSTRAP                        each compression out and in; offsets by name and by time
+ *   Interop defaults BOOTSTRAP TOPIC              a producer as it is by default: prints how that ends
+ *   Interop write BOOTSTRAP TOPIC,… FROM COUNT COMPRESSION [key=value…]
+ *                                                 COMPRESSION by-name: what follows the topic's last hyphen
+ *   Interop read BOOTSTRAP TOPIC,…                a line a partition: topic, partition, count and digest of the
+ *                                                 records; order is not asked of a topic called compact…
+ *   Interop offsets BOOTSTRAP TOPIC               earliest, latest and by time, a line a partition
+ *   Interop serve                                 commands from standard input; "== CODE" ends each one's output
+ *
+ * Record n says by its key what its value, headers and timestamp must be; `read` checks that each is as it
+ * was written, in order and once. Exit code 1 with the reason.
+ */
+import java.nio.ByteBuffer;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.stream.*;
+import org.apache.kafka.clients.admin.*;
+import org.apache.kafka.clients.consumer.*;
+import org.apache.kafka.clients.producer.*;
+import org.apache.kafka.common.*;
+import org.apache.kafka.common.config.*;
+import org.apache.kafka.common.errors.*;
+import org.apache.kafka.common.header.*;
+import org.apache.kafka.common.serialization.*;
+
+public class Interop {
+    static final long EPOCH = 2_000_000_000_000L; // of record 0, a second more for each: retention keeps it
+    static final Duration LIMIT = Duration.ofSeconds(30);
+
+    static void require(boolean holds, String what) {
+        if (!holds) throw new AssertionError(what);
+    }
+
+    static void requireEqual(Object wanted, Object seen, String what) {
+        require(Objects.equals(wanted, seen), what + ": wanted " + wanted + ", seen " + seen);
+    }
+
+    // ---- records
+
+    static byte[] value(long n) {
+        Random random = new Random(n * 31 + 7);
+        byte[] bytes = new byte[random.nextInt(900)];
+        for (int i = 0; i < bytes.length; i++) // compressible, and not all the same
+            bytes[i] = (byte) ("abcdefgh".charAt(random.nextInt(8)) + (i % 64 == 0 ? random.nextInt(100) : 0));
+        return bytes;
+    }
+
+    static ProducerRecord<byte[], byte[]> record(String topic, int partitions, long n) {
+        var record = new ProducerRecord<byte[], byte[]>(topic, (int) (n % partitions), EPOCH + n * 1000,
+                ("key-" + n).getBytes(), n % 50 == 49 ? null : value(n));
+        if (n % 3 == 0) record.headers().add("n", Long.toString(n).getBytes()).add("none", null);
+        return record;
+    }
+
+    static long check(ConsumerRecord<byte[], byte[]> got, int partitions) {
+        long n = Long.parseLong(new String(got.key()).substring(4));
+        var wanted = record(got.topic(), partitions, n);
+        requireEqual(wanted.partition(), got.partition(), "partition of record " + n);
+        requireEqual(wanted.timestamp(), got.timestamp(), "timestamp of record " + n);
+        require(Arrays.equals(wanted.value(), got.value()), "value of record " + n + " differs");
+        requireEqual(new ArrayList<>(List.of(wanted.headers().toArray())).toString(),
+                new ArrayList<>(List.of(got.headers().toArray())).toString(), "headers of record " + n);
+        return n;
+    }
+
+    static Map<String, Object> clientConfig(String bootstrap) {
+        var config = new HashMap<String, Object>();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("request.timeout.ms", 10000);
+        config.put("default.api.timeout.ms", 20000);
+        return config;
+    }
+
+    static Producer<byte[], byte[]> producer(String bootstrap, String compression, String... more) {
+        var config = clientConfig(bootstrap);
+        config.put("enable.idempotence", false);
+        config.put("acks", "all");
+        config.put("compression.type", compression);
+        config.put("linger.ms", 20);
+        config.put("max.in.flight.requests.per.connection", 1);
+        config.put("delivery.timeout.ms", 30000);
+        for (String pair : more) config.put(pair.split("=", 2)[0], pair.split("=", 2)[1]);
+        return new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
+    }
+
+    static Consumer<byte[], byte[]> consumer(String bootstrap) {
+        var config = clientConfig(bootstrap);
+        config.put("enable.auto.commit", false);
+        config.put("auto.offset.reset", "none");
+        config.put("allow.auto.create.topics", false);
+        config.put("check.crcs", true);
+        return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    static List<TopicPartition> partitionsOf(Consumer<?, ?> consumer, String topic) throws Exception {
+        var found = new ArrayList<PartitionInfo>();
+        eventually(topic + " is known", () -> { // a broker that has just started may not know it yet
+            try {
+                found.clear();
+                found.addAll(consumer.partitionsFor(topic));
+            } catch (RetriableException e) {
+                return false;
+            }
+            return !found.isEmpty();
+        });
+        return found.stream().map(p -> new TopicPartition(topic, p.partition()))
+                .sorted(Comparator.comparing(TopicPartition::partition)).collect(Collectors.toList());
+    }
+
+    static void write(String bootstrap, String topic, long from, long count, String compression, String... more)
+            throws Exception {
+        try (var producer = producer(bootstrap, compression, more)) {
+            boolean isTransaction = Stream.of(more).anyMatch(pair -> pair.startsWith("transactional.id="));
+            if (isTransaction) producer.initTransactions();
+            int partitions = producer.partitionsFor(topic).size();
+            var sent = new ArrayList<Future<RecordMetadata>>();
+            for (long n = from; n < from + count; n++) {
+                if (isTransaction && (n - from) % 100 == 0) {
+                    if (n > from) producer.commitTransaction();
+                    producer.beginTransaction();
+                }
+                sent.add(producer.send(record(topic, partitions, n)));
+            }
+            if (isTransaction) producer.commitTransaction();
+            producer.flush();
+            for (var each : sent) each.get(1, TimeUnit.SECONDS);
+        }
+    }
+
+    /* All records from the beginning to the end; per partition a line of count, first, last and digest. */
+    static List<String> read(Consumer<byte[], byte[]> consumer, String topic) throws Exception {
+        var partitions = partitionsOf(consumer, topic);
+        var ends = consumer.endOffsets(partitions);
+        var digests = new TreeMap<Integer, MessageDigest>();
+        var counts = new TreeMap<Integer, Long>();
+        var latest = new HashMap<Integer, Long>();
+        for (var p : partitions) {
+            digests.put(p.partition(), MessageDigest.getInstance("SHA-256"));
+            counts.put(p.partition(), 0L);
+        }
+        consumer.assign(partitions);
+        consumer.seekToBeginning(partitions);
+        long until = System.nanoTime() + LIMIT.toNanos();
+        while (partitions.stream().anyMatch(p -> consumer.position(p) < ends.get(p))) {
+            require(System.nanoTime() < until, "not all read in " + LIMIT + ": " + partitions.stream()
+                    .map(p -> p + " at " + consumer.position(p) + " of " + ends.get(p)).collect(Collectors.toList()));
+            for (var got : consumer.poll(Duration.ofMillis(100))) {
+                long n = check(got, partitions.size());
+                require(topic.startsWith("compact") || n > latest.getOrDefault(got.partition(), -1L), "record " + n + " twice or out of order");
+                latest.put(got.partition(), n);
+                var digest = digests.get(got.partition());
+                digest.update(ByteBuffer.allocate(16).putLong(got.offset()).putLong(got.timestamp()).array());
+                digest.update(got.key());
+                if (got.value() != null) digest.update(got.value());
+                counts.merge(got.partition(), 1L, Long::sum);
+            }
+        }
+        return counts.keySet().stream().map(p -> p + " " + counts.get(p) + " "
+                + HexFormat.of().formatHex(digests.get(p).digest(), 0, 8)).collect(Collectors.toList());
+    }
+
+    static void readAll(String bootstrap, String topics) throws Exception {
+        try (var consumer = consumer(bootstrap)) {
+            for (String topic : topics.split(","))
+                read(consumer, topic).forEach(line -> System.out.println(topic + " " + line));
+        }
+    }
+
+    static List<String> offsets(String bootstrap, String topic) throws Exception {
+        try (var consumer = consumer(bootstrap)) {
+            var partitions = partitionsOf(consumer, topic);
+            var earliest = consumer.beginningOffsets(partitions);
+            var latest = consumer.endOffsets(partitions);
+            var wanted = new HashMap<TopicPartition, Long>();
+            for (var p : partitions) wanted.put(p, EPOCH + 500_500);
+            var byTime = consumer.offsetsForTimes(wanted);
+            return partitions.stream().map(p -> p.partition() + " " + earliest.get(p) + " " + latest.get(p) + " "
+                    + byTime.get(p)).collect(Collectors.toList());
+        }
+    }
+
+    // ---- admin
+
+    static <T extends Throwable> T failure(Class<T> type, KafkaFuture<?> future) throws Exception {
+        try {
+            future.get(20, TimeUnit.SECONDS);
+        } catch (ExecutionException e) {
+            require(type.isInstance(e.getCause()), "wanted " + type.getSimpleName() + ", got " + e.getCause());
+            return type.cast(e.getCause());
+        }
+        throw new AssertionError("wanted " + type.getSimpleName() + ", got success");
+    }
+
+    static void eventually(String what, Callable<Boolean> holds) throws Exception {
+        long until = System.nanoTime() + LIMIT.toNanos();
+        while (!holds.call()) {
+            require(System.nanoTime() < until, "not within " + LIMIT + ": " + what);
+            Thread.sleep(20);
+        }
+    }
+
+    static void admin(String bootstrap) throws Exception {
+        try (var admin = Admin.create(clientConfig(bootstrap))) {
+            var cluster = admin.describeCluster();
+            int brokers = cluster.nodes().get().size();
+            require(brokers >= 1 && cluster.controller().get() != null, "brokers and a controller are known");
+            require(cluster.clusterId().get().length() == 22, "cluster id " + cluster.clusterId().get());
+            int first = cluster.nodes().get().iterator().next().id();
+
+            var dry = admin.createTopics(List.of(new NewTopic("dry", 1, (short) 1)), new CreateTopicsOptions().validateOnly(true));
+            dry.all().get();
+            require(!admin.listTopics().names().get().contains("dry"), "validateOnly makes nothing");
+
+            var made = admin.createTopics(List.of(
+                    new NewTopic("made", 3, (short) 1).configs(Map.of("retention.ms", "3600000", "segment.bytes", "1048576")),
+                    new NewTopic("placed", Map.of(0, List.of(first), 1, List.of(first))),
+                    new NewTopic("defaults", Optional.empty(), Optional.empty())));
+            made.all().get();
+            requireEqual(3, made.numPartitions("made").get(), "partitions in the answer");
+            requireEqual(1, made.replicationFactor("made").get(), "factor in the answer");
+            requireEqual("3600000", made.config("made").get().get("retention.ms").value(), "config in the answer");
+            Uuid id = made.topicId("made").get();
+            requireEqual(1, made.numPartitions("defaults").get(), "num.partitions");
+
+            failure(TopicExistsException.class, admin.createTopics(List.of(new NewTopic("made", 1, (short) 1))).all());
+            failure(InvalidTopicException.class, admin.createTopics(List.of(new NewTopic("no/name", 1, (short) 1))).all());
+            failure(InvalidReplicationFactorException.class,
+                    admin.createTopics(List.of(new NewTopic("wide", 1, (short) 99))).all());
+            failure(InvalidPartitionsException.class, admin.createTopics(List.of(new NewTopic("none", 0, (short) 1))).all());
+            failure(InvalidConfigurationException.class, admin.createTopics(
+                    List.of(new NewTopic("odd", 1, (short) 1).configs(Map.of("retention.ms", "soon")))).all());
+            failure(InvalidConfigurationException.class, admin.createTopics(
+                    List.of(new NewTopic("odd", 1, (short) 1).configs(Map.of("no.such.key", "1")))).all());
+
+            eventually("new topics are listed everywhere", () -> admin.listTopics().names().get()
+                    .containsAll(List.of("made", "placed", "defaults")));
+            requireEqual(id, admin.listTopics().namesToListings().get().get("made").topicId(), "id in the list");
+            var byName = admin.describeTopics(List.of("made")).allTopicNames().get().get("made");
+            requireEqual(3, byName.partitions().size(), "partitions by name");
+            requireEqual(id, byName.topicId(), "id by name");
+            requireEqual("made", admin.describeTopics(TopicCollection.ofTopicIds(List.of(id))).allTopicIds().get().get(id).name(), "name by id");
+            failure(UnknownTopicOrPartitionException.class, admin.describeTopics(List.of("absent")).allTopicNames());
+            failure(UnknownTopicIdException.class,
+                    admin.describeTopics(TopicCollection.ofTopicIds(List.of(Uuid.randomUuid()))).allTopicIds());
+
+            var topic = new ConfigResource(ConfigResource.Type.TOPIC, "made");
+            var broker = new ConfigResource(ConfigResource.Type.BROKER, Integer.toString(first));
+            var configs = admin.describeConfigs(List.of(topic, broker),
+                    new DescribeConfigsOptions().includeSynonyms(true).includeDocumentation(true)).all().get();
+            var retention = configs.get(topic).get("retention.ms");
+            requireEqual("3600000", retention.value(), "retention.ms");
+            requireEqual(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, retention.source(), "source of retention.ms");
+            requireEqual(ConfigEntry.ConfigType.LONG, retention.type(), "type of retention.ms");
+            requireEqual(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, retention.synonyms().get(0).source(), "first synonym");
+            requireEqual("delete", configs.get(topic).get("cleanup.policy").value(), "cleanup.policy");
+            requireEqual(Integer.toString(first), configs.get(broker).get("broker.id").value(), "broker.id");
+            requireEqual(ConfigEntry.ConfigSource.STATIC_BROKER_CONFIG, configs.get(broker).get("log.dirs").source(), "source of log.dirs");
+            failure(UnknownTopicOrPartitionException.class,
+                    admin.describeConfigs(List.of(new ConfigResource(ConfigResource.Type.TOPIC, "absent"))).all());
+
+            admin.createPartitions(Map.of("made", NewPartitions.increaseTo(5))).all().get();
+            failure(InvalidPartitionsException.class, admin.createPartitions(Map.of("made", NewPartitions.increaseTo(2))).all());
+            failure(UnknownTopicOrPartitionException.class, admin.createPartitions(Map.of("absent", NewPartitions.increaseTo(2))).all());
+            eventually("five partitions with leaders", () -> {
+                var now = admin.describeTopics(List.of("made")).allTopicNames().get().get("made").partitions();
+                return now.size() == 5 && now.stream().allMatch(p -> p.leader() != null);
+            });
+
+            write(bootstrap, "made", 0, 50, "none");
+            var wanted = new HashMap<TopicPartition, OffsetSpec>();
+            wanted.put(new TopicPartition("made", 0), OffsetSpec.latest());
+            wanted.put(new TopicPartition("made", 1), OffsetSpec.earliest());
+            wanted.put(new TopicPartition("made", 2), OffsetSpec.maxTimestamp());
+            wanted.put(new TopicPartition("made", 3), OffsetSpec.forTimestamp(EPOCH + 20_000));
+            wanted.put(new TopicPartition("made", 4), OffsetSpec.forTimestamp(EPOCH + 20_000_000));
+            var offsets = admin.listOffsets(wanted).all().get();
+            requireEqual(10L, offsets.get(new TopicPartition("made", 0)).offset(), "latest");
+            requireEqual(0L, offsets.get(new TopicPartition("made", 1)).offset(), "earliest");
+            requireEqual(9L, offsets.get(new TopicPartition("made", 2)).offset(), "of the greatest timestamp");
+            requireEqual(EPOCH + 47_000, offsets.get(new TopicPartition("made", 2)).timestamp(), "the greatest timestamp");
+            requireEqual(4L, offsets.get(new TopicPartition("made", 3)).offset(), "by time: record 23");
+            requireEqual(-1L, offsets.get(new TopicPartition("made", 4)).offset(), "after the last");
+
+            admin.deleteTopics(List.of("placed")).all().get();
+            admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all().get();
+            failure(UnknownTopicOrPartitionException.class, admin.deleteTopics(List.of("absent")).all());
+            failure(UnknownTopicIdException.class, admin.deleteTopics(TopicCollection.ofTopicIds(List.of(Uuid.randomUuid()))).all());
+            eventually("deleted topics go", () -> {
+                var names = admin.listTopics().names().get();
+                return !names.contains("placed") && !names.contains("made") && names.contains("defaults");
+            });
+            var again = admin.createTopics(List.of(new NewTopic("placed", 1, (short) 1)));
+            again.all().get();
+        }
+        System.out.println("admin: all as Kafka answers");
+    }
+
+    static void data(String bootstrap) throws Exception {
+        try (var admin = Admin.create(clientConfig(bootstrap))) {
+            for (String compression : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
+                String topic = "data-" + compression;
+                admin.createTopics(List.of(new NewTopic(topic, 3, (short) 1))).all().get();
+                write(bootstrap, topic, 0, 1000, compression);
+                write(bootstrap, topic, 1000, 1000, compression, "acks=1", "batch.size=1000");
+                readAll(bootstrap, topic);
+                try (var consumer = consumer(bootstrap)) {
+                    var p = new TopicPartition(topic, 1);
+                    requireEqual(0L, consumer.beginningOffsets(List.of(p)).get(p), "beginning");
+                    requireEqual(667L, consumer.endOffsets(List.of(p)).get(p), "end"); // 1, 4, …, 1999
+                    var found = consumer.offsetsForTimes(Map.of(p, EPOCH + 500_001)).get(p);
+                    requireEqual(167L, found.offset(), "offset by time"); // record 502
+                    requireEqual(EPOCH + 502_000, found.timestamp(), "time by time");
+                    requireEqual(null, consumer.offsetsForTimes(Map.of(p, EPOCH * 2)).get(p), "offset of the future");
+                    consumer.assign(List.of(p));
+                    consumer.seek(p, 300);
+                    ConsumerRecords<byte[], byte[]> some = ConsumerRecords.empty();
+                    while (some.isEmpty()) some = consumer.poll(Duration.ofSeconds(1));
+                    requireEqual(300L, some.records(p).get(0).offset(), "first after a seek into a batch");
+                    requireEqual(901L, check(some.records(p).get(0), 3), "record at offset 300");
+                    consumer.seek(p, 100_000);
+                    try {
+                        for (long until = System.nanoTime() + LIMIT.toNanos(); System.nanoTime() < until;)
+                            consumer.poll(Duration.ofMillis(100));
+                        throw new AssertionError("an offset beyond the end is not refused");
+                    } catch (org.apache.kafka.clients.consumer.OffsetOutOfRangeException e) {
+                        requireEqual(Set.of(p), e.partitions(), "partition out of range");
+                    }
+                }
+            }
+            admin.createTopics(List.of(new NewTopic("small", 1, (short) 1).configs(Map.of("max.message.bytes", "2000")))).all().get();
+            try (var producer = producer(bootstrap, "none")) {
+                try {
+                    producer.send(new ProducerRecord<>("small", new byte[5000])).get();
+                    throw new AssertionError("a record over max.message.bytes is not refused");
+                } catch (ExecutionException e) {
+                    require(e.getCause() instanceof RecordTooLargeException, "too large: " + e.getCause());
+                }
+                producer.send(new ProducerRecord<>("small", new byte[500])).get();
+            }
+        }
+        System.out.println("data: all as written");
+    }
+
+    /* What Ottla does not serve yet must be said at once, not waited for. */
+    static void defaults(String bootstrap, String topic) throws Exception {
+        var config = clientConfig(bootstrap);
+        try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.send(new ProducerRecord<>(topic, new byte[1])).get(30, TimeUnit.SECONDS);
+            System.out.println("default producer: sent");
+        } catch (ExecutionException | KafkaException e) {
+            Throwable cause = e instanceof ExecutionException ? e.getCause() : e;
+            StringBuilder said = new StringBuilder("default producer:");
+            for (; cause != null; cause = cause.getCause()) said.append(" ").append(cause);
+            System.out.println(said);
+        }
+    }
+
+    /* One command; false, and why on standard error, when something is not as it must be. */
+    static boolean run(String[] args) {
+        try {
+            switch (args[0]) {
+            case "admin": admin(args[1]); break;
+            case "data": data(args[1]); break;
+            case "defaults": defaults(args[1], args[2]); break;
+            case "write":
+                for (String topic : args[2].split(","))
+                    write(args[1], topic, Long.parseLong(args[3]), Long.parseLong(args[4]),
+                            args[5].equals("by-name") ? topic.substring(topic.lastIndexOf('-') + 1) : args[5],
+                            Arrays.copyOfRange(args, 6, args.length));
+                break;
+            case "read": readAll(args[1], args[2]); break;
+            case "offsets": offsets(args[1], args[2]).forEach(System.out::println); break;
+            default: throw new IllegalArgumentException(args[0]);
+            }
+            return true;
+        } catch (Throwable e) {
+            e.printStackTrace();
+            return false;
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        if (!args[0].equals("serve")) System.exit(run(args) ? 0 : 1);
+        var in = new java.io.BufferedReader(new java.io.InputStreamReader(System.in));
+        for (String line; (line = in.readLine()) != null;)
+            System.out.println(run(line.split(" ")) ? "== 0" : "== 1");
+    }
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What an Apache broker wrote, Ottla serves, and back: with idempotent and transactional producers' data and
+# their snapshots, and with compacted segments.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+need_kafka
+start_zookeeper
+small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=4000
+    log.cleaner.backoff.ms=500)
+plain=idempotent-none,idempotent-snappy,transactions-lz4
+topics=$plain,compact-zstd
+
+start_apache 1 "${small[@]}"
+apache=$(address_of apache-1)
+for topic in ${plain//,/ }; do create_topic "$apache" "$topic" 2; done
+create_topic "$apache" compact-zstd 2 --config cleanup.policy=compact --config segment.bytes=50000 \
+    --config min.cleanable.dirty.ratio=0.01
+interop write "$apache" idempotent-none,idempotent-snappy 0 1500 by-name batch.size=3000 enable.idempotence=true
+interop write "$apache" transactions-lz4 0 1500 by-name batch.size=3000 enable.idempotence=true transactional.id=t
+interop write "$apache" compact-zstd 0 600 zstd batch.size=3000
+interop write "$apache" compact-zstd 0 600 zstd batch.size=3000
+until [[ $(find "$work/data-1" -name cleaner-offset-checkpoint -size +20c | wc -l) -gt 0 ]] &&
+    [[ ! $(find "$work/data-1" -name '*.cleaned' -o -name '*.swap') ]]; do sleep 0.1; done
+stop_node apache-1
+[[ $(find "$work/data-1" -name '*.snapshot' | wc -l) -gt 3 ]] || fail "no snapshots: nothing tested"
+
+start_ottla_controller 101
+start_ottla 1 "${small[@]}"
+ottla=$(address_of ottla-1)
+wanted=$(interop read "$ottla" "$topics")
+echo "$wanted"
+[[ $(awk '$1 !~ /compact/ {n += $3} END {print n}' <<< "$wanted") == 4500 ]] || fail "not every record is there"
+compacted=$(awk '$1 ~ /compact/ {n += $3} END {print n}' <<< "$wanted")
+[[ $compacted -ge 600 && $compacted -lt 1200 ]] || fail "$compacted records in the compacted topic: nothing tested"
+stop_node ottla-1
+stop_node ottla-controller-101
+
+start_apache 1
+expect_equal "records as Apache serves them after Ottla" "$wanted" "$(interop read "$apache" "$topics")"
+interop write "$apache" idempotent-none 1500 300 none batch.size=3000 enable.idempotence=true
+interop write "$apache" transactions-lz4 1500 300 lz4 enable.idempotence=true transactional.id=t
+wanted=$(interop read "$apache" "$topics")
+stop_node apache-1
+
+start_ottla_controller 101
+start_ottla 1
+expect_equal "records as Ottla serves them" "$wanted" "$(interop read "$ottla" "$topics")"
+interop write "$ottla" "$plain" 1800 300 by-name batch.size=3000
+wanted=$(interop read "$ottla" "$topics")
+stop_node ottla-1
+stop_node ottla-controller-101
+check_files "$work/data-1"
+
+start_apache 1
+expect_equal "records as Apache serves them at last" "$wanted" "$(interop read "$apache" "$topics")"
+interop write "$apache" idempotent-none,idempotent-snappy 2100 100 by-name enable.idempotence=true
+say "the same records whoever serves them"
