@@ -124,7 +124,8 @@ static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_s
     if (sync->has_epochs) checkpoint_write_epochs(&sync->epochs, &log->epochs);
     if (sync->has_topic_id) checkpoint_write_topic_id(&sync->topic_id, log->topic_id);
 
-    enum err err = add_segments(log, sync, is_closing);
+    /* Without open files the whole file system is synced. */
+    enum err err = log->files == NULL ? ERR_OK : add_segments(log, sync, is_closing);
     if (err != ERR_OK) {
         free_sync(&sync);
         return log_settle(log, err);
@@ -211,6 +212,69 @@ enum err log_finish(struct log *log, int64_t now_ms)
     if (err != ERR_OK) return err;
     log_sync_run(sync);
     return log_sync_done(log, &sync);
+}
+
+bool log_needs_finish(const struct log *log)
+{
+    const struct segment *active = log_active(log);
+
+    return has_work(log, log->end) || active->synced < active->size;
+}
+
+static enum err write_small(const struct log_sync *sync, const char *name, const struct buf *text)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_join(path, sync->directory, name);
+
+    return err == ERR_OK ? files_replace_write(sync->env, path, buf_slice(text)) : err;
+}
+
+static enum err rename_small(const struct log_sync *sync, const char *name)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_join(path, sync->directory, name);
+
+    return err == ERR_OK ? files_replace_rename(sync->env, path) : err;
+}
+
+enum err log_finish_write(struct log *log, struct log_files *files, int64_t now_ms,
+                          struct log_sync **out)
+{
+    *out = NULL;
+    if (log_is_offline(log)) return ERR_OFFLINE;
+    log_attach(log, files);
+    struct segment_place place = log_place(log, log_active(log)->base);
+    enum err err = log_settle(log, segment_seal(log_active(log), &place, log->was_allocated));
+    log_detach(log);
+    if (err != ERR_OK) return err;
+    log->was_allocated = false;
+    log->synced_ms = now_ms;
+    if (!log_needs_finish(log)) return ERR_OK;
+
+    struct log_sync *sync = NULL;
+    err = plan(log, log->end, true, &sync);
+    if (err != ERR_OK) return err;
+    if (sync->has_topic_id) err = write_small(sync, CHECKPOINT_TOPIC_ID, &sync->topic_id);
+    if (err == ERR_OK && sync->has_epochs)
+        err = write_small(sync, CHECKPOINT_EPOCHS, &sync->epochs);
+    sync->err = err;
+    if (err != ERR_OK) return log_sync_done(log, &sync);
+    *out = sync;
+    return ERR_OK;
+}
+
+void log_finish_rename(struct log_sync *sync)
+{
+    enum err err = ERR_OK;
+
+    if (sync->has_topic_id) err = rename_small(sync, CHECKPOINT_TOPIC_ID);
+    if (err == ERR_OK && sync->has_epochs) err = rename_small(sync, CHECKPOINT_EPOCHS);
+    log_finish_failed(sync, err);
+}
+
+void log_finish_failed(struct log_sync *sync, enum err err)
+{
+    if (sync->err == ERR_OK) sync->err = err;
 }
 
 /* ---- write-behind ---- */

@@ -100,6 +100,11 @@ enum err files_sync_directory(const struct env *env, const char *path)
     return env->ops->files->sync_directory(env->world, path);
 }
 
+enum err files_sync_system(const struct env *env, const char *path)
+{
+    return env->ops->files->sync_system(env->world, path);
+}
+
 enum err files_list(const struct env *env, const char *path,
                     void (*entry)(void *to, const char *name, bool is_directory), void *to)
 {
@@ -147,24 +152,57 @@ static void parent_of(const char *path, char parent[FILES_PATH_MAX])
     parent[len] = '\0';
 }
 
-enum err files_replace(const struct env *env, const char *path, struct slice text)
+static enum err temp_of(const char *path, char temp[FILES_PATH_MAX])
 {
-    char temp[FILES_PATH_MAX], parent[FILES_PATH_MAX];
-    struct file *file = NULL;
+    if (strlen(path) + sizeof(".tmp") > FILES_PATH_MAX) return ERR_LIMIT;
+    snprintf(temp, FILES_PATH_MAX, "%s.tmp", path);
+    return ERR_OK;
+}
 
-    if (strlen(path) + sizeof(".tmp") > sizeof(temp)) return ERR_LIMIT;
-    snprintf(temp, sizeof(temp), "%s.tmp", path);
-    parent_of(path, parent);
+static enum err write_temp(const struct env *env, const char *temp, struct slice text, bool syncs)
+{
+    struct file *file = NULL;
 
     enum err err = files_open(env, temp, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
     if (err != ERR_OK) return err;
     err = file_write_at(env, file, 0, text);
-    if (err == ERR_OK) err = file_sync(env, file);
+    if (err == ERR_OK && syncs) err = file_sync(env, file);
     file_close(env, &file);
-    if (err == ERR_OK) err = files_rename(env, temp, path);
-    if (err == ERR_OK) return files_sync_directory(env, parent);
+    if (err == ERR_OK) return ERR_OK;
 
     enum err ignored = files_remove(env, temp); /* the disk may be full: leave no rubbish */
     (void)ignored;
     return err;
+}
+
+enum err files_replace_write(const struct env *env, const char *path, struct slice text)
+{
+    char temp[FILES_PATH_MAX];
+    enum err err = temp_of(path, temp);
+
+    return err == ERR_OK ? write_temp(env, temp, text, false) : err;
+}
+
+enum err files_replace_rename(const struct env *env, const char *path)
+{
+    char temp[FILES_PATH_MAX];
+    enum err err = temp_of(path, temp);
+
+    if (err == ERR_OK) err = files_rename(env, temp, path);
+    if (err == ERR_OK) return ERR_OK;
+    enum err ignored = files_remove(env, temp);
+    (void)ignored;
+    return err;
+}
+
+enum err files_replace(const struct env *env, const char *path, struct slice text)
+{
+    char temp[FILES_PATH_MAX], parent[FILES_PATH_MAX];
+
+    enum err err = temp_of(path, temp);
+    if (err == ERR_OK) err = write_temp(env, temp, text, true);
+    if (err == ERR_OK) err = files_replace_rename(env, path);
+    if (err != ERR_OK) return err;
+    parent_of(path, parent);
+    return files_sync_directory(env, parent);
 }

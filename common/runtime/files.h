@@ -46,6 +46,7 @@ struct files_ops {
     enum err (*make_directory)(void *world, const char *path);
     enum err (*remove_directory)(void *world, const char *path);
     enum err (*sync_directory)(void *world, const char *path);
+    enum err (*sync_system)(void *world, const char *path);
     enum err (*list)(void *world, const char *path,
                      void (*entry)(void *to, const char *name, bool is_directory), void *to);
     enum err (*lock)(void *world, const char *path, struct file **out);
@@ -91,6 +92,9 @@ MUST_CHECK enum err files_make_directory(const struct env *env, const char *path
 MUST_CHECK enum err files_remove_directory(const struct env *env, const char *path);
 /* Renames, creations and removals in this directory survive power loss when it returns. Blocks. */
 MUST_CHECK enum err files_sync_directory(const struct env *env, const char *path);
+/* All that was written to the file system that holds the directory `path`, files and names,
+ * survives power loss when it returns (syncfs): one wait where there are many files. Blocks. */
+MUST_CHECK enum err files_sync_system(const struct env *env, const char *path);
 /* Each entry but "." and "..", in byte order of the names. */
 MUST_CHECK enum err files_list(const struct env *env, const char *path,
                                void (*entry)(void *to, const char *name, bool is_directory),
@@ -110,3 +114,7 @@ MUST_CHECK enum err files_read_all(const struct env *env, const char *path, size
 /* Replaces the file: a crash leaves the old text or the new, whole (path.tmp, sync, rename, sync of
  * the directory). Blocks. */
 MUST_CHECK enum err files_replace(const struct env *env, const char *path, struct slice text);
+/* The same in two steps for whoever replaces many files: files_replace_write, then
+ * files_sync_system, then files_replace_rename, and again files_sync_system. */
+MUST_CHECK enum err files_replace_write(const struct env *env, const char *path, struct slice text);
+MUST_CHECK enum err files_replace_rename(const struct env *env, const char *path);

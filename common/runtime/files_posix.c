@@ -225,6 +225,17 @@ static enum err posix_sync_directory(void *world, const char *path)
     return err;
 }
 
+/* Since Linux 5.8 it also tells of pages that could not be written. */
+static enum err posix_sync_system(void *world, const char *path)
+{
+    (void)world;
+    int fd = open_again(path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return failed();
+    enum err err = syncfs(fd) == 0 ? ERR_OK : failed();
+    close(fd);
+    return err;
+}
+
 struct entry {
     bool is_directory;
     char name[];
@@ -331,6 +342,7 @@ const struct files_ops files_posix_ops = {
     .make_directory = posix_make_directory,
     .remove_directory = posix_remove_directory,
     .sync_directory = posix_sync_directory,
+    .sync_system = posix_sync_system,
     .list = posix_list,
     .lock = posix_lock,
     .space = posix_space,

@@ -180,6 +180,7 @@ static const struct files_ops files = {
     .rename = mem_rename,
     .remove = mem_remove,
     .sync_directory = mem_sync_directory,
+    .sync_system = mem_sync_directory,
     .list = mem_list,
 };
 static const struct env_ops ops = {

@@ -88,6 +88,14 @@ static inline enum err world_sync(struct file *file)
     the_world->syncs++;
     return world_change(&err) ? world_real()->sync(file) : err;
 }
+static inline enum err world_sync_system(void *world, const char *path)
+{
+    enum err err;
+    (void)world;
+    the_world->syncs++;
+    /* Counted, not done: it would wait for all that others write. */
+    return world_change(&err) ? world_real()->sync_directory(the_world->real->world, path) : err;
+}
 static inline enum err world_truncate(struct file *file, uint64_t size)
 {
     enum err err;
@@ -154,6 +162,7 @@ static inline struct world *world_create(const char *dir)
     w->files.read_at = world_read_at;
     w->files.write_at = world_write_at;
     w->files.sync = world_sync;
+    w->files.sync_system = world_sync_system;
     w->files.truncate = world_truncate;
     w->files.allocate = world_allocate;
     w->files.rename = world_rename;

@@ -539,6 +539,71 @@ START_TEST(no_marker_when_a_log_could_not_be_closed)
 }
 END_TEST
 
+static void create_many(struct store_new_log *many, int count)
+{
+    for (int i = 0; i < count; i++)
+        many[i] = (struct store_new_log){.topic = SLICE("many"),
+                                         .partition = i,
+                                         .topic_id = {{7}},
+                                         .config = &config,
+                                         .is_new = true};
+    store_create_many(store, many, count, on_closed, NULL);
+    world_run_jobs(w);
+    closed = 0;
+}
+
+/* Each file alone would be waited for six times over: minutes for what must take a second. */
+START_TEST(many_logs_that_end_share_the_waits_for_the_device)
+{
+    enum { MANY = 200 };
+    static struct store_new_log many[MANY];
+
+    begin(1);
+    create_many(many, MANY);
+    for (int i = 0; i < MANY; i++)
+        append_some(many[i].log, i % 3);
+    int before = w->syncs;
+    close_store();
+    ck_assert_int_lt(w->syncs - before, 20);
+    ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
+    expect_file("d0/many-199/partition.metadata", "version: 0\ntopic_id: BwAAAAAAAAAAAAAAAAAAAA");
+    expect_file("d0/many-199/leader-epoch-checkpoint", "0\n1\n1 0\n");
+    ck_assert(!world_has(w, "d0/many-199/partition.metadata.tmp"));
+    start_again(1);
+    for (int i = 0; i < MANY; i++) {
+        struct log *log = store_find(store, SLICE("many"), i);
+        ck_assert_int_eq(log_end_offset(log), i % 3 * 3);
+        ck_assert_int_eq(log_recovery_point(log), i % 3 * 3);
+        ck_assert_int_eq(log_topic_id(log).bytes[0], 7);
+    }
+    end();
+}
+END_TEST
+
+/* A change that fails anywhere on the way: never a marker that promises too much. */
+START_TEST(many_logs_that_end_on_a_failing_disk_leave_no_marker)
+{
+    enum { MANY = 70 };
+    static struct store_new_log many[MANY];
+
+    for (int at = 0;; at += 13) {
+        begin(1);
+        create_many(many, MANY);
+        append_some(many[3].log, 2);
+        world_fault(w, FAULT_FAIL, ERR_IO, at);
+        closed = 0;
+        store_close(store);
+        world_run_jobs(w);
+        ck_assert_int_eq(closed, 1);
+        bool was_reached = w->changes > at;
+        ck_assert_msg(world_has(w, "d0/.kafka_cleanshutdown") == !was_reached, "change %d", at);
+        end();
+        closed = 0;
+        if (!was_reached) break;
+    }
+}
+END_TEST
+
 /* Counts, not times: what a thousand empty partitions cost to load. */
 START_TEST(a_thousand_empty_partitions_open_almost_nothing)
 {
@@ -571,4 +636,6 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
+     many_logs_that_end_share_the_waits_for_the_device,
+     many_logs_that_end_on_a_failing_disk_leave_no_marker,
      a_thousand_empty_partitions_open_almost_nothing)
