@@ -63,9 +63,9 @@ struct broker {
     /* start.c */
     struct zk *zk;
     unsigned needs; /* start_need that are missing */
-    bool had_session, is_started, is_registered;
+    bool had_session, is_started, is_registered, was_registered;
     struct instant began;
-    int64_t session_registered;
+    int64_t session_registered; /* of the last registration, at first of our earlier process's */
     char cluster_id[64];
     struct recipe *recipe_paths, *recipe_cluster, *recipe_id, *recipe_peers, *recipe_register;
     struct timer retry, connect_limit;

@@ -67,13 +67,14 @@ static void ready(struct broker *broker)
 static void on_registered(void *owner, enum err err, int64_t czxid, int64_t session_id)
 {
     struct broker *broker = owner;
-    bool is_first = broker->session_registered == 0;
+    bool is_first = !broker->was_registered;
 
     broker->recipe_register = NULL;
     if (is_session_end(err)) return; /* the next session registers */
     if (err == ERR_OK) {
         broker->session_registered = session_id;
-        broker->is_registered = true;
+        broker->is_registered = broker->was_registered = true;
+        store_note_session(broker->store, session_id);
         broker->main->api.broker_epoch = czxid;
         order_facts(&broker->main->api);
         log_info("broker", "registered", "id=%d epoch=%lld session=%llx", broker->process.broker_id,
@@ -96,6 +97,8 @@ static void register_now(struct broker *broker)
     struct buf json;
 
     if (broker->zk == NULL || broker->recipe_register != NULL || broker->is_stopping) return;
+    /* Left of our own crash: not waited for. The directories' locks prove that nobody has it. */
+    if (!broker->was_registered) broker->session_registered = store_last_session(broker->store);
     buf_init(&json);
     write_document(broker, &json);
     arena_reset(&broker->arena);

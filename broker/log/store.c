@@ -61,6 +61,8 @@ static enum err take_marker(const struct env *env, struct store_dir *dir)
     return err;
 }
 
+static int64_t read_session(const struct env *env, const struct store_dir *dir);
+
 static enum err open_dir(const struct env *env, struct store_dir *dir, struct buf *problem)
 {
     char path[FILES_PATH_MAX];
@@ -72,9 +74,52 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
         buf_printf(problem, "%s is locked: another broker uses this directory", path);
         return err;
     }
+    if (err == ERR_OK && dir->store->last_session == 0)
+        dir->store->last_session = read_session(env, dir);
     if (err == ERR_OK) err = read_meta(env, dir, problem);
     if (err == ERR_OK) err = take_marker(env, dir);
     return err;
+}
+
+/* ---- the session of the last registration ---- */
+
+/* In hexadecimal and a line feed, the form in which ZooKeeper's tools show it. */
+#define SESSION_TEXT_MAX 17
+
+/* What is not ours or was torn is no session. */
+static int64_t read_session(const struct env *env, const struct store_dir *dir)
+{
+    char text[SESSION_TEXT_MAX + 1] = "", *end = text;
+    size_t n = 0;
+
+    if (dir->lock == NULL ||
+        file_read_at(env, dir->lock, 0, text, SESSION_TEXT_MAX, &n) != ERR_OK || n < 2)
+        return 0;
+    unsigned long long session = strtoull(text, &end, 16);
+    return end > text && *end == '\n' ? (int64_t)session : 0;
+}
+
+int64_t store_last_session(const struct store *store)
+{
+    return store->last_session;
+}
+
+void store_note_session(struct store *store, int64_t session_id)
+{
+    const struct env *env = store->options.env;
+    char text[SESSION_TEXT_MAX + 1];
+    int len = snprintf(text, sizeof(text), "%llx\n", (unsigned long long)session_id);
+
+    for (int i = 0; i < store->dir_count; i++) {
+        struct file *lock = store->dirs[i].lock;
+        if (lock == NULL || store->dirs[i].dir.is_offline) continue;
+        /* Without it the next start after a crash waits for the session's end: slower, no more. */
+        enum err err = file_truncate(env, lock, 0);
+        if (err == ERR_OK) err = file_write_at(env, lock, 0, slice_of(text, (size_t)len));
+        if (err != ERR_OK)
+            log_warn("log", "session_not_noted", "path=%s why=%s", store->dirs[i].path,
+                     err_name(err));
+    }
 }
 
 static const char *meta_value(const struct store_dir *dir, const char *key)

@@ -46,6 +46,7 @@ struct store {
     struct map logs; /* "topic-partition" → struct log * */
     struct map busy; /* names whose directory is being made or renamed */
     int32_t broker_id;
+    int64_t last_session; /* as found in a lock file */
     char *cluster_id;
     int jobs_running;
     enum { STORE_OPEN, STORE_DRAINING, STORE_CLOSING, STORE_CLOSED } stage;

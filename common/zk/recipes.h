@@ -49,10 +49,11 @@ recipe_read_children(struct zk *zk, struct slice path, bool watch_list, bool wat
                      void *owner);
 
 /* Registers an ephemeral node (/brokers/ids/<id>, /controllers/ids/<id>; the parent is there).
- * `session_registered`: the session of the last success of this process (0: none); a node that is
- * left of it is replaced. A node of another session: while less than `wait_ms` has passed it is
- * asked for again, for it may be of our earlier process, whose session has not ended; then
- * ERR_EXISTS. `done` gets the node's czxid (the broker epoch) and the session for the next time. */
+ * `session_registered`: the session of the last success of this process, or of its predecessor if
+ * that is known to have ended (0: none); a node that is left of it is replaced. A node of another
+ * session: while less than `wait_ms` has passed it is asked for again, for it may be of our earlier
+ * process, whose session has not ended; then ERR_EXISTS. `done` gets the node's czxid (the broker
+ * epoch) and the session for the next time. */
 struct recipe *recipe_register(struct zk *zk, struct slice path, struct slice json,
                                int64_t session_registered, int64_t wait_ms,
                                void (*done)(void *owner, enum err err, int64_t czxid,

@@ -46,16 +46,22 @@ START_TEST(a_broker_whose_session_expired_registers_under_a_new_epoch)
 }
 END_TEST
 
-/* A start within the session time-out of a process that died waits for its registration to go. */
+/* Its registration stands until its session ends, in a minute; but it is known whose it is. */
 START_TEST(a_broker_that_was_killed_starts_again_at_once)
 {
     struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
 
     ck_assert(client_create_topic(cluster.bootstrap, "killed", 4, 1, 30));
-    node_signal(&cluster, broker, SIGKILL);
-    node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 60);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "killed", 4, 60));
+    ck_assert_int_eq(run_command(NULL, 0,
+                                 "echo zookeeper.session.timeout.ms=60000 >> %s/server.properties",
+                                 broker->folder),
+                     0);
+    for (int time = 0; time < 2; time++) { /* the second one takes over from a long session */
+        node_signal(&cluster, broker, SIGKILL);
+        node_start(&cluster, broker);
+        node_wait_ready(&cluster, broker, 30);
+    }
+    ck_assert(client_topic_is_led(cluster.bootstrap, "killed", 4, 30));
 }
 END_TEST
 

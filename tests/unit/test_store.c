@@ -604,6 +604,35 @@ START_TEST(many_logs_that_end_on_a_failing_disk_leave_no_marker)
 }
 END_TEST
 
+/* What a broker that was killed leaves says whose registration is in the way; an orderly end
+ * leaves nothing. */
+START_TEST(the_session_of_a_broker_that_was_killed_is_known)
+{
+    begin(2);
+    ck_assert_int_eq(store_last_session(store), 0);
+    store_note_session(store, 0x100006213abcdef1);
+    store_note_session(store, -2); /* a negative one is as good; shorter or longer, it is whole */
+    start_again(2);
+    ck_assert_int_eq(store_last_session(store), 0); /* store_destroy is an orderly end */
+    store_note_session(store, 0x7fffffffffffffff);
+    store_note_session(store, 0x10000abc);
+    struct buf text;
+    buf_init(&text);
+    world_get(w, "d0/.lock", &text);
+    store_destroy(&store);
+    world_put(w, "d0/.lock", buf_slice(&text));
+    world_put(w, "d1/.lock", SLICE("")); /* Kafka's is empty */
+    start_again(2);
+    ck_assert_int_eq(store_last_session(store), 0x10000abc);
+    store_destroy(&store);
+    world_put(w, "d0/.lock", SLICE("10000a")); /* torn */
+    start_again(2);
+    ck_assert_int_eq(store_last_session(store), 0);
+    buf_fini(&text);
+    end();
+}
+END_TEST
+
 /* Counts, not times: what a thousand empty partitions cost to load. */
 START_TEST(a_thousand_empty_partitions_open_almost_nothing)
 {
@@ -638,4 +667,5 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
+     the_session_of_a_broker_that_was_killed_is_known,
      a_thousand_empty_partitions_open_almost_nothing)
