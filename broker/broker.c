@@ -20,6 +20,9 @@
 #define STORE_TICK_MS                30000
 #define FILES_SHARE                  4 /* of the descriptors: for idle open segments; the rest for the others */
 #define FILES_OPEN_MIN               16
+/* Of connections that are not accepted yet: after a restart all clients come at once, and one that
+ * finds the queue full tries again after a second. Kafka's default, 50, is too few for that. */
+#define BACKLOG_MIN 1024
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -188,12 +191,13 @@ static enum err open_listener(struct broker *broker, struct broker_shard *shard,
 {
     struct listener_setting *setting = &broker->listeners.at[index];
     struct listener_slot *slot = &shard->listeners[index];
+    int backlog = options_int(broker->options, OPTION_SOCKET_LISTEN_BACKLOG_SIZE);
     struct listener_options options = {
         .socket = {.receive_buffer_bytes =
                        options_int(broker->options, OPTION_SOCKET_RECEIVE_BUFFER_BYTES),
                    .send_buffer_bytes =
                        options_int(broker->options, OPTION_SOCKET_SEND_BUFFER_BYTES),
-                   .backlog = options_int(broker->options, OPTION_SOCKET_LISTEN_BACKLOG_SIZE)},
+                   .backlog = backlog < BACKLOG_MIN ? BACKLOG_MIN : backlog},
         .handlers = &api_conn_handlers,
         .limits = &shard->api.limits,
         .accepted = on_accepted,
