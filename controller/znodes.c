@@ -191,9 +191,9 @@ void znodes_ask(struct znodes *znodes, struct task *task, int32_t epoch_version)
             continue;
         }
 
-        while (i + n < rs->count && rs->at[i + n].is_fenced && n < GROUP_OPS_MAX &&
-               (n == 0 || bytes < GROUP_BYTES_MAX)) {
+        while (i + n < rs->count && rs->at[i + n].is_fenced && n < GROUP_OPS_MAX) {
             bytes += rs->at[i + n].data.len + strlen(rs->at[i + n].path) + 64;
+            if (n > 0 && bytes > GROUP_BYTES_MAX) break;
             n++;
         }
         submit(batch, i, n == 0 ? 1 : n, n > 0);

@@ -223,7 +223,7 @@ static void exec_node(struct cluster *cluster, struct node *node)
         snprintf(log4j, sizeof(log4j), "-Dlog4j.configuration=file:%s/log4j.properties",
                  node->folder);
         execlp("java", "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log4j,
-               "-Dzookeeper.jmx.log4j.disable=true", "-Djute.maxbuffer=33554432", "-cp", class_path,
+               "-Dzookeeper.jmx.log4j.disable=true", "-cp", class_path,
                "org.apache.zookeeper.server.quorum.QuorumPeerMain", config, (char *)NULL);
     } else {
         snprintf(config, sizeof(config), "%s/server.properties", node->folder);
