@@ -301,10 +301,19 @@ static void lisr_made(void *to)
             log_error("broker", "log-not-created", "topic=%.*s partition=%d why=%s",
                       SLICE_ARGS(item->topic), item->partition, err_name(made->err));
     }
+    /* Also for logs that are here already: their topic may have changed while no shard had them. */
+    const struct replica_change *before = NULL;
     for (int i = 0; i < work->count; i++) {
-        struct log_config config;
-        topic_configs_get(work->control->topic_configs, work->items[i].topic, &config,
-                          &work->changes[work->items[i].place].min_insync);
+        struct replica_change *change = &work->changes[work->items[i].place];
+        if (before != NULL && slice_equal(before->topic, change->topic)) {
+            change->config = before->config;
+            change->min_insync = before->min_insync;
+            continue;
+        }
+        struct log_config *config = arena_zalloc(&work->request->arena, sizeof(*config));
+        topic_configs_get(work->control->topic_configs, change->topic, config, &change->min_insync);
+        change->config = config;
+        before = change;
     }
     work_order(work);
 }

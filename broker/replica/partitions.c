@@ -365,6 +365,7 @@ static enum err apply_change(struct partitions *partitions, const struct replica
     /* The request that only brings the topic id which a log from before 2.8 lacks. */
     if (gives_id && change->leader_epoch == hosted->machine.leader_epoch) return ERR_OK;
 
+    if (change->config != NULL) log_set_config(hosted->log, change->config);
     configure(hosted, change->min_insync);
     err = partition_check_change(&hosted->machine, &to);
     if (err != ERR_OK) return err;
@@ -461,6 +462,19 @@ void partitions_control(struct partitions *partitions, struct replica_call *call
     shard_post(partitions->shard, &partitions->work);
 }
 
+/* What a call that waits would set is older than what is said now. */
+static void configure_waiting(struct replica_call *call, struct slice topic,
+                              const struct log_config *config, int32_t min_insync)
+{
+    for (int i = call->at; i < call->change_count; i++) {
+        struct replica_change *change = &call->changes[i];
+        if (change->log == NULL || !slice_equal(change->topic, topic)) continue;
+        log_set_config(change->log, config);
+        change->config = NULL;
+        change->min_insync = min_insync;
+    }
+}
+
 void partitions_configure(struct partitions *partitions, struct slice topic,
                           const struct log_config *config, int32_t min_insync)
 {
@@ -470,6 +484,8 @@ void partitions_configure(struct partitions *partitions, struct slice topic,
         log_set_config(hosted->log, config);
         configure(hosted, min_insync);
     }
+    list_each (node, &partitions->calls)
+        configure_waiting(list_entry(node, struct replica_call, node), topic, config, min_insync);
 }
 
 void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings)

@@ -98,6 +98,8 @@ struct replica_change {
     struct log *log;
     enum err log_err;   /* ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID …: becomes `err` */
     int32_t min_insync; /* min.insync.replicas of the topic */
+    /* What the topic's logs are told; NULL: the log knows it. Borrowed like the slices. */
+    const struct log_config *config;
 
     /* ERR_STALE_CONTROLLER_EPOCH: leader epoch not newer (wire: 11). ERR_TOPIC_ID (103).
      * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is
@@ -130,7 +132,8 @@ struct replica_call {
 /* Keeps `call` until its `done`, which never comes inside this call. */
 void partitions_control(struct partitions *partitions, struct replica_call *call);
 
-/* The topic's configuration changed: for all its partitions here. */
+/* The topic's configuration changed: for all its partitions here, and for those of calls that wait.
+ */
 void partitions_configure(struct partitions *partitions, struct slice topic,
                           const struct log_config *config, int32_t min_insync);
 /* Brokers came or went in the metadata image: eligibility for ISRs may have changed. */

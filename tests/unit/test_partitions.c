@@ -825,8 +825,50 @@ START_TEST(a_topic_lives_where_its_hash_says)
 }
 END_TEST
 
-UNIT(what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
-     lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
+/* The store's logs know what their topics were at the start: what has changed until a shard takes
+ * them comes with the order; what changes while the order waits is newer than it. */
+START_TEST(a_log_has_its_topics_latest_configuration)
+{
+    struct world world;
+
+    open_world(&world);
+    struct log_config first = world.config, second = world.config;
+    first.retention_ms = 1000;
+    second.retention_ms = 2000;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        const char *topic = is_late ? "late" : "t";
+        struct replica_change change = {
+            .topic = slice_text(topic),
+            .topic_id = {{1}},
+            .leader = SELF,
+            .leader_epoch = 1,
+            .partition_epoch = 1,
+            .replicas = replicas,
+            .replica_count = 2,
+            .isr = replicas,
+            .isr_count = 2,
+            .is_leader_alive = true,
+            .log = log_of(&world, topic),
+            .min_insync = 1,
+            .config = &first,
+        };
+        struct control control = {
+            .call = {.changes = &change, .change_count = 1, .done = control_done}, .world = &world};
+        world.is_done = false;
+        partitions_control(world.partitions, &control.call);
+        if (is_late) partitions_configure(world.partitions, slice_text(topic), &second, 2);
+        until(&world, &world.is_done);
+        ck_assert_int_eq(change.err, ERR_OK);
+        ck_assert_int_eq(log_config(change.log)->retention_ms, is_late ? 2000 : 1000);
+    }
+    ck_assert_int_eq(gauge_value(&partitions_counts(world.partitions)->at_min_isr), 1);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(a_log_has_its_topics_latest_configuration, what_is_produced_is_read_back_byte_for_byte,
+     acks_all_waits_for_the_fetch_that_follows, lost_leadership_and_time_end_a_wait,
+     too_small_an_isr_refuses_acks_all_only,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,
      a_watch_ends_with_data_that_its_reader_may_see, a_watch_counts_bytes_and_ends_with_leadership,
      control_answers_each_partition, bad_batches_leave_nothing,
