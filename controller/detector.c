@@ -1,26 +1,35 @@
 /* controller/detector.c - see detector.h. */
 #include "controller/detector.h"
 
+#define LOOKS_PER_TIMEOUT 8
+
 void detector_init(struct detector *detector, struct instant now, int64_t timeout_ms,
                    int64_t grace_ms)
 {
     *detector = (struct detector){
         .timeout_ms = timeout_ms,
         .heard = now,
+        .looked = now,
         .grace_ends = instant_add_ms(now, grace_ms),
     };
 }
 
-/* Nothing was heard in time. When the tick itself is late by half a timeout, it was we who slept,
- * and what was sent to us meanwhile is not read yet: that is not silence. */
-static void judge_silence(struct detector *d, struct instant now)
+/* When we sleep, or are busy with something else, nothing is heard and nothing is asked: that is
+ * not silence. So we look often, and what a look is late by does not count. */
+static int64_t look_ms(const struct detector *d)
 {
-    struct instant deadline = instant_add_ms(d->heard, d->timeout_ms);
+    int64_t ms = d->timeout_ms / LOOKS_PER_TIMEOUT;
 
-    if (!d->is_known || !instant_reached(now, deadline)) return;
-    if (instant_reached(now, instant_add_ms(deadline, d->timeout_ms / 2)))
-        d->heard = instant_add_ms(now, -d->timeout_ms / 2);
-    else
+    return ms < 1 ? 1 : ms;
+}
+
+static void look(struct detector *d, struct instant now)
+{
+    int64_t late_ns = instant_ns_between(instant_add_ms(d->looked, look_ms(d)), now);
+
+    if (late_ns > 0) d->heard = instant_add_ns(d->heard, late_ns);
+    d->looked = now;
+    if (d->is_known && instant_reached(now, instant_add_ms(d->heard, d->timeout_ms)))
         d->verdict = DETECTOR_DEAD;
 }
 
@@ -41,13 +50,13 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
         break;
     case DETECTOR_ANSWERED:
         d->is_known = true;
-        d->heard = now;
+        d->heard = d->looked = now;
         d->verdict = DETECTOR_FINE;
         break;
     case DETECTOR_FAILED:
         break;
     case DETECTOR_TICK:
-        judge_silence(d, now);
+        look(d, now);
         break;
     }
     return d->verdict != before;
@@ -56,5 +65,7 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
 struct instant detector_deadline(const struct detector *d)
 {
     if (!d->is_known || d->verdict == DETECTOR_DEAD) return INSTANT_NEVER;
-    return instant_add_ms(d->heard, d->timeout_ms);
+    struct instant end = instant_add_ms(d->heard, d->timeout_ms);
+    struct instant next = instant_add_ms(d->looked, look_ms(d));
+    return instant_reached(next, end) ? end : next;
 }

@@ -5,8 +5,9 @@
  * nothing was heard for the heartbeat timeout. One that was never connected is given `grace_ms` in
  * which it may refuse (it registers before it listens), and silence alone never condemns it:
  * nothing is known of it. One that is only slow to connect, or unreachable, is judged by the
- * timeout. Back is: it answers a ping. So a connection that is accepted and then left silent does
- * not flap. */
+ * timeout, of which only that counts in which we were awake to hear: a pause of ours, or an event
+ * that kept us busy, condemns nobody. Back is: it answers a ping. So a connection that is accepted
+ * and then left silent does not flap. */
 #pragma once
 #include "base/time.h"
 
@@ -16,7 +17,8 @@ struct detector {
     int64_t timeout_ms;
     bool is_known;             /* has answered once */
     bool is_connected;         /* now */
-    struct instant heard;      /* the last answer */
+    struct instant heard;      /* the last answer, and what we slept since */
+    struct instant looked;     /* the last tick, or answer */
     struct instant grace_ends; /* of one that is not known */
     enum detector_verdict verdict;
 };
