@@ -13,6 +13,7 @@ struct listener {
     struct listener_options options;
     struct timer pause;
     uint16_t port;
+    bool is_said; /* that it cannot accept; once, until it can again */
 };
 
 static void pause_over(struct timer *timer)
@@ -25,7 +26,9 @@ static void pause_over(struct timer *timer)
 /* Those who wait stay in the kernel's queue. */
 static void pause_accepting(struct listener *listener, enum err why)
 {
-    log_warn("runtime", "accept-failed", "port=%d error=%s", listener->port, err_name(why));
+    if (!listener->is_said)
+        log_warn("runtime", "accept-paused", "port=%d error=%s", listener->port, err_name(why));
+    listener->is_said = true;
     net_want(listener->shard->env, listener->sock, 0);
     timer_arm(listener->shard, &listener->pause,
               instant_add_ms(shard_now(listener->shard), PAUSE_MS));
@@ -49,6 +52,8 @@ static void on_ready(void *owner, struct sock *sock, unsigned ready)
             return;
         }
         if (accepted == NULL) return;
+        if (listener->is_said) log_info("runtime", "accept-resumed", "port=%d", listener->port);
+        listener->is_said = false;
         counter_add(&listener->options.limits->accepted, 1);
         struct conn *conn = conn_create(listener->shard, &accepted, listener->options.handlers,
                                         listener->options.limits, NULL);

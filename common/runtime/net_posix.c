@@ -14,6 +14,7 @@
 #include "runtime/posix.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -62,6 +64,8 @@ struct net {
     struct list handed; /* under the world's lock */
     struct list found;  /* lookups that have ended; under the resolver's lock */
     bool no_pwait2;
+    int accepted_max; /* a descriptor from this on is not for connections */
+    bool is_crowded;  /* one such was accepted: no more before lower ones are free */
 };
 
 enum sock_kind { SOCK_LISTENER, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_FAILED };
@@ -99,6 +103,23 @@ static void note_ready(struct sock *sock, unsigned ready)
         list_push(&sock->net->pending, &sock->pending);
 }
 
+/* Connections leave an eighth of the descriptors to the rest of the process: a log that cannot open
+ * its file and a ZooKeeper that cannot be reached again are worse than clients that wait. */
+#define SPARE_SHARE 8
+#define SPARE_MIN   16
+#define SPARE_MAX   256
+
+static int accepted_max(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX) return INT_MAX;
+    int all = (int)files.rlim_cur, spare = all / SPARE_SHARE;
+    if (spare < SPARE_MIN) spare = SPARE_MIN;
+    if (spare > SPARE_MAX) spare = SPARE_MAX;
+    return all > spare ? all - spare : 1;
+}
+
 static enum err posix_open(void *world, struct net **out)
 {
     struct net *net = ensure_zalloc(sizeof(*net));
@@ -120,6 +141,7 @@ static enum err posix_open(void *world, struct net **out)
     list_init(&net->socks);
     list_init(&net->handed);
     list_init(&net->found);
+    net->accepted_max = accepted_max();
     *out = net;
     return ERR_OK;
 }
@@ -556,6 +578,16 @@ static enum err accept_one(int fd, int *out)
     }
 }
 
+/* The system gives the lowest free number. */
+static bool is_crowded(struct net *net)
+{
+    if (!net->is_crowded) return false;
+    int probe = fcntl(net->wake, F_DUPFD_CLOEXEC, 0);
+    if (probe >= 0) close(probe);
+    net->is_crowded = probe < 0 || probe >= net->accepted_max;
+    return net->is_crowded;
+}
+
 static enum err posix_accept(struct sock *listener, net_ready_function *ready, void *owner,
                              struct sock **out)
 {
@@ -568,9 +600,11 @@ static enum err posix_accept(struct sock *listener, net_ready_function *ready, v
         free(handed);
     }
     for (int i = 0; fd < 0 && i < ACCEPT_MAX; i++) {
+        if (is_crowded(listener->net)) return ERR_TOO_MANY;
         enum err err = accept_one(listener->group->fd, &fd);
         if (err != ERR_OK) return err;
         if (fd < 0) break;
+        if (fd >= listener->net->accepted_max) listener->net->is_crowded = true;
         if (hand_over(listener, fd)) fd = -1;
     }
     if (fd < 0) {

@@ -309,6 +309,55 @@ START_TEST(without_descriptors_nothing_is_lost)
 }
 END_TEST
 
+/* Files are opened, and ZooKeeper is found again, whatever number of clients comes. */
+START_TEST(connections_leave_descriptors_to_the_others)
+{
+    enum { LIMIT = 96, CLIENTS = LIMIT / 2, FILES = 8 };
+    struct net *net = NULL;
+    struct heard heard = {0};
+    struct rlimit limit;
+    struct sock *socks[CLIENTS];
+    int fds[CLIENTS], files[FILES], count = 0;
+    enum err err = ERR_OK;
+
+    start();
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = LIMIT;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(net_open(env, &net), ERR_OK);
+    struct sock *listener = listen_at(net, "127.0.0.1", 0, &heard);
+    while (err == ERR_OK && count < CLIENTS) {
+        fds[count] = plain_connect(port_of(listener));
+        heard.ready = 0;
+        turn_until(net, heard.ready != 0);
+        for (socks[count] = NULL; err == ERR_OK && socks[count] == NULL;)
+            err = net_accept(env, listener, on_ready, &heard, &socks[count]);
+        if (err == ERR_OK) count++;
+    }
+    ck_assert_int_eq(err, ERR_TOO_MANY); /* the last one waits, it is not refused */
+    for (int i = 0; i < FILES; i++)
+        ck_assert_int_ge(files[i] = dup(0), 0);
+    for (int i = 0; i < FILES; i++)
+        close(files[i]);
+    ck_assert_int_eq(net_accept(env, listener, on_ready, &heard, &socks[count]), ERR_TOO_MANY);
+
+    net_destroy(env, &socks[0]);
+    close(fds[0]);
+    ck_assert_int_eq(net_accept(env, listener, on_ready, &heard, &socks[0]), ERR_OK);
+    ck_assert_ptr_nonnull(socks[0]);
+    for (int i = 0; i < count; i++)
+        net_destroy(env, &socks[i]);
+    for (int i = 1; i <= count; i++)
+        close(fds[i]);
+    net_destroy(env, &listener);
+    net_close(env, &net);
+    limit.rlim_cur = before;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(the_end_of_the_stream_is_told_after_its_last_byte)
 {
     struct net *net = NULL;
@@ -427,5 +476,5 @@ END_TEST
 UNIT(a_name_is_looked_up_and_each_address_is_tried, failures_to_connect_say_why,
      nothing_is_heard_of_what_was_destroyed, shards_at_one_address_share_connections_evenly,
      a_taken_port_is_refused_to_another_process, without_descriptors_nothing_is_lost,
-     the_end_of_the_stream_is_told_after_its_last_byte, a_wake_ends_a_wait_now_or_the_next,
-     a_foreign_descriptor_is_watched_by_level)
+     connections_leave_descriptors_to_the_others, the_end_of_the_stream_is_told_after_its_last_byte,
+     a_wake_ends_a_wait_now_or_the_next, a_foreign_descriptor_is_watched_by_level)
