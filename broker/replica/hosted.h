@@ -60,6 +60,7 @@ struct partitions {
     void *closed_to;
     struct post closed_post;
     struct partitions_counts counts;
+    struct instant complained; /* when a line last said that logs cannot be written */
 };
 
 static inline struct slice hosted_topic(const struct hosted *hosted)

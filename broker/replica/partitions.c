@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NAME_MAX             249 /* of a topic */
+#define COMPLAIN_MS          10000
 #define CONTROL_PER_TURN_MAX 256 /* partitions changed in one turn: a few hundred µs */
 
 int partition_shard(struct slice topic, int32_t partition, int shards)
@@ -290,10 +291,27 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
     }
 }
 
+/* It passes by itself when there is room again, but someone has to make that room. Every producer
+ * that tries meets it: one line in a while. */
+static void complain(struct hosted *hosted, enum err err)
+{
+    struct partitions *partitions = hosted->of;
+    struct instant now = shard_now(partitions->shard);
+
+    if (partitions->complained.ns != 0 &&
+        instant_ms_between(partitions->complained, now) < COMPLAIN_MS)
+        return;
+    partitions->complained = now;
+    log_error("replica", err == ERR_FULL ? "disk_full" : "too_many_open_files",
+              "topic=%.*s partition=%d dir=%s", SLICE_ARGS(hosted_topic(hosted)), hosted->partition,
+              hosted->log == NULL ? "" : log_directory(hosted->log)->path);
+}
+
 enum err hosted_log_failed(struct hosted *hosted, enum err err)
 {
     const struct partitions_options *options = &hosted->of->options;
 
+    if (err == ERR_FULL || err == ERR_TOO_MANY) complain(hosted, err);
     if (err != ERR_IO) return err;
     log_error("replica", "log_failed", "topic=%.*s partition=%d err=%s",
               SLICE_ARGS(hosted_topic(hosted)), hosted->partition, err_name(err));
