@@ -82,6 +82,7 @@ static void sync_done(struct disk_job *job)
             again = true;
     }
     if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
+    if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
     job_ended(hosted);
 }
 
@@ -117,10 +118,10 @@ static void nothing_done(struct disk_job *job)
     free(it);
     hosted->is_syncing = false;
     if (hosted->sync_wanted_to >= 0) {
-        if (log_recovery_point(hosted->log) >= hosted->sync_wanted_to)
-            tell_synced(hosted, false);
-        else
-            upkeep_sync(hosted);
+        bool is_synced = log_recovery_point(hosted->log) >= hosted->sync_wanted_to;
+        if (!is_synced) upkeep_sync(hosted);
+        /* One that cannot begin now (no descriptors) has failed: the ISR's next look asks again. */
+        if (!hosted->is_syncing) tell_synced(hosted, !is_synced);
     }
     job_ended(hosted);
 }
