@@ -17,6 +17,7 @@
 
 #define ADMIT_INTERVAL_MS   100
 #define CLIENTS_WAITING_MAX 64
+#define LEAVE_MS_MAX        3000 /* for replies to leave when the broker ends */
 
 /* ---- requests: taken, ended ---- */
 
@@ -448,6 +449,15 @@ void api_accepted(struct api_shard *api, struct conn *conn, int listener)
     }
 }
 
+static void have_left(struct api_shard *api)
+{
+    void (*left)(struct api_shard * api) = api->left;
+
+    api->left = NULL; /* once: a late one may come and go */
+    timer_cancel(api->shard, &api->leave);
+    if (left != NULL) left(api);
+}
+
 static void on_closed(struct conn *conn, enum err why)
 {
     struct client *client = conn_user(conn);
@@ -465,21 +475,31 @@ static void on_closed(struct conn *conn, enum err why)
         if (!list_is_empty(&api->clients_waiting)) admit_waiting(api);
     }
     if (client->requests == 0) free(client);
-    if (api->is_leaving && list_is_empty(&api->clients) && api->left != NULL) api->left(api);
+    if (api->is_leaving && list_is_empty(&api->clients)) have_left(api);
 }
 
 const struct conn_handlers api_conn_handlers = {.frame = on_frame, .closed = on_closed};
+
+static void on_leave(struct timer *timer)
+{
+    struct api_shard *api =
+        (struct api_shard *)(void *)((char *)timer - offsetof(struct api_shard, leave));
+
+    list_each (node, &api->clients)
+        conn_close(list_entry(node, struct client, node)->conn, false);
+}
 
 void api_leave(struct api_shard *api, void (*left)(struct api_shard *api))
 {
     api->is_leaving = true;
     api->left = left;
     if (list_is_empty(&api->clients)) {
-        left(api);
+        have_left(api);
         return;
     }
     list_each (node, &api->clients)
         conn_close(list_entry(node, struct client, node)->conn, true);
+    timer_arm(api->shard, &api->leave, instant_add_ms(shard_now(api->shard), LEAVE_MS_MAX));
 }
 
 /* ---- a shard's part ---- */
@@ -495,6 +515,7 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
     list_init(&api->clients);
     list_init(&api->clients_waiting);
     api->admit.fire = on_admit;
+    api->leave.fire = on_leave;
     conn_limits_init(&api->limits);
 
     if (is_control) {
@@ -511,6 +532,7 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
 void api_shard_fini(struct api_shard *api)
 {
     timer_cancel(api->shard, &api->admit);
+    timer_cancel(api->shard, &api->leave);
     for (struct list_node *node; (node = list_pop(&api->spare)) != NULL;) {
         struct request *request = list_entry(node, struct request, node);
         arena_fini(&request->arena);

@@ -78,6 +78,7 @@ struct api_shard {
     struct timer admit;
     struct conn_limits limits;
     bool is_leaving;
+    struct timer leave;      /* who has not gone by then is not asked any more */
     struct msg *leave_order; /* of orders.c */
     void (*left)(struct api_shard *api);
     struct counter requests, requests_refused;

@@ -2,11 +2,14 @@
 #include "tests/cluster/client.h"
 #include "tests/cluster/cluster.h"
 #include "tests/unit/unit.h"
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static struct cluster cluster;
 
@@ -126,6 +129,40 @@ START_TEST(a_configuration_is_checked_without_starting)
 }
 END_TEST
 
+/* One that asks and asks and never reads: connected, with more replies owed than the kernel takes.
+ */
+static int deaf_client(uint16_t port)
+{
+    static const uint8_t api_versions[] = {0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
+
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    for (int i = 0; i < 20000; i++)
+        if (send(fd, api_versions, sizeof(api_versions), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
+    return fd;
+}
+
+START_TEST(a_client_that_does_not_read_does_not_hold_up_the_end)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
+    int fd = deaf_client(broker->port);
+
+    ck_assert(client_create_topic(cluster.bootstrap, "deaf", 4, 1, 30)); /* it has come to it */
+    double began = seconds_now();
+    int status = node_signal(&cluster, broker, SIGTERM);
+    double took = seconds_now() - began;
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x after %.1f s",
+                  (unsigned)status, took);
+    ck_assert_msg(took < 20, "%.1f s", took);
+    close(fd);
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 60);
+}
+END_TEST
+
 /* Last: it takes the others away. What is left to do for the broker must not wait for them. */
 START_TEST(a_broker_that_is_left_alone_still_ends_in_order)
 {
@@ -160,6 +197,7 @@ int main(void)
                                   an_orderly_end_exits_with_success_and_leaves_a_clean_log,
                                   what_cannot_be_is_refused_at_the_start,
                                   a_configuration_is_checked_without_starting,
+                                  a_client_that_does_not_read_does_not_hold_up_the_end,
                                   a_broker_that_is_left_alone_still_ends_in_order};
 
     if (cluster_missing() != NULL) {
