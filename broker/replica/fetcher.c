@@ -118,6 +118,14 @@ static void fail(struct fetcher *fetcher, struct fetcher_effects *out)
     fetcher->is_cutting = false;
 }
 
+static int64_t next_delay(struct fetcher *fetcher)
+{
+    int64_t delay = least((int64_t)FETCHER_DELAY_MS_MIN << fetcher->retries, fetcher->backoff_ms);
+
+    if (delay < fetcher->backoff_ms) fetcher->retries++;
+    return delay;
+}
+
 void fetcher_step(struct fetcher *fetcher, const struct fetcher_event *event,
                   struct fetcher_effects *out)
 {
@@ -154,6 +162,7 @@ void fetcher_step(struct fetcher *fetcher, const struct fetcher_event *event,
         fetcher->offset = event->log.end;
         fetcher->last_epoch = event->log.latest_epoch;
         fetcher->high_watermark = event->log.high_watermark;
+        fetcher->retries = 0;
         break;
     case FETCHER_CUT:
         note_cut(fetcher, event);
@@ -165,7 +174,7 @@ void fetcher_step(struct fetcher *fetcher, const struct fetcher_event *event,
             fetcher->offset = event->log.end;
             fetcher->last_epoch = event->log.latest_epoch;
         }
-        fetcher->delayed_until = instant_add_ms(event->now, fetcher->backoff_ms);
+        fetcher->delayed_until = instant_add_ms(event->now, next_delay(fetcher));
         break;
     case FETCHER_FENCED:
     case FETCHER_BROKEN:

@@ -8,12 +8,18 @@
  *     TRUNCATING ──▶ FETCHING ◀──▶ OUT_OF_RANGE (asks for the leader's end, then its start)
  *         └──────────────┴── delayed for a while after an error, or FAILED until the next epoch
  *
+ * The first delay of an epoch is short and each next one twice as long, up to
+ * replica.fetch.backoff.ms: a leader that has not heard yet that it leads is the rule at a
+ * failover, and its producers wait for this follower.
+ *
  * Never cut to the high watermark while an epoch is known: acknowledged records would be lost
  * (KIP-101); step by step down the epochs where the leader knows less of them (KIP-279). */
 #pragma once
 #include "base/time.h"
 #include <stdbool.h>
 #include <stdint.h>
+
+#define FETCHER_DELAY_MS_MIN 20
 
 enum fetcher_state {
     FETCHER_TRUNCATING,
@@ -33,7 +39,8 @@ struct fetcher {
     int32_t last_epoch; /* of the record before it; −1 */
     int64_t high_watermark;
     struct instant delayed_until; /* nothing is wanted before */
-    int64_t backoff_ms;
+    int64_t backoff_ms;           /* the longest delay */
+    int retries;                  /* since records came, while they make the delay longer */
 };
 
 /* What it wants of the leader now. */

@@ -45,5 +45,6 @@ void fetchers_destroy(struct fetchers **fetchers); /* sets to NULL; NULL is fine
 struct fetchers_counts {
     struct gauge links, partitions, failed;
     struct counter requests, request_errors;
+    struct counter hurries; /* waiting Fetches ended for what was newly followed */
 };
 struct fetchers_counts *fetchers_counts(struct fetchers *fetchers);

@@ -3,8 +3,12 @@ libottla_broker_a_SOURCES += \
 	broker/replica/fetcher.c broker/replica/fetcher.h \
 	broker/replica/fetchers.c broker/replica/fetchers.h \
 	broker/replica/follow.c \
+	broker/replica/followed.c \
 	broker/replica/hosted.h \
 	broker/replica/isr.c broker/replica/isr.h \
+	broker/replica/link.h \
+	broker/replica/link_ask.c \
+	broker/replica/link_fetch.c \
 	broker/replica/partition.c broker/replica/partition.h \
 	broker/replica/partitions.c broker/replica/partitions.h \
 	broker/replica/purgatory.c broker/replica/purgatory.h \
@@ -21,6 +25,7 @@ if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_data_path \
 	tests/unit/test_fetcher \
+	tests/unit/test_fetchers \
 	tests/unit/test_isr \
 	tests/unit/test_partition \
 	tests/unit/test_partitions \

@@ -185,11 +185,19 @@ START_TEST(errors_that_pass_delay_and_others_end_it)
 {
     struct fetcher fetcher;
 
+    static const int delays[] = {20, 40, 80, 160, 320, 640, 1000, 1000};
+
     begun(&fetcher, true, 20, 10, 2);
-    step(&fetcher, (struct fetcher_event){.type = FETCHER_RETRY, .now = at_ms(100)});
-    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1099)), FETCHER_WANTS_NOTHING);
-    ck_assert_int_eq(fetcher_deadline(&fetcher).ns, at_ms(1100).ns);
-    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1100)), FETCHER_WANTS_RECORDS);
+    for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+        step(&fetcher, (struct fetcher_event){.type = FETCHER_RETRY, .now = at_ms(100)});
+        ck_assert_int_eq(fetcher_deadline(&fetcher).ns, at_ms(100 + delays[i]).ns);
+        ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(99 + delays[i])), FETCHER_WANTS_NOTHING);
+        ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(100 + delays[i])), FETCHER_WANTS_RECORDS);
+    }
+    step(&fetcher,
+         (struct fetcher_event){.type = FETCHER_APPENDED, .log = {.end = 20, .latest_epoch = 2}});
+    step(&fetcher, (struct fetcher_event){.type = FETCHER_RETRY, .now = at_ms(2000)});
+    ck_assert_int_eq(fetcher_deadline(&fetcher).ns, at_ms(2020).ns); /* from the start again */
 
     struct fetcher_effects out =
         step(&fetcher, (struct fetcher_event){.type = FETCHER_FENCED, .now = at_ms(1200)});
@@ -218,8 +226,8 @@ START_TEST(a_cut_that_could_not_be_made_now_is_asked_for_again)
     step(&fetcher, (struct fetcher_event){.type = FETCHER_RETRY,
                                           .now = at_ms(100),
                                           .log = {.end = 18, .latest_epoch = 2}});
-    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1099)), FETCHER_WANTS_NOTHING);
-    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(1100)), FETCHER_WANTS_RECORDS);
+    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(119)), FETCHER_WANTS_NOTHING);
+    ck_assert_int_eq(fetcher_wants(&fetcher, at_ms(120)), FETCHER_WANTS_RECORDS);
     ck_assert_int_eq(fetcher.offset, 18); /* where the log ends now */
     ck_assert(step(&fetcher, diverges).cut);
 }
