@@ -35,6 +35,7 @@ struct topic_work {
     struct buf config, document;
     int32_t *replicas; /* expand: of the new ones, one list behind another */
     bool is_repeated;
+    bool was_resent; /* create: a write of ours, so that "exists" may be our own success */
 };
 
 /* One request. */
@@ -209,7 +210,25 @@ static void fail(struct topic_work *work, enum err err)
     written(work);
 }
 
-enum { MARKER = 0, CONFIG, CONFIG_AGAIN, TOPIC };
+enum { MARKER = 0, CREATE, CREATE_OVER_CONFIG, WHOSE };
+
+/* Both nodes or none: who comes second with a name must not change the configuration of the topic
+ * that there is. A configuration without its topic, from an earlier one, is replaced. */
+static void submit_topic(struct topic_work *work, enum zk_kind config)
+{
+    struct arena *arena = &work->works->asked->arena;
+    const struct zk_op ops[] = {
+        {.kind = config,
+         .path = path_config_topic(arena, work->name),
+         .data = buf_slice(&work->config),
+         .version = ZK_ANY_VERSION},
+        {.kind = ZK_CREATE,
+         .path = path_topic(arena, work->name),
+         .data = buf_slice(&work->document)},
+    };
+
+    zk_submit(work->works->asked->controller->zk, &work->call, ops, 2);
+}
 
 static void create_step(struct topic_work *work)
 {
@@ -219,16 +238,22 @@ static void create_step(struct topic_work *work)
     case MARKER:
         submit(work, ZK_EXISTS, path_delete_topic(arena, work->name), SLICE_NULL, -1);
         break;
-    case CONFIG:
-        submit(work, ZK_CREATE, path_config_topic(arena, work->name), buf_slice(&work->config), -1);
+    case CREATE:
+        submit_topic(work, ZK_CREATE);
         break;
-    case CONFIG_AGAIN:
-        submit(work, ZK_SET, path_config_topic(arena, work->name), buf_slice(&work->config), -1);
+    case CREATE_OVER_CONFIG:
+        submit_topic(work, ZK_SET);
         break;
-    case TOPIC:
-        submit(work, ZK_CREATE, path_topic(arena, work->name), buf_slice(&work->document), -1);
+    case WHOSE:
+        submit(work, ZK_GET, path_topic(arena, work->name), SLICE_NULL, -1);
         break;
     }
+}
+
+static void refuse_existing(struct topic_work *work)
+{
+    refuse(work, KAFKA_TOPIC_ALREADY_EXISTS, "the topic exists");
+    written(work);
 }
 
 static void create_done(struct zk_call *call, enum err err, const struct zk_result *results,
@@ -236,8 +261,7 @@ static void create_done(struct zk_call *call, enum err err, const struct zk_resu
 {
     struct topic_work *work = list_entry(call, struct topic_work, call);
 
-    (void)results;
-    (void)count;
+    work->was_resent |= call->resent;
     switch (work->step) {
     case MARKER:
         if (err == ERR_OK) {
@@ -245,28 +269,39 @@ static void create_done(struct zk_call *call, enum err err, const struct zk_resu
             written(work);
             return;
         }
-        work->step = CONFIG;
+        work->was_resent = false; /* a look changes nothing */
+        work->step = CREATE;
         err = err == ERR_NOT_FOUND ? ERR_OK : err;
         break;
-    case CONFIG:
-        work->step = err == ERR_EXISTS ? CONFIG_AGAIN : TOPIC;
-        err = err == ERR_EXISTS ? ERR_OK : err;
-        break;
-    case CONFIG_AGAIN:
-        work->step = TOPIC;
-        break;
-    case TOPIC:
-        /* An answer that was lost comes back as "exists". */
-        if (err == ERR_OK || (err == ERR_EXISTS && call->resent)) {
+    case CREATE:
+    case CREATE_OVER_CONFIG:
+        if (err == ERR_OK) {
             written(work);
             return;
         }
-        if (err == ERR_EXISTS) {
-            refuse(work, KAFKA_TOPIC_ALREADY_EXISTS, "the topic exists");
-            written(work);
-            return;
+        if (count == 2 && results[1].err == ERR_EXISTS) {
+            if (!work->was_resent) {
+                refuse_existing(work);
+                return;
+            }
+            work->step = WHOSE; /* ours, perhaps: an answer that was lost */
+            err = ERR_OK;
+        } else if (count == 2 && results[0].err == ERR_EXISTS) {
+            work->step = CREATE_OVER_CONFIG;
+            err = ERR_OK;
+        } else if (count == 2 && results[0].err == ERR_NOT_FOUND) {
+            work->step = CREATE;
+            err = ERR_OK;
         }
         break;
+    case WHOSE:
+        if (err == ERR_OK && count == 1 && slice_equal(results[0].data, buf_slice(&work->document)))
+            written(work);
+        else if (err == ERR_OK || err == ERR_NOT_FOUND)
+            refuse_existing(work);
+        else
+            fail(work, err);
+        return;
     }
     if (err != ERR_OK)
         fail(work, err);

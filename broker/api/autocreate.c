@@ -9,7 +9,6 @@
 #include "wire/gen/protocol.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
-#include "zk/recipes.h"
 #include "zk/zk.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +33,8 @@ struct creation {
     void *to;
     int index;
     int16_t code;
-    struct recipe *recipe;
     struct zk_call call;
+    enum zk_kind config_kind; /* how the configuration is being written */
     struct buf config, topic;
     char name[256];
     size_t len;
@@ -89,13 +88,52 @@ static int16_t code_of(enum err err)
     }
 }
 
-/* ---- steps: nothing waits for its deletion, its config node, its topic node ---- */
+/* ---- steps: nothing waits for its deletion; then both nodes or none ---- */
 
-static void on_topic(void *owner, enum err err)
+static void on_created(struct zk_call *call, enum err err, const struct zk_result *results,
+                       int count);
+
+/* Who comes second with a name must not change the configuration of the topic that there is. A
+ * configuration without its topic, from an earlier one, is replaced. */
+static void create_nodes(struct creation *creation, enum zk_kind config)
 {
-    struct creation *creation = owner;
+    struct autocreate *all = creation->autocreate;
 
-    creation->recipe = NULL;
+    arena_reset(&all->arena);
+    creation->config_kind = config;
+    creation->call = (struct zk_call){.done = on_created, .retry_loss = true};
+    const struct zk_op ops[] = {
+        {.kind = config,
+         .path = path_config_topic(&all->arena, name_of(creation)),
+         .data = buf_slice(&creation->config),
+         .version = ZK_ANY_VERSION},
+        {.kind = ZK_CREATE,
+         .path = path_topic(&all->arena, name_of(creation)),
+         .data = buf_slice(&creation->topic)},
+    };
+    zk_submit(all->zk, &creation->call, ops, 2);
+}
+
+static void on_created(struct zk_call *call, enum err err, const struct zk_result *results,
+                       int count)
+{
+    struct creation *creation =
+        (struct creation *)(void *)((char *)call - offsetof(struct creation, call));
+    struct autocreate *all = creation->autocreate;
+
+    if (all == NULL) {
+        creation_free(creation);
+        return;
+    }
+    enum err config_err = count == 2 ? results[0].err : ERR_OK;
+    if (all->zk != NULL && creation->config_kind == ZK_CREATE && config_err == ERR_EXISTS) {
+        create_nodes(creation, ZK_SET);
+        return;
+    }
+    if (all->zk != NULL && creation->config_kind == ZK_SET && config_err == ERR_NOT_FOUND) {
+        create_nodes(creation, ZK_CREATE);
+        return;
+    }
     if (err == ERR_OK)
         log_info("broker", "topic-created", "topic=%.*s by=auto.create",
                  SLICE_ARGS(name_of(creation)));
@@ -103,51 +141,6 @@ static void on_topic(void *owner, enum err err)
         log_warn("broker", "topic-not-created", "topic=%.*s why=%s", SLICE_ARGS(name_of(creation)),
                  err_name(err));
     creation_end(creation, code_of(err));
-}
-
-static void create_topic_node(struct creation *creation)
-{
-    struct autocreate *all = creation->autocreate;
-
-    arena_reset(&all->arena);
-    creation->recipe = recipe_create(all->zk, path_topic(&all->arena, name_of(creation)),
-                                     buf_slice(&creation->topic), false, on_topic, creation);
-}
-
-static void on_config(void *owner, enum err err)
-{
-    struct creation *creation = owner;
-
-    creation->recipe = NULL;
-    if (err != ERR_OK || creation->autocreate->zk == NULL) {
-        creation_end(creation, code_of(err == ERR_OK ? ERR_ZK_EXPIRED : err));
-        return;
-    }
-    create_topic_node(creation);
-}
-
-/* The topic's config node: set if it is there (left from an earlier topic of this name), or made.
- */
-static void on_config_set(struct zk_call *call, enum err err, const struct zk_result *results,
-                          int count)
-{
-    struct creation *creation =
-        (struct creation *)(void *)((char *)call - offsetof(struct creation, call));
-    struct autocreate *all = creation->autocreate;
-
-    (void)results;
-    (void)count;
-    if (all == NULL) {
-        creation_free(creation);
-        return;
-    }
-    if (err != ERR_NOT_FOUND || all->zk == NULL) {
-        on_config(creation, err);
-        return;
-    }
-    arena_reset(&all->arena);
-    creation->recipe = recipe_create(all->zk, path_config_topic(&all->arena, name_of(creation)),
-                                     buf_slice(&creation->config), true, on_config, creation);
 }
 
 static void on_deletion_asked(struct zk_call *call, enum err err, const struct zk_result *results,
@@ -167,13 +160,7 @@ static void on_deletion_asked(struct zk_call *call, enum err err, const struct z
         creation_end(creation, code_of(err == ERR_OK ? ERR_EXISTS : err));
         return;
     }
-    arena_reset(&all->arena);
-    creation->call = (struct zk_call){.done = on_config_set, .retry_loss = true};
-    struct zk_op op = {.kind = ZK_SET,
-                       .path = path_config_topic(&all->arena, name_of(creation)),
-                       .data = buf_slice(&creation->config),
-                       .version = ZK_ANY_VERSION};
-    zk_submit(all->zk, &creation->call, &op, 1);
+    create_nodes(creation, ZK_CREATE);
 }
 
 /* ---- what it is to be ---- */
@@ -368,12 +355,7 @@ void autocreate_destroy(struct autocreate **autocreate)
         creation_free(list_entry(node, struct creation, node));
     map_each (entry, &all->creations) {
         struct creation *creation = entry->value;
-        if (creation->recipe != NULL) {
-            recipe_cancel(&creation->recipe);
-            creation_free(creation);
-        } else {
-            creation->autocreate = NULL; /* its call ends it */
-        }
+        creation->autocreate = NULL; /* its call ends it */
     }
     map_fini(&all->creations);
     arena_fini(&all->arena);

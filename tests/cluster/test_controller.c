@@ -3,8 +3,10 @@
 #include "tests/cluster/cluster.h"
 #include "tests/unit/unit.h"
 #include <jansson.h>
+#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 static struct cluster cluster;
 
@@ -124,6 +126,85 @@ START_TEST(a_topic_made_by_hand_in_zookeeper_works)
 }
 END_TEST
 
+/* Does not wait for the answer. */
+static void ask_creation(rd_kafka_t *client, rd_kafka_queue_t *queue, const char *topic,
+                         const char *retention)
+{
+    char error[256];
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, 1, 1, error, sizeof(error));
+
+    rd_kafka_NewTopic_set_config(wanted, "retention.ms", retention);
+    rd_kafka_CreateTopics(client, &wanted, 1, NULL, queue);
+    rd_kafka_NewTopic_destroy(wanted);
+}
+
+static rd_kafka_resp_err_t creation_answer(rd_kafka_queue_t *queue)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    size_t count = 0;
+
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    ck_assert_uint_eq(count, 1);
+    rd_kafka_resp_err_t err = rd_kafka_topic_result_error(results[0]);
+    rd_kafka_event_destroy(event);
+    return err;
+}
+
+#define CONTESTED 10
+
+static rd_kafka_t *client_of(int broker, rd_kafka_queue_t **queues)
+{
+    char bootstrap[32], error[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    snprintf(bootstrap, sizeof(bootstrap), "127.0.0.1:%d",
+             cluster_node(&cluster, NODE_BROKER, broker)->port);
+    rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, NULL, 0);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error));
+    ck_assert_ptr_nonnull(client);
+    for (int i = 0; i < CONTESTED; i++)
+        queues[i] = rd_kafka_queue_new(client);
+    return client;
+}
+
+static void close_client(rd_kafka_t *client, rd_kafka_queue_t **queues)
+{
+    for (int i = 0; i < CONTESTED; i++)
+        rd_kafka_queue_destroy(queues[i]);
+    rd_kafka_destroy(client);
+}
+
+/* Two want the same names at the same time: who is told that a topic exists has not changed it. */
+START_TEST(who_comes_second_does_not_change_the_topic_that_there_is)
+{
+    char text[1024], path[128], topic[32];
+    rd_kafka_queue_t *queues[2][CONTESTED];
+    rd_kafka_t *clients[] = {client_of(1, queues[0]), client_of(2, queues[1])};
+
+    for (int i = 0; i < CONTESTED; i++) {
+        snprintf(topic, sizeof(topic), "contested-%d", i);
+        ask_creation(clients[0], queues[0][i], topic, "11111111");
+        ask_creation(clients[1], queues[1][i], topic, "22222222");
+    }
+    for (int i = 0; i < CONTESTED; i++) {
+        rd_kafka_resp_err_t first = creation_answer(queues[0][i]);
+        rd_kafka_resp_err_t second = creation_answer(queues[1][i]);
+        bool is_first = first == RD_KAFKA_RESP_ERR_NO_ERROR;
+        ck_assert_int_eq(is_first ? second : first, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS);
+        ck_assert(is_first || second == RD_KAFKA_RESP_ERR_NO_ERROR);
+        snprintf(path, sizeof(path), "/config/topics/contested-%d", i);
+        znode(path, text, sizeof(text));
+        ck_assert_msg(strstr(text, is_first ? "11111111" : "22222222") != NULL, "%s: %s", path,
+                      text);
+    }
+    close_client(clients[0], queues[0]);
+    close_client(clients[1], queues[1]);
+}
+END_TEST
+
 START_TEST(a_standby_acts_after_the_active_controller_was_killed)
 {
     char before[64], after[64];
@@ -231,6 +312,7 @@ int main(void)
     struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 2};
     const TTest *const tests[] = {znodes_are_as_kafka_writes_them,
                                   a_topic_made_by_hand_in_zookeeper_works,
+                                  who_comes_second_does_not_change_the_topic_that_there_is,
                                   a_standby_acts_after_the_active_controller_was_killed,
                                   an_operator_may_delete_the_controller_node,
                                   a_stopped_controller_hands_over,
