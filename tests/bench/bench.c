@@ -168,11 +168,14 @@ static void run_syscalls(struct bench *bench)
 static void run_idle(struct bench *bench)
 {
     uint64_t before = use_of(bench).rss_bytes;
+    double begin = seconds_now();
     int *fds = load_idle_begin(&bench->target, bench->idle_connections);
+    double seconds = seconds_now() - begin;
 
     poll(NULL, 0, 1000);
     uint64_t after = use_of(bench).rss_bytes;
-    printf("idle connections %d: %.0f bytes each, rss %.1f MiB\n", bench->idle_connections,
+    printf("idle connections %d: opened and used once in %.1f s, %.0f bytes each, rss %.1f MiB\n",
+           bench->idle_connections, seconds,
            (double)(after > before ? after - before : 0) / bench->idle_connections, mib(after));
     load_idle_end(fds, bench->idle_connections);
 }
@@ -224,15 +227,20 @@ static void run_partitions(struct bench *bench, int count)
     node = cluster_node(&bench->cluster, NODE_BROKER, 1);
     poll(NULL, 0, 500);
     printf("empty broker     rss %.1f MiB\n", mib(use_of(bench).rss_bytes));
+    double begin = seconds_now();
     for (int made = 0; made < count; made += 1000) {
         snprintf(name, sizeof(name), "many-%d", made);
         new_topic(bench, name, count - made < 1000 ? count - made : 1000);
     }
     bench->target.partitions = partitions;
-    printf("%d partitions    created, rss %.1f MiB, open files %lu\n", count,
-           mib(use_of(bench).rss_bytes), (unsigned long)use_of(bench).open_files);
+    struct process_use controller = {0};
+    check_read(process_use(cluster_node(&bench->cluster, NODE_CONTROLLER, 1)->pid, &controller));
+    printf("%d partitions    created in %.1f s, rss %.1f MiB, open files %lu, controller rss %.1f "
+           "MiB\n",
+           count, seconds_now() - begin, mib(use_of(bench).rss_bytes),
+           (unsigned long)use_of(bench).open_files, mib(controller.rss_bytes));
     for (int kill = 0; kill <= 1; kill++) {
-        double begin = seconds_now();
+        begin = seconds_now();
         node_signal(&bench->cluster, node, kill ? SIGKILL : SIGTERM);
         double stopped = seconds_now() - begin;
         double ready = seconds_to_ready(bench, node);
