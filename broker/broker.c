@@ -306,6 +306,17 @@ static int64_t store_period_ms(const struct options *options, int i)
     }
 }
 
+/* Partitions that came while the disk was full have no log here: now they may. */
+static void ask_for_lacking_logs(struct broker *broker)
+{
+    if (!control_lacks_logs(broker->control) || !broker->is_registered ||
+        !store_has_room(broker->store))
+        return;
+    control_forget_lack(broker->control);
+    log_info("broker", "lacking-logs-asked-for", "");
+    start_log_dir_event(broker);
+}
+
 static void on_store_timer(struct broker *broker, int i)
 {
     static const int what[] = {STORE_RECOVERY_POINTS, STORE_LOG_STARTS, STORE_HIGH_WATERMARKS};
@@ -315,6 +326,7 @@ static void on_store_timer(struct broker *broker, int i)
         store_checkpoint(broker->store, what[i]);
     else
         store_tick(broker->store);
+    if (i == 3) ask_for_lacking_logs(broker);
     timer_arm(&broker->main->shard, &broker->store_timers[i],
               instant_add_ms(shard_now(&broker->main->shard), period_ms < 1 ? 1 : period_ms));
 }

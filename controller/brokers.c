@@ -659,6 +659,7 @@ void log_dirs_notified(struct context *context, struct event *event)
 void leader_and_isr_answered(struct context *context, struct event *event)
 {
     struct replica_set offline = {0};
+    bool is_back = false;
 
     if (event->is_refused || !broker_is_alive(context, event->broker)) return;
     for (int32_t i = 0; i < event->count; i++) {
@@ -666,9 +667,14 @@ void leader_and_isr_answered(struct context *context, struct event *event)
         bool is_error = event->items[i].is_storage_error;
 
         if (p == NULL || !ids_have(&p->replicas, event->broker)) continue;
-        if (context_set_dir_offline(context, p, event->broker, is_error) && is_error)
+        if (!context_set_dir_offline(context, p, event->broker, is_error)) continue;
+        if (is_error)
             replica_set_add(&offline, p, event->broker);
+        else
+            is_back = true;
     }
+    /* What a full disk kept from being made is there now, and nobody else would look at it. */
+    if (is_back) partitions_trigger_online(context, NULL, NULL);
     if (offline.count > 0) replicas_became_offline(context, &offline, false);
     replica_set_fini(&offline);
 }

@@ -27,6 +27,8 @@ struct control {
     int32_t epoch; /* of the latest controller heard of */
     int32_t controller_process;
 
+    bool lacks_logs; /* see control.h */
+
     struct list queue;       /* requests that wait for their turn */
     struct request *current; /* or NULL */
     struct post next;
@@ -297,6 +299,8 @@ static void lisr_made(void *to)
         change->log = made->log;
         change->log_err = made->err == ERR_EXISTS ? ERR_OK : made->err;
         if (change->log == NULL && change->log_err == ERR_OK) change->log_err = ERR_IO;
+        if (change->log_err == ERR_FULL || change->log_err == ERR_TOO_MANY)
+            work->control->lacks_logs = true;
         if (change->log == NULL)
             log_error("broker", "log-not-created", "topic=%.*s partition=%d why=%s",
                       SLICE_ARGS(item->topic), item->partition, err_name(made->err));
@@ -727,6 +731,16 @@ void control_set_store(struct control *control, struct store *store)
 void control_set_controller_process(struct control *control, int32_t id)
 {
     control->controller_process = id;
+}
+
+bool control_lacks_logs(const struct control *control)
+{
+    return control->lacks_logs;
+}
+
+void control_forget_lack(struct control *control)
+{
+    control->lacks_logs = false;
 }
 
 struct image *control_image(const struct control *control)

@@ -23,6 +23,11 @@ void control_set_store(struct control *control, struct store *store);
  * list it for Apache's sake. −1: none. */
 void control_set_controller_process(struct control *control, int32_t id);
 
+/* Logs could not be made for want of room or of descriptors. That passes, but the controller does
+ * not ask again by itself: the owner has it do so (a log directory event) and then forgets it. */
+bool control_lacks_logs(const struct control *control);
+void control_forget_lack(struct control *control);
+
 struct image *control_image(const struct control *control);
 struct store *control_store(const struct control *control);
 struct autocreate *control_autocreate(const struct control *control);

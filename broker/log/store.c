@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#define LOCK_NAME ".lock"
+#define LOCK_NAME      ".lock"
+#define ROOM_BYTES_MIN (UINT64_C(8) << 20)
 
 /* ---- open ---- */
 
@@ -405,6 +406,19 @@ int store_dirs_offline(const struct store *store)
     for (int i = 0; i < store->dir_count; i++)
         offline += store->dirs[i].dir.is_offline;
     return offline;
+}
+
+bool store_has_room(const struct store *store)
+{
+    uint64_t total = 0, usable = 0;
+
+    for (int i = 0; i < store->dir_count; i++) {
+        if (store->dirs[i].dir.is_offline) continue;
+        if (files_space(store->options.env, store->dirs[i].path, &total, &usable) != ERR_OK ||
+            usable < ROOM_BYTES_MIN)
+            return false;
+    }
+    return true;
 }
 
 int store_log_count(const struct store *store)

@@ -71,6 +71,8 @@ void store_load(struct store *store);
 int store_dir_count(const struct store *store);
 struct log_dir *store_dir(struct store *store, int index);
 int store_dirs_offline(const struct store *store);
+/* Whether each directory that is online could take new logs: some MiB are free. */
+bool store_has_room(const struct store *store);
 int store_log_count(const struct store *store);
 /* NULL when absent. Includes logs of offline directories. */
 struct log *store_find(struct store *store, struct slice topic, int32_t partition);

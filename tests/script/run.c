@@ -241,15 +241,25 @@ static void stopped(struct world *world, struct words *words)
     world_post(world, &event);
 }
 
-static void dir_failed(struct world *world, struct words *words)
+static void dir_answered(struct world *world, struct words *words, bool is_storage_error)
 {
     struct event *event = event_create(EVENT_LEADER_AND_ISR_ANSWERED);
 
     event->broker = number_at(words, 1);
     items_of(event, words, 2);
     for (int32_t i = 0; i < event->count; i++)
-        event->items[i].is_storage_error = true;
+        event->items[i].is_storage_error = is_storage_error;
     world_post(world, &event);
+}
+
+static void dir_failed(struct world *world, struct words *words)
+{
+    dir_answered(world, words, true);
+}
+
+static void dir_back(struct world *world, struct words *words)
+{
+    dir_answered(world, words, false);
 }
 
 static void log_dir_event(struct world *world, struct words *words)
@@ -330,6 +340,7 @@ static const struct {
     {"conflict", conflict},
     {"create", create_topic},
     {"delete", delete_topic},
+    {"dir-back", dir_back},
     {"dir-failed", dir_failed},
     {"elect", elect},
     {"expand", expand_topic},
