@@ -6,6 +6,7 @@
 #include "broker/api/table.h"
 #include "broker/api/topic_configs.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "cluster/image.h"
 #include "wire/codec.h"
@@ -140,12 +141,27 @@ static void describe_logger(struct request *request,
     fill_entries(request, in, &root, 1, out);
 }
 
+/* Asked for whole once more: the answer is a thousand times as long as the question. Those that
+ * name keys are as long as what they name. */
+static bool is_repeated(struct map *seen, const struct describe_configs_request_resource *resource)
+{
+    uint8_t key[1 + 256];
+    size_t len = resource->resource_name.len;
+
+    if (resource->configuration_keys.count > 0 || len > 256) return false;
+    key[0] = (uint8_t)resource->resource_type;
+    if (len > 0) memcpy(key + 1, resource->resource_name.ptr, len);
+    return map_set(seen, slice_of(key, 1 + len), seen) != NULL;
+}
+
 static void answer(struct request *request)
 {
     const struct describe_configs_request *in = request->body;
     struct describe_configs_response out;
     int count = in->resources.count < 0 ? 0 : in->resources.count;
+    struct map seen;
 
+    map_init(&seen);
     wire_default(&describe_configs_response_wire, &out);
     out.results.at = arena_zalloc(&request->arena, sizeof(*out.results.at) * (size_t)(count + 1));
     out.results.count = count;
@@ -154,6 +170,11 @@ static void answer(struct request *request)
         struct describe_configs_response_result *result = &out.results.at[i];
         result->resource_type = resource->resource_type;
         result->resource_name = resource->resource_name;
+        if (is_repeated(&seen, resource)) {
+            fail_result(request, result, KAFKA_INVALID_REQUEST, "asked for twice",
+                        resource->resource_name);
+            continue;
+        }
         switch (resource->resource_type) {
         case RESOURCE_TOPIC:
             describe_topic(request, resource, result);
@@ -169,6 +190,7 @@ static void answer(struct request *request)
                         resource->resource_name);
         }
     }
+    map_fini(&seen);
     request_reply(request, &out);
 }
 
@@ -183,17 +205,21 @@ static void describe_handle(struct request *request)
 {
     const struct describe_configs_request *in = request->body;
     struct describe *describe = arena_zalloc(&request->arena, sizeof(*describe));
+    struct map seen;
 
+    map_init(&seen);
     describe->request = request;
     describe->waiting = 1;
     for (int32_t i = 0; i < in->resources.count; i++) {
         struct slice name = in->resources.at[i].resource_name;
         if (in->resources.at[i].resource_type != RESOURCE_TOPIC || !text_is_topic_name(name) ||
-            image_topic(request->at->image, name) == NULL)
+            image_topic(request->at->image, name) == NULL ||
+            map_set(&seen, name, describe) != NULL)
             continue;
         describe->waiting++;
         topic_configs_read(control_topic_configs(request->at->control), name, on_read, describe);
     }
+    map_fini(&seen);
     on_read(describe);
 }
 

@@ -5,6 +5,7 @@
 #include "broker/api/autocreate.h"
 #include "broker/api/control.h"
 #include "broker/api/table.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "cluster/image.h"
 #include "cluster/listeners.h"
@@ -192,19 +193,34 @@ static void fill_all_topics(struct request *request, struct slice listener,
         fill_topic(request, listener, image_topic_at(image, i), &out->topics.at[i]);
 }
 
+/* True the first time. What is named again is not answered again, as Kafka does: an answer is a
+ * thousand times as long as the name that asks for it. */
+static bool is_news(struct map *seen, const struct metadata_request_topic *topic, bool by_id)
+{
+    struct slice key =
+        by_id ? slice_of(topic->topic_id.bytes, sizeof(topic->topic_id.bytes))
+              : slice_of(slice_is_null(topic->name) ? (const void *)"" : topic->name.ptr,
+                         topic->name.len);
+
+    return map_set(seen, key, seen) == NULL;
+}
+
 static void fill_asked_topics(struct request *request, struct slice listener,
                               const struct creation *creation, struct metadata_response *out)
 {
     const struct metadata_request *in = request->body;
     const struct image *image = request->at->image;
     bool by_id = asks_by_id(in), too_early = asks_too_early(request);
+    struct map seen;
 
+    map_init(&seen);
     out->topics.at = zalloc(request, in->topics.count, sizeof(*out->topics.at));
     out->topics.count = 0;
     for (int32_t i = 0; i < in->topics.count; i++) {
         struct slice name = in->topics.at[i].name;
         struct uuid id = in->topics.at[i].topic_id;
         if (by_id && uuid_is_zero(id) && !too_early) continue;
+        if (!too_early && !is_news(&seen, &in->topics.at[i], by_id)) continue;
         struct metadata_response_topic *topic = &out->topics.at[out->topics.count++];
         if (too_early) {
             fill_error(topic, slice_is_null(name) ? SLICE("") : name, id, KAFKA_INVALID_REQUEST);
@@ -223,6 +239,7 @@ static void fill_asked_topics(struct request *request, struct slice listener,
         else
             fill_error(topic, name, UUID_ZERO, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     }
+    map_fini(&seen);
 }
 
 static void answer(struct request *request, const struct creation *creation)

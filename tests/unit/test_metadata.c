@@ -281,8 +281,39 @@ START_TEST(without_a_controller_an_admin_request_times_out)
 }
 END_TEST
 
-UNIT(before_the_controller_has_spoken_there_is_nobody, brokers_are_those_of_the_listener_asked_by,
-     a_partition_says_why_it_cannot_be_used,
+/* What is asked for a million times in a small request must not become a large answer. */
+START_TEST(what_is_asked_for_again_is_not_told_again)
+{
+    struct fixture f;
+    struct describe_configs_response described;
+
+    open_all(&f, "auto.create.topics.enable=false\n");
+    rig_update(&f.rig, f.internal, -1, 1);
+    struct metadata_request_topic names[] = {{.name = SLICE("led")},
+                                             {.name = SLICE("none")},
+                                             {.name = SLICE("led")},
+                                             {.name = SLICE("none")}};
+    struct metadata_response out = ask(&f, f.client, 12, names, 4);
+    ck_assert_int_eq(out.topics.count, 2);
+    struct metadata_request_topic ids[] = {
+        {.topic_id = uuid_from_random(1, 2), .name = SLICE_NULL},
+        {.topic_id = uuid_from_random(1, 2), .name = SLICE_NULL}};
+    ck_assert_int_eq(ask(&f, f.client, 12, ids, 2).topics.count, 1);
+
+    struct describe_configs_request_resource resources[] = {
+        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}}};
+    struct describe_configs_request in = {.resources = {resources, 2}};
+    rig_ask(&f.rig, f.client, &describe_configs_api, 4, &in, &f.arena, &described);
+    ck_assert_int_eq(described.results.at[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(described.results.at[1].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(described.results.at[1].configs.count, 0);
+    close_all(&f);
+}
+END_TEST
+
+UNIT(what_is_asked_for_again_is_not_told_again, before_the_controller_has_spoken_there_is_nobody,
+     brokers_are_those_of_the_listener_asked_by, a_partition_says_why_it_cannot_be_used,
      the_first_version_hides_replicas_that_cannot_be_reached, topics_are_found_by_name_or_by_id,
      operations_are_told_when_asked, a_missing_topic_that_cannot_be_created_now_is_asked_for_again,
      describe_cluster_tells_brokers_only, configs_come_with_their_sources,
