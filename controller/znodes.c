@@ -127,12 +127,13 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
 
     free(group);
     batch->holders--;
-    if (batch->task == NULL || count == 0) {
+    if (batch->task == NULL || err == ERR_ZK_EXPIRED || err == ERR_ZK_AUTH ||
+        err == ERR_CANCELLED) {
         /* Dropped, or the session is gone: its owner resigns. */
         release(batch);
         return;
     }
-    if (is_fenced && results[0].err == ERR_ZK_VERSION) {
+    if (is_fenced && count > 0 && results[0].err == ERR_ZK_VERSION) {
         znodes_forget(znodes);
         znodes->moved(znodes->owner);
         return;
@@ -142,8 +143,11 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
             submit(batch, first + i, 1, true);
         return;
     }
+    /* Refused before it was sent, or as too large: its task must hear it like any other error. */
+    const struct zk_result refusal = {.err = err};
     for (int32_t i = 0; i < n; i++)
-        answer(batch, first + i, &results[is_fenced ? i + 1 : i], was_resent);
+        answer(batch, first + i, count == 0 ? &refusal : &results[is_fenced ? i + 1 : i],
+               was_resent);
     finish(batch);
 }
 

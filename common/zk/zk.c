@@ -8,6 +8,11 @@
 
 #define REOPEN_MS   1000 /* between attempts to make a session, as Kafka waits */
 #define REQUEST_MAX (4 * 1024 * 1024 + 64 * 1024)
+/* What servers take unless their jute.maxbuffer was raised is 1 MiB; over it they cut the
+ * connection without a word, at each resend. So much of it is what a request has around its paths
+ * and data. */
+#define REQUEST_PLAIN   (1024 * 1024 - 16 * 1024)
+#define LOSSES_TO_DOUBT 3
 
 enum readiness {
     ROOT_UNKNOWN, /* the chroot has not been looked for yet */
@@ -55,6 +60,8 @@ struct send {
     struct zk_request request;
     struct zk_call *call;
     uint64_t connection; /* by which it was sent; 0: not yet */
+    size_t bytes;        /* of paths and data */
+    int losses;
     enum err refusal;
     struct zk_op ops[];
 };
@@ -305,6 +312,7 @@ static struct send *make_send(const struct zk *zk, struct slice chroot, struct z
     send->request.count = count;
     send->request.is_multi = count > 1 || (count == 1 && send->ops[0].kind == ZK_CHECK);
     send->call = call;
+    send->bytes = bytes;
     send->refusal = refusal;
     call->sent = send;
     call->resent = false;
@@ -414,6 +422,12 @@ static void put_right(const struct zk *zk, struct zk_result *result)
         qsort(result->children, (size_t)result->child_count, sizeof(*result->children), by_name);
 }
 
+/* Is it this request that the servers cut the connection for? */
+static bool is_in_the_way(struct send *send)
+{
+    return send->bytes > REQUEST_PLAIN && ++send->losses >= LOSSES_TO_DOUBT;
+}
+
 static void session_answer(void *owner, struct zk_request *request, enum err err,
                            struct zk_result *results, int count)
 {
@@ -422,7 +436,11 @@ static void session_answer(void *owner, struct zk_request *request, enum err err
 
     list_remove(&send->node);
     zk->in_flight_count--;
-    if (err == ERR_ZK_LOSS && send->call->retry_loss) {
+    if (err == ERR_ZK_LOSS && send->call->retry_loss && is_in_the_way(send)) {
+        log_error("zk", "too-large", "path=%.*s bytes=%zu losses=%d", SLICE_ARGS(send->ops[0].path),
+                  send->bytes, send->losses);
+        finish(send, ERR_TOO_LARGE, NULL, 0);
+    } else if (err == ERR_ZK_LOSS && send->call->retry_loss) {
         /* Losses are told in the order of sending: so is `again`. */
         list_push(&zk->again, &send->node);
     } else {

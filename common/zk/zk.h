@@ -57,7 +57,8 @@ void zk_close(struct zk **zk, void (*closed)(void *owner), void *owner);
  * ERR_OK, those behind it ERR_ZK_SKIPPED. There are no results (count 0) on ERR_ZK_LOSS,
  * ERR_ZK_EXPIRED, ERR_ZK_AUTH (the session ended for that), ERR_CANCELLED, and where nothing was
  * sent: ERR_INVALID (a path or a combination of ops that cannot be), ERR_TOO_LARGE (over 4 MiB:
- * servers would cut the connection at each try). */
+ * servers would cut the connection at each try; or over 1 MiB, when they have cut it three times
+ * with this request under way: it would be in the way of all others for ever). */
 void zk_submit(struct zk *zk, struct zk_call *call, const struct zk_op *ops, int count);
 
 bool zk_is_connected(const struct zk *zk);

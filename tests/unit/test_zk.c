@@ -129,6 +129,37 @@ START_TEST(losses_that_are_told_late_are_not_overtaken)
 }
 END_TEST
 
+/* A server that takes less than we thought cuts the connection without a word: all others wait for
+ * the one that it is cut for. */
+START_TEST(a_large_request_that_is_lost_again_and_again_is_given_up)
+{
+    struct named large = {.name = "large", .call = {.done = named_done, .retry_loss = true}};
+    struct named other;
+    char *data = ensure_zalloc(1100 * 1000);
+
+    fake_begin();
+    zk_submit(
+        fake.zk, &large.call,
+        &(struct zk_op){.kind = ZK_SET, .path = SLICE("/x"), .data = slice_of(data, 1100 * 1000)},
+        1);
+    free(data);
+    start(&other, "b", true);
+    fake_run();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(fake.count, 2);
+        fake_state(ZK_SESSION_DISCONNECTED);
+        fake_answer(ERR_ZK_LOSS, (struct zk_result){0});
+        fake_answer(ERR_ZK_LOSS, (struct zk_result){0});
+        fake_state(ZK_SESSION_CONNECTED);
+    }
+    ck_assert_int_eq(fake.count, 1);
+    fake_answer(ERR_OK, (struct zk_result){0});
+    check_log("disconnected connected disconnected connected disconnected large:TOO_LARGE:resent "
+              "connected b:OK:resent ");
+    fake_end();
+}
+END_TEST
+
 START_TEST(expiry_answers_everything_before_it_is_told)
 {
     struct named calls[6], later = {.name = "later"};
@@ -336,7 +367,9 @@ START_TEST(closing_cancels_what_is_unanswered_and_comes_last)
 END_TEST
 
 UNIT(requests_leave_in_order_within_the_bound, what_was_lost_is_sent_again_first_and_in_order,
-     losses_that_are_told_late_are_not_overtaken, expiry_answers_everything_before_it_is_told,
+     losses_that_are_told_late_are_not_overtaken,
+     a_large_request_that_is_lost_again_and_again_is_given_up,
+     expiry_answers_everything_before_it_is_told,
      a_handle_that_dies_before_it_was_connected_is_no_expiry, refused_credentials_are_told,
      an_event_is_told_as_it_comes, the_chroot_is_made_first_and_stays_hidden,
      what_is_no_operation_is_refused, operations_are_copied_and_acls_decided,
