@@ -15,6 +15,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Frames of up to a mebibyte, a producer's usual limit, come from an arena, and so much of each
+ * arena stays when they go. With the allocator's own limits the pages of a frame are given back and
+ * faulted in anew for the next: 13 % of the broker's CPU, producing batches of 100 KiB. */
+#define MMAP_THRESHOLD (2 << 20)
+#define TRIM_THRESHOLD (4 << 20)
+
 static sigset_t our_signals(void)
 {
     sigset_t set;
@@ -38,6 +44,8 @@ void process_prepare(void)
     }
     /* A shard allocates on its own thread and hardly ever waits for another: two arenas do. */
     mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
     sigaction(SIGPIPE, &ignore, NULL);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }

@@ -6,8 +6,9 @@
 #include "runtime/shard.h"
 
 /* First thing in main, before any thread: raises the limit of open files to what is allowed, keeps
- * the allocator to few arenas (each costs memory, and a shard is one thread), ignores SIGPIPE and
- * blocks SIGTERM, SIGINT and SIGHUP in all threads to come, for process_signals. */
+ * the allocator to few arenas (each costs memory, and a shard is one thread) that keep the pages
+ * of frames, ignores SIGPIPE and blocks SIGTERM, SIGINT and SIGHUP in all threads to come, for
+ * process_signals. */
 void process_prepare(void);
 
 /* How many descriptors may be open now. */
