@@ -150,12 +150,11 @@ static void run_syscalls(struct bench *bench)
             NULL, 0,
             "kill -INT $(cat %s.pid); while kill -0 $(cat %s.pid) 2> /dev/null; do sleep 0.1; done",
             summary, summary);
-        run_command(
-            out, sizeof(out),
-            "awk '$NF == \"total\" {for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+$/) {n = $i; break} "
-            "print n}' %s; sort -k4 -n -r %s | awk '$4 ~ /^[0-9]+$/ && $NF != \"total\" {printf "
-            "\"%%s %%s, \", $NF, $4}' | head -c 300",
-            summary, summary);
+        run_command(out, sizeof(out),
+                    "awk '$NF == \"total\" {print $4}' %s; sort -k4 -n -r %s | awk '$4 ~ "
+                    "/^[0-9]+$/ && $NF != \"total\" {printf "
+                    "\"%%s %%s, \", $NF, $4}' | head -c 300",
+                    summary, summary);
         printf("syscalls %-7s %.2f per request of %.0f bytes (%s)\n", fetch ? "fetch" : "produce",
                strtod(out, NULL) / (double)result.requests,
                (double)result.bytes / (double)result.requests,
