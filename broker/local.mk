@@ -1,6 +1,7 @@
 # broker: wiring, registration, and the APIs of broker/api
 libottla_broker_a_SOURCES += \
 	broker/api/admin.c \
+	broker/api/admin_partitions.c \
 	broker/api/alter.c broker/api/alter.h \
 	broker/api/describe.c \
 	broker/api/forward.c broker/api/forward.h \
@@ -10,6 +11,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/dispatch.c broker/api/dispatch.h \
 	broker/api/metadata.c \
 	broker/api/orders.c broker/api/orders.h \
+	broker/api/pass.c broker/api/pass.h \
 	broker/api/table.c broker/api/table.h \
 	broker/api/topic_configs.c broker/api/topic_configs.h \
 	broker/api/update.c broker/api/update.h \

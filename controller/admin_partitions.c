@@ -170,6 +170,9 @@ void tell_elect_leaders(struct asked *asked, struct event *event)
         asked_alloc(asked, (size_t)(event->count + 1) * sizeof(*results));
     int32_t n = 0;
 
+    /* What is wrong with all of it stands with each too: version 0 has no other place. */
+    for (int32_t i = 0; event->answer != ANSWER_OK && i < event->count; i++)
+        event->items[i].answer = event->answer;
     wire_default(&elect_leaders_response_wire, &response);
     response.error_code = kafka_code(event->answer);
     response.replica_election_results.at = topics;

@@ -16,6 +16,9 @@ const struct api *const *api_table(void)
         &offset_for_leader_epoch_api,
         &describe_configs_api,
         &create_partitions_api,
+        &elect_leaders_api,
+        &alter_partition_reassignments_api,
+        &list_partition_reassignments_api,
         &describe_cluster_api,
         NULL,
     };

@@ -8,9 +8,12 @@ extern const struct api metadata_api, describe_cluster_api;                     
 extern const struct api leader_and_isr_api, stop_replica_api, update_metadata_api; /* control.c */
 extern const struct api describe_configs_api;                                      /* admin.c */
 extern const struct api create_topics_api, delete_topics_api, create_partitions_api; /* admin.c */
-extern const struct api produce_api;                                                 /* produce.c */
-extern const struct api fetch_api;                                                   /* fetch.c */
-extern const struct api list_offsets_api, offset_for_leader_epoch_api;               /* offsets.c */
+/* admin_partitions.c */
+extern const struct api elect_leaders_api, alter_partition_reassignments_api,
+    list_partition_reassignments_api;
+extern const struct api produce_api;                                   /* produce.c */
+extern const struct api fetch_api;                                     /* fetch.c */
+extern const struct api list_offsets_api, offset_for_leader_epoch_api; /* offsets.c */
 
 /* Any version that we lack: answered with version 0 and what we have. Takes the request. */
 void versions_refuse_version(struct request *request);

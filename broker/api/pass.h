@@ -1,0 +1,23 @@
+/* broker/api/pass.h - a request that only the active controller answers: passed on, and its answer
+ * given back once this broker's own metadata shows what it says.
+ *
+ * Passed on with the caller's principal in an Envelope; to an Apache controller, which opens no
+ * envelopes, as the plain request. Sent again while nobody is the controller, until the request's
+ * own time is over. Runs on the control shard. Rules: controller.md §14, §18, §26. */
+#pragma once
+#include "broker/api/dispatch.h"
+
+/* What an API's answer says, asked of its decoded response. */
+struct pass_kind {
+    size_t answer_size;                                   /* of the response's struct */
+    int64_t (*timeout_ms)(const struct request *request); /* below 0 is taken for 0 */
+    bool (*is_not_controller)(const struct request *request, const void *answer);
+    /* Whether our own metadata shows all that the answer says was done. NULL: there is nothing to
+     * wait for. */
+    bool (*is_shown)(const struct request *request, const void *answer);
+    /* The time is over: what is not shown says REQUEST_TIMED_OUT. NULL together with is_shown. */
+    void (*late)(const struct request *request, void *answer);
+};
+
+/* Takes the request. `kind` is static. */
+void pass_on(struct request *request, const struct pass_kind *kind);
