@@ -10,6 +10,7 @@
 #define ARENA_BYTES_MAX    (256u << 20) /* arrays of one response */
 #define CONNECT_TIMEOUT_MS 10000
 #define RETRY_BACKOFF_MS   200
+#define CONTROLLER_TRIES   50 /* while a controller is elected */
 
 /* A broker, or a server of the bootstrap list (its node is below CLUSTER_ANY). */
 struct node {
@@ -28,6 +29,7 @@ struct cluster {
     int bootstrap_count; /* the first of them */
     int next_bootstrap;
     int open_peers;
+    int32_t controller; /* as Metadata said last; CLUSTER_ANY: not known */
 };
 
 static enum err address_parse(struct slice text, struct net_address *out)
@@ -79,6 +81,7 @@ enum err cluster_open(const struct cluster_options *options, struct cluster **ou
     struct cluster *cluster = ensure_zalloc(sizeof(*cluster));
 
     cluster->options = *options;
+    cluster->controller = CLUSTER_ANY;
     if (cluster->options.request_timeout_ms == 0) cluster->options.request_timeout_ms = 30000;
     if (cluster->options.timeout_ms == 0) cluster->options.timeout_ms = 60000;
     if (cluster->options.in_flight_max == 0) cluster->options.in_flight_max = 5;
@@ -365,8 +368,31 @@ enum err cluster_metadata(struct cluster *cluster, const struct slice *topics, i
     return ERR_OK;
 }
 
+enum err cluster_ask_controller(struct cluster *cluster, struct cluster_request *request,
+                                int16_t (*code)(const void *response), struct buf *message)
+{
+    struct cluster_request metadata_request;
+    const struct metadata_response *metadata;
+
+    for (int i = 0;; i++) {
+        if (cluster->controller == CLUSTER_ANY) {
+            enum err err =
+                cluster_metadata(cluster, NULL, 0, false, &metadata_request, &metadata, message);
+            if (err != ERR_OK) return err;
+            cluster_request_fini(&metadata_request);
+        }
+        enum err err = cluster_ask(cluster, cluster->controller, false, request, message);
+        if (err != ERR_OK) return err;
+        if (code(request->response) != KAFKA_NOT_CONTROLLER || i == CONTROLLER_TRIES) return ERR_OK;
+        cluster_request_fini(request);
+        cluster->controller = CLUSTER_ANY;
+        cluster_wait(cluster, RETRY_BACKOFF_MS);
+    }
+}
+
 void cluster_note(struct cluster *cluster, const struct metadata_response *metadata)
 {
+    cluster->controller = metadata->controller_id >= 0 ? metadata->controller_id : CLUSTER_ANY;
     for (int32_t i = 0; i < metadata->brokers.count; i++) {
         const struct metadata_response_broker *broker = &metadata->brokers.at[i];
         struct net_address address = {.port = (uint16_t)broker->port};

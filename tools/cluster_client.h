@@ -67,6 +67,13 @@ void cluster_request_fini(struct cluster_request *request);
 MUST_CHECK enum err cluster_ask(struct cluster *cluster, int32_t node, bool is_safe,
                                 struct cluster_request *request, struct buf *message);
 
+/* Asks the controller, or the broker that says it speaks for it. `code` gives the answer's error
+ * code: while that is NOT_CONTROLLER it is asked again, for some seconds; then the answer stands.
+ * As cluster_ask for the rest. */
+MUST_CHECK enum err cluster_ask_controller(struct cluster *cluster, struct cluster_request *request,
+                                           int16_t (*code)(const void *response),
+                                           struct buf *message);
+
 /* Metadata of topics (`count` −1: all), and of the brokers, whose addresses it notes. Borrowed from
  * `request`, for cluster_request_fini. */
 MUST_CHECK enum err cluster_metadata(struct cluster *cluster, const struct slice *topics, int count,

@@ -7,11 +7,14 @@ libottla_tools_a_SOURCES = \
 	tools/consumer.c tools/consumer.h \
 	tools/dump.c tools/dump.h \
 	tools/dump_text.c tools/dump_text.h \
+	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
 	tools/lines.c tools/lines.h \
 	tools/partitioner.c tools/partitioner.h \
 	tools/produce.c tools/produce.h \
 	tools/producer.c tools/producer.h \
+	tools/reassign.c tools/reassign.h \
+	tools/reassign_text.c tools/reassign_text.h \
 	tools/topics.c tools/topics.h \
 	tools/topics_brokers.c \
 	tools/topics_text.c tools/topics_text.h \
@@ -25,14 +28,17 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_args tests/unit/test_dump tests/unit/test_dump_text \
+check_PROGRAMS += tests/unit/test_args tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_lines tests/unit/test_partitioner \
+	tests/unit/test_reassign_text \
 	tests/unit/test_topics_text
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_format_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_partitioner_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_reassign_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_topics_text_LDADD = libottla_tools.a $(LDADD)
 endif

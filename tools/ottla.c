@@ -5,7 +5,9 @@
  * command. */
 #include "tools/consume.h"
 #include "tools/dump.h"
+#include "tools/elect.h"
 #include "tools/produce.h"
+#include "tools/reassign.h"
 #include "tools/topics.h"
 #include "base/log.h"
 #include <signal.h>
@@ -25,6 +27,8 @@ static const struct command commands[] = {
     {"topics", "kafka-topics", topics_main, &topics_command},
     {"produce", "kafka-console-producer", produce_main, &produce_command},
     {"consume", "kafka-console-consumer", consume_main, &consume_command},
+    {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
+    {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
     {"dump-log", "kafka-dump-log", dump_main, &dump_command},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -34,7 +38,7 @@ static void print_usage(FILE *to)
     fprintf(to, "ottla - a tool for clusters of Ottla and Apache Kafka\n\n"
                 "usage: ottla COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-10s %s (as %s)\n", commands[i].name, commands[i].args->summary,
+        fprintf(to, "  %-13s %s (as %s)\n", commands[i].name, commands[i].args->summary,
                 commands[i].script);
     fprintf(
         to,

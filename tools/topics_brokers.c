@@ -10,12 +10,10 @@
 #include "wire/gen/list_partition_reassignments.h"
 #include <stdlib.h>
 
-#define ADMIN_TIMEOUT_MS    60000
-#define CONTROLLER_TRIES    50 /* while a controller is elected */
-#define CONTROLLER_RETRY_MS 200
-#define RESOURCE_TOPIC      2
-#define SOURCE_TOPIC        1
-#define SOURCE_DEFAULT      5
+#define ADMIN_TIMEOUT_MS 60000
+#define RESOURCE_TOPIC   2
+#define SOURCE_TOPIC     1
+#define SOURCE_DEFAULT   5
 
 struct session {
     const struct topics_job *job;
@@ -78,25 +76,6 @@ static enum err refuse(struct buf *message, int16_t code, struct slice text)
     return code == KAFKA_TOPIC_ALREADY_EXISTS ? ERR_EXISTS : ERR_DENIED;
 }
 
-/* Asks the controller; `code` gives the answer's error code. While nobody is the controller, or the
- * one that was asked no longer is, it is asked again. */
-static enum err ask_controller(struct session *s, struct cluster_request *request,
-                               int16_t (*code)(const void *response))
-{
-    for (int i = 0;; i++) {
-        int32_t node = s->metadata->controller_id >= 0 ? s->metadata->controller_id : CLUSTER_ANY;
-        enum err err = cluster_ask(s->cluster, node, false, request, s->message);
-        if (err != ERR_OK) return err;
-        if (code(request->response) != KAFKA_NOT_CONTROLLER || i == CONTROLLER_TRIES) return ERR_OK;
-        cluster_request_fini(request);
-        cluster_wait(s->cluster, CONTROLLER_RETRY_MS);
-        cluster_request_fini(&s->metadata_request);
-        err = cluster_metadata(s->cluster, NULL, 0, false, &s->metadata_request, &s->metadata,
-                               s->message);
-        if (err != ERR_OK) return err;
-    }
-}
-
 /* ---- create ---- */
 
 static int16_t created_code(const void *response)
@@ -143,10 +122,8 @@ static enum err create(struct session *s, struct buf *out)
     struct cluster_request request = {
         .api = API_CREATE_TOPICS, .body = &body, .timeout_ms = ADMIN_TIMEOUT_MS + 5000};
 
-    enum err err = cluster_metadata(s->cluster, NULL, 0, false, &s->metadata_request, &s->metadata,
-                                    s->message);
     fill_create(s->job, &body, &topic);
-    if (err == ERR_OK) err = ask_controller(s, &request, created_code);
+    enum err err = cluster_ask_controller(s->cluster, &request, created_code, s->message);
     if (err != ERR_OK) return err;
     const struct create_topics_response *response = request.response;
     int16_t code = created_code(response);
@@ -197,8 +174,7 @@ static enum err alter_one(struct session *s, const struct metadata_response_topi
     body.topics.at = &change;
     body.topics.count = 1;
     body.timeout_ms = ADMIN_TIMEOUT_MS;
-    change.name = arena_copy(job->arena, topic->name); /* the metadata may be read anew */
-    enum err err = ask_controller(s, &request, altered_code);
+    enum err err = cluster_ask_controller(s->cluster, &request, altered_code, s->message);
     if (err != ERR_OK) return err;
     const struct create_partitions_response *response = request.response;
     int16_t code = altered_code(response);
@@ -231,7 +207,7 @@ static enum err delete_one(struct session *s, const struct metadata_response_top
     body.topic_names.at = &name;
     body.topic_names.count = 1;
     body.timeout_ms = ADMIN_TIMEOUT_MS;
-    enum err err = ask_controller(s, &request, deleted_code);
+    enum err err = cluster_ask_controller(s->cluster, &request, deleted_code, s->message);
     if (err != ERR_OK) return err;
     const struct delete_topics_response *response = request.response;
     int16_t code = deleted_code(response);

@@ -42,12 +42,10 @@ bool usage_read(const struct args_command *command, int argc, char **argv, struc
     return result == ARGS_READ;
 }
 
-enum err usage_read_file(const char *path, struct conf *conf, struct buf *message)
+enum err usage_read_text(const char *path, struct buf *out, struct buf *message)
 {
-    struct buf text = {0};
     uint8_t chunk[8192];
     size_t n;
-    int line = 0;
     FILE *file = fopen(path, "re");
 
     if (file == NULL) {
@@ -55,10 +53,23 @@ enum err usage_read_file(const char *path, struct conf *conf, struct buf *messag
         return err_from_errno(errno);
     }
     while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
-        buf_add(&text, chunk, n);
-    enum err err = ferror(file) ? ERR_IO : conf_read(conf, buf_slice(&text), &line);
-    if (err != ERR_OK) buf_printf(message, "%s:%d: %s", path, line, err_text(err));
+        buf_add(out, chunk, n);
+    enum err err = ferror(file) ? ERR_IO : ERR_OK;
+    if (err != ERR_OK) buf_printf(message, "%s: %s", path, err_text(err));
     fclose(file);
+    return err;
+}
+
+enum err usage_read_file(const char *path, struct conf *conf, struct buf *message)
+{
+    struct buf text = {0};
+    int line = 0;
+
+    enum err err = usage_read_text(path, &text, message);
+    if (err == ERR_OK) {
+        err = conf_read(conf, buf_slice(&text), &line);
+        if (err != ERR_OK) buf_printf(message, "%s:%d: %s", path, line, err_text(err));
+    }
     buf_fini(&text);
     return err;
 }

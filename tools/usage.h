@@ -10,6 +10,8 @@ bool usage_read(const struct args_command *command, int argc, char **argv, struc
 /* Says what is wrong, and how it goes, on stderr. */
 void usage_wrong(const struct args_command *command, const struct buf *message);
 
+/* Appends a whole file to `out`. ERR_… with a message. */
+MUST_CHECK enum err usage_read_text(const char *path, struct buf *out, struct buf *message);
 /* Reads a properties file. ERR_… with a message. */
 MUST_CHECK enum err usage_read_file(const char *path, struct conf *conf, struct buf *message);
 
