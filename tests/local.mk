@@ -12,10 +12,12 @@ tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.
 tests_cluster_libclient_a_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(LDADD)
 check_PROGRAMS += tests/cluster/test_bad_input tests/cluster/test_controller tests/cluster/test_data \
-	tests/cluster/test_registration tests/cluster/test_replication tests/cluster/test_zookeeper_away
+	tests/cluster/test_reassign tests/cluster/test_registration tests/cluster/test_replication \
+	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)

@@ -15,7 +15,10 @@ struct sender_options {
     int64_t numbers_max; /* how many records it may send at most */
     int value_bytes;     /* at least 8 */
     const char *acks;    /* "all", "1" */
-    bool retries;        /* librdkafka's; without them each record is sent once */
+    /* librdkafka's. Without them too it sends anew what was refused by a leader that is none any
+     * more, although that may have been written. */
+    bool retries;
+    bool may_repeat; /* what was written already may be there again: no matter of order */
 };
 struct sender *sender_open(const struct sender_options *options);
 void sender_close(struct sender **sender);
