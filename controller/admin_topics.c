@@ -252,7 +252,7 @@ static void create_step(struct topic_work *work)
 
 static void refuse_existing(struct topic_work *work)
 {
-    refuse(work, KAFKA_TOPIC_ALREADY_EXISTS, "the topic exists");
+    refuse(work, KAFKA_TOPIC_ALREADY_EXISTS, "the topic already exists");
     written(work);
 }
 
@@ -481,7 +481,7 @@ static bool check_name(struct topic_work *work)
     }
     if (there != NULL) {
         refuse(work, KAFKA_TOPIC_ALREADY_EXISTS,
-               there->is_deleting ? "the topic is marked for deletion" : "the topic exists");
+               there->is_deleting ? "the topic is marked for deletion" : "the topic already exists");
         return false;
     }
     return true;
