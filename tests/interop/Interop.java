@@ -46,7 +46,7 @@ public class Interop {
         Random random = new Random(n * 31 + 7);
         byte[] bytes = new byte[random.nextInt(900)];
         for (int i = 0; i < bytes.length; i++) // compressible, and not all the same
-            bytes[i] = (byte) ("abcdefgh".charAt(random.nextInt(8)) + (i % 64 == 0 ? random.nextInt(100) : 0));
+            bytes[i] = (byte) ("abcdefgh".charAt(random.nextInt(8)) + (i % 64 == 0 ? random.nextInt(20) : 0));
         return bytes;
     }
 

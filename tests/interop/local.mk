@@ -1,6 +1,8 @@
 # tests/interop: Apache Kafka's clients, tools and brokers, and other clients, against Ottla. Each skips where
 # what it needs cannot be had.
-INTEROP_TESTS = tests/interop/data_from_apache.sh tests/interop/data_killed.sh \
-	tests/interop/data_to_apache.sh tests/interop/java_clients.sh
-EXTRA_DIST += $(INTEROP_TESTS) tests/interop/lib.sh tests/interop/Interop.java tests/interop/README.md
+INTEROP_TESTS = tests/interop/apache_tools.sh tests/interop/data_from_apache.sh \
+	tests/interop/data_killed.sh tests/interop/data_to_apache.sh tests/interop/java_clients.sh \
+	tests/interop/mixed_apache_controller.sh
+EXTRA_DIST += $(INTEROP_TESTS) tests/interop/lib.sh tests/interop/mixed.sh \
+	tests/interop/Interop.java tests/interop/README.md
 TESTS += $(INTEROP_TESTS)
