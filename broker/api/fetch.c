@@ -1,5 +1,6 @@
 #include "broker/api/fetch.h"
 #include "base/ensure.h"
+#include "base/map.h"
 #include "broker/api/leaders.h"
 #include "cluster/image.h"
 #include "cluster/options.h"
@@ -7,8 +8,11 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
-#define ORPHAN_CHECK_MS   5000    /* a fetch whose connection has gone ends within this */
-#define SESSION_PARTS_MAX 1000000 /* remembered by all sessions of a broker */
+#define ORPHAN_CHECK_MS     5000 /* a fetch whose connection has gone ends within this */
+#define NAMED_FEW           16
+#define NAME_LEN_MAX        249
+#define PARTITION_KEY_BYTES (sizeof(int32_t) + sizeof(struct uuid) + NAME_LEN_MAX)
+#define SESSION_PARTS_MAX   1000000 /* remembered by all sessions of a broker */
 
 /* Where versions differ. */
 static bool fetch_has_ids(int version)
@@ -465,19 +469,56 @@ static struct session_ask ask_of(const struct fetch_request_topic *topic,
     };
 }
 
+/* Which partition it is: its number, the id, the name. Of names that no topic has, the beginning.
+ */
+static struct slice key_of(const struct session_ask *ask, uint8_t key[PARTITION_KEY_BYTES])
+{
+    size_t len = ask->topic.len < NAME_LEN_MAX ? ask->topic.len : NAME_LEN_MAX;
+
+    memcpy(key, &ask->partition, sizeof(ask->partition));
+    memcpy(key + sizeof(ask->partition), ask->topic_id.bytes, sizeof(ask->topic_id.bytes));
+    if (len > 0) memcpy(key + PARTITION_KEY_BYTES - NAME_LEN_MAX, ask->topic.ptr, len);
+    return slice_of(key, PARTITION_KEY_BYTES - NAME_LEN_MAX + len);
+}
+
+/* Few are looked through; of many there is a table. */
+static struct fetch_item *named_before(struct fetch *fetch, const struct map *many,
+                                       const struct session_ask *ask)
+{
+    uint8_t key[PARTITION_KEY_BYTES], other[PARTITION_KEY_BYTES];
+    struct slice wanted = key_of(ask, key);
+
+    if (many != NULL) return map_get(many, wanted);
+    for (int i = 0; i < fetch->count; i++)
+        if (slice_equal(key_of(&fetch->items[i].ask, other), wanted)) return &fetch->items[i];
+    return NULL;
+}
+
+/* A partition that is named twice is fetched once, as it was named last. */
 static void take_full(struct fetch *fetch)
 {
     const struct fetch_request *in = fetch->request->body;
+    int count = asked_count(in);
+    bool is_many = count > NAMED_FEW;
+    uint8_t key[PARTITION_KEY_BYTES];
+    struct map many;
 
-    fetch->items =
-        arena_zalloc(&fetch->request->arena, sizeof(*fetch->items) * (size_t)asked_count(in));
+    map_init(&many);
+    fetch->items = arena_zalloc(&fetch->request->arena, sizeof(*fetch->items) * (size_t)count);
     for (int32_t t = 0; t < in->topics.count; t++) {
         const struct fetch_request_topic *topic = &in->topics.at[t];
         for (int32_t p = 0; p < topic->partitions.count; p++) {
             struct session_ask ask = ask_of(topic, &topic->partitions.at[p]);
+            struct fetch_item *before = named_before(fetch, is_many ? &many : NULL, &ask);
+            if (before != NULL) {
+                before->ask = ask;
+                continue;
+            }
+            if (is_many) map_set(&many, key_of(&ask, key), &fetch->items[fetch->count]);
             add_item(fetch, &ask);
         }
     }
+    map_fini(&many);
 }
 
 static enum err update_session(struct fetch *fetch, struct session *session)
@@ -659,11 +700,11 @@ static const void *refuse(struct request *request, int16_t code)
     wire_default(&fetch_response_wire, out);
     out->error_code = code;
     take_full(&fetch);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < fetch.count; i++) {
         fetch.items[i].code = code;
         named[i] = &fetch.items[i];
     }
-    fill_topics(&fetch, named, count, out);
+    fill_topics(&fetch, named, fetch.count, out);
     return out;
 }
 

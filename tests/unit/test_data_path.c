@@ -507,7 +507,7 @@ static struct fetch_request fetch_of(struct world *world, int16_t version, int32
     request.session_epoch = -1;
     topic->topic = version < 13 ? SLICE("t") : SLICE("");
     topic->topic_id = version < 13 ? UUID_ZERO : topic_id;
-    topic->partitions.at = arena_zalloc(&world->arena, sizeof(*topic->partitions.at) * 8);
+    topic->partitions.at = arena_zalloc(&world->arena, sizeof(*topic->partitions.at) * 64);
     topic->partitions.count = count;
     for (int i = 0; i < count; i++)
         topic->partitions.at[i] = (struct fetch_request_topic_partition){
@@ -589,6 +589,43 @@ START_TEST(every_version_round_trips_byte_for_byte)
         ck_assert_int_eq(batch.base_offset, 24);
         ck_assert_uint_eq(rest.len, 0);
     }
+    close_world(&world);
+}
+END_TEST
+
+/* Kafka's brokers take the last; and nobody has one partition read a million times. */
+START_TEST(of_a_partition_named_twice_the_last_counts)
+{
+    struct world world;
+    struct fetch_one all[] = {{0, 0}, {1, 0}, {0, 3}, {2, 0}, {3, 0}, {1, 99}, {0, 6}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    for (int i = 0; i < 3; i++)
+        produce(&world, 9, 1, "t", 4, make_batch(&world, 3, 10));
+    for (int16_t version = 12; version <= 13; version++) {
+        struct fetch_request request = fetch_of(&world, version, -1, all, 7);
+        struct fetch_response response = fetch(&world, version, &request);
+        int count = 0;
+        for (int32_t t = 0; t < response.responses.count; t++)
+            count += response.responses.at[t].partitions.count;
+        ck_assert_int_eq(count, 4);
+        struct batch batch;
+        struct slice rest = fetched(&response, 0)->records;
+        ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+        ck_assert_int_eq(batch.base_offset, 6);
+        ck_assert_int_eq(fetched(&response, 1)->error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    }
+    struct fetch_one many[40];
+    for (int i = 0; i < 40; i++)
+        many[i] = (struct fetch_one){i % 4, i < 36 ? 0 : 6};
+    struct fetch_request request = fetch_of(&world, 12, -1, many, 40);
+    struct fetch_response response = fetch(&world, 12, &request);
+    ck_assert_int_eq(response.responses.at[0].partitions.count, 4);
+    struct batch batch;
+    struct slice rest = fetched(&response, 3)->records;
+    ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
+    ck_assert_int_eq(batch.base_offset, 6);
     close_world(&world);
 }
 END_TEST
@@ -1008,7 +1045,8 @@ START_TEST(epochs_end_where_the_next_began)
 }
 END_TEST
 
-UNIT(every_version_round_trips_byte_for_byte, large_slices_go_by_file_and_small_ones_by_copy,
+UNIT(of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_for_byte,
+     large_slices_go_by_file_and_small_ones_by_copy,
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
