@@ -28,6 +28,7 @@ ottla_broker_LDADD = $(BROKER_LIBS)
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_control \
+	tests/unit/test_topic_configs \
 	tests/unit/test_dispatch \
 	tests/unit/test_metadata
 endif

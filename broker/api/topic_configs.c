@@ -174,27 +174,43 @@ static void on_no_read(struct post *post)
     one_read_end((struct one_read *)(void *)((char *)post - offsetof(struct one_read, post)));
 }
 
-void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
-                        void *to)
+static struct one_read *one_read_create(struct topic_configs *configs, struct slice topic)
 {
     struct one_read *read = ensure_zalloc(sizeof(*read) + topic.len);
 
     read->configs = configs;
-    read->done = done;
-    read->to = to;
     read->len = topic.len;
     memcpy(read->topic, topic.ptr, topic.len);
     list_push(&configs->reads, &read->node);
+    return read;
+}
+
+static void submit_read(struct topic_configs *configs, struct one_read *read)
+{
+    read->call = (struct zk_call){.done = on_one_read, .retry_loss = true};
+    arena_reset(&configs->arena);
+    struct zk_op op = {.kind = ZK_GET,
+                       .path =
+                           path_config_topic(&configs->arena, slice_of(read->topic, read->len))};
+    zk_submit(configs->zk, &read->call, &op, 1);
+}
+
+void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
+                        void *to)
+{
+    struct one_read *read = one_read_create(configs, topic);
+
+    read->done = done;
+    read->to = to;
     if (configs->zk == NULL || !zk_is_connected(configs->zk)) {
         read->post.run = on_no_read;
         shard_post(configs->control->shard, &read->post);
+        /* Nobody waits for ZooKeeper, but what it has to say must be learnt: no notification comes
+         * for what a topic was created with. A new session reads everything by itself. */
+        if (configs->zk != NULL) submit_read(configs, one_read_create(configs, topic));
         return;
     }
-    read->call.done = on_one_read;
-    read->call.retry_loss = true;
-    arena_reset(&configs->arena);
-    struct zk_op op = {.kind = ZK_GET, .path = path_config_topic(&configs->arena, topic)};
-    zk_submit(configs->zk, &read->call, &op, 1);
+    submit_read(configs, read);
 }
 
 /* ---- notifications ---- */

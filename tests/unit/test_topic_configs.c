@@ -1,0 +1,99 @@
+#include "broker/api/dispatch.h"
+#include "broker/api/topic_configs.h"
+#include "cluster/options.h"
+#include "tests/unit/fake_zk.h"
+
+static struct options *options;
+static struct api_process process;
+static struct msg_routes routes;
+static struct api_shard api;
+static struct topic_configs *configs;
+
+/* No data shards: what they are told is answered by nobody. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:broadcast_start\n";
+}
+
+static void noted(void *to)
+{
+    fake_note(to);
+}
+
+/* With a session in which everything has been read: no topic has overrides. */
+static void begin(void)
+{
+    struct conf conf;
+    int line;
+
+    fake_begin();
+    options = options_create();
+    conf_init(&conf);
+    ck_assert_int_eq(conf_read(&conf, SLICE("broker.id=1\nzookeeper.connect=nowhere:1\n"), &line),
+                     ERR_OK);
+    ck_assert_int_eq(options_load(options, &conf, "test", NULL), ERR_OK);
+    conf_fini(&conf);
+    process = (struct api_process){.options = options, .broker_id = 1};
+    api_shard_init(&api, &fake.shard, &process, &routes);
+    configs = topic_configs_create(&api);
+    topic_configs_set_zk(configs, fake.zk, noted, "loaded");
+    fake_run();
+    while (fake.count > 0)
+        fake_answer(ERR_OK, (struct zk_result){0});
+    ck_assert_str_eq(fake.log, "loaded ");
+    fake.log[0] = '\0';
+}
+
+static void end(void)
+{
+    topic_configs_destroy(&configs);
+    fake_end();
+    options_destroy(&options);
+}
+
+static int overrides_of(const char *topic)
+{
+    const struct option_pair *pairs;
+
+    return topic_configs_pairs(configs, slice_text(topic), &pairs);
+}
+
+START_TEST(what_is_asked_for_is_known_when_it_is_answered)
+{
+    begin();
+    topic_configs_read(configs, SLICE("orders"), noted, "read");
+    fake_run();
+    ck_assert_str_eq(fake.log, "");
+    ck_assert_str_eq(fake_request(0), "get:/config/topics/orders");
+    fake_answer(ERR_OK, (struct zk_result){
+                            .data = SLICE("{\"version\":1,\"config\":{\"retention.ms\":\"1\"}}")});
+    ck_assert_str_eq(fake.log, "read ");
+    ck_assert_int_eq(overrides_of("orders"), 1);
+    end();
+}
+END_TEST
+
+/* A topic that was created while this broker had no connection: it hosts it at once, and is not
+ * left with the defaults, for nobody will notify it of what the topic was created with. */
+START_TEST(what_could_not_be_asked_for_is_learnt_later)
+{
+    begin();
+    fake_state(ZK_SESSION_DISCONNECTED);
+    fake.log[0] = '\0';
+    topic_configs_read(configs, SLICE("orders"), noted, "read");
+    fake_run();
+    ck_assert_str_eq(fake.log, "read ");
+    ck_assert_int_eq(overrides_of("orders"), 0);
+    fake_state(ZK_SESSION_CONNECTED);
+    ck_assert_int_eq(fake.count, 1);
+    ck_assert_str_eq(fake_request(0), "get:/config/topics/orders");
+    fake_answer(ERR_OK,
+                (struct zk_result){
+                    .data = SLICE("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}")});
+    ck_assert_int_eq(overrides_of("orders"), 1);
+    end();
+}
+END_TEST
+
+UNIT(what_is_asked_for_is_known_when_it_is_answered, what_could_not_be_asked_for_is_learnt_later)
