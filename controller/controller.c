@@ -290,6 +290,8 @@ static void leader_verdict(void *owner, int32_t id, int64_t czxid, enum detector
     depose(c);
 }
 
+static void follow(struct controller *c, int32_t id, int64_t czxid);
+
 static void found(struct zk_call *call, enum err err, const struct zk_result *results, int count)
 {
     struct controller *c = list_entry(call, struct controller, find);
@@ -297,7 +299,13 @@ static void found(struct zk_call *call, enum err err, const struct zk_result *re
     struct arena arena;
 
     c->is_finding = false;
-    if (err != ERR_OK || count != 1 || c->state != CONTROLLER_STANDBY || c->leader_id < 0)
+    if (c->state != CONTROLLER_STANDBY || c->leader_id < 0) return;
+    if (c->found_id != c->leader_id || c->found_czxid != c->leader_czxid) {
+        /* Another was elected meanwhile: it does not live at this address. */
+        follow(c, c->leader_id, c->leader_czxid);
+        return;
+    }
+    if (err != ERR_OK || count != 1)
         return; /* an Apache controller: ZooKeeper tells when it goes */
     arena_init(&arena, DOC_ARENA_MAX);
     if (doc_controller_process_read(results[0].data, &arena, &doc) == ERR_OK &&
@@ -321,6 +329,8 @@ static void follow(struct controller *c, int32_t id, int64_t czxid)
     if (watcher_has(c->leader, id, czxid) || c->is_finding) return;
     watcher_clear(c->leader);
     c->is_finding = true;
+    c->found_id = id;
+    c->found_czxid = czxid;
     arena_init(&arena, DOC_ARENA_MAX);
     const struct zk_op op = {.kind = ZK_GET, .path = path_controller_process(&arena, id)};
     zk_submit(c->zk, &c->find, &op, 1);
@@ -576,7 +586,8 @@ static void join(struct controller *c)
     struct slice paths[64];
     int count = 0;
 
-    if (c->state != CONTROLLER_JOINING || c->recipe != NULL) return;
+    /* A connection that comes back finds the steps where they were. */
+    if (c->state != CONTROLLER_JOINING || c->recipe != NULL || c->leftover.sent != NULL) return;
     if (c->has_ensured) {
         clear_leftover(c);
         return;

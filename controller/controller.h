@@ -41,6 +41,8 @@ struct controller {
     bool is_looking, is_deposing, is_finding, is_clearing;
     int32_t deposed_id, deposed_epoch_version;
     int64_t deposed_czxid;
+    int32_t found_id; /* whose address is asked for */
+    int64_t found_czxid;
     int32_t leader_id; /* who is active; −1 nobody or unknown */
     int64_t leader_czxid;
     struct timer again; /* joining or electing is tried again */

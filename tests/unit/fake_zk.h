@@ -92,7 +92,7 @@ static void fake_run(void)
     }
 }
 
-static void fake_event(void *owner, const struct zk_event *event)
+static inline void fake_event(void *owner, const struct zk_event *event)
 {
     static const char *const names[] = {"connected",   "disconnected", "expired",
                                         "new-session", "auth-failed",  "created",
@@ -105,7 +105,7 @@ static void fake_event(void *owner, const struct zk_event *event)
     fake_note(text);
 }
 
-static void fake_begin_with(const char *connect, bool set_acl)
+static inline void fake_begin_with(const char *connect, bool set_acl)
 {
     fake = (struct fake){.now = {.fire = fake_now}};
     atomic_store(&log_level, LOG_ERROR);
@@ -123,21 +123,21 @@ static void fake_state(enum zk_session_state state)
 }
 
 /* With a session that stands. */
-static void fake_begin(void)
+static inline void fake_begin(void)
 {
     fake_begin_with("h:1", false);
     fake_state(ZK_SESSION_CONNECTED);
     fake.log[0] = '\0';
 }
 
-static void fake_closed(void *owner)
+static inline void fake_closed(void *owner)
 {
     (void)owner;
     fake_note("closed");
     fake.is_closed = true;
 }
 
-static void fake_end(void)
+static inline void fake_end(void)
 {
     zk_close(&fake.zk, fake_closed, NULL);
     fake_run();
