@@ -97,7 +97,7 @@ static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_ev
     return slot;
 }
 
-static void begin_to_lead(struct isr *isr, const struct isr_event *event)
+static void begin_to_lead(struct isr *isr, const struct isr_event *event, struct isr_effects *out)
 {
     const struct isr_lead *lead = &event->lead;
 
@@ -119,6 +119,10 @@ static void begin_to_lead(struct isr *isr, const struct isr_event *event)
     isr->pending = ISR_SETTLED;
     isr->is_recovering = lead->is_recovering;
     isr->checked_at = event->now;
+
+    /* It is committed already, and nothing more is acknowledged under it; but what was, before, may
+     * have its only copy here. */
+    out->sync = isr_set_count(isr->committed) < isr_min_effective(isr);
 }
 
 static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struct instant now)
@@ -245,7 +249,7 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
 
     switch (event->type) {
     case ISR_LEAD:
-        begin_to_lead(isr, event);
+        begin_to_lead(isr, event, out);
         wanted = isr->committed;
         break;
     case ISR_APPENDED:

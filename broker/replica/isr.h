@@ -10,7 +10,8 @@
  *
  * A change that leaves fewer than min.insync.replicas is proposed only after the leader's own log
  * has been synced to its end: Ottla's own rule, so that the last replica standing has on its device
- * what it answers for. */
+ * what it answers for. Where the controller brings so small an ISR (others died), the log is synced
+ * at once: the watermark stands still meanwhile, so nothing new is promised. */
 #pragma once
 #include "base/time.h"
 #include <stdbool.h>

@@ -304,6 +304,27 @@ START_TEST(below_min_isr_the_log_is_synced_before_the_proposal)
 }
 END_TEST
 
+START_TEST(an_isr_below_min_insync_that_the_controller_brings_syncs_too)
+{
+    struct isr isr;
+
+    open_isr(&isr, 2);
+    ck_assert(!lead(&isr, 0, 1, 0x3, 0).sync);
+    appended(&isr, 1, 10);
+    ck_assert(lead(&isr, 2, 2, 0x1, 10).sync); /* alone */
+    ck_assert(!appended(&isr, 3, 12).advance); /* nothing is promised */
+    /* The sync that ends proposes nothing: the set is the controller's own. */
+    struct isr_event event = {.type = ISR_SYNCED, .synced.end_offset = 10};
+    ck_assert(!step(&isr, 4, event).propose);
+    ck_assert_int_eq(isr.pending, ISR_SETTLED);
+    isr_fini(&isr);
+
+    open_isr(&isr, 1); /* one is enough here: it is no exception, and costs no sync */
+    ck_assert(!lead(&isr, 0, 1, 0x1, 0).sync);
+    isr_fini(&isr);
+}
+END_TEST
+
 START_TEST(answers_of_another_time_are_not_believed)
 {
     struct isr isr;
@@ -420,9 +441,9 @@ UNIT(the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_waterm
      a_dead_broker_does_not_join, while_a_joiner_is_proposed_it_counts,
      a_caught_up_replica_outside_the_isr_counts_while_it_lives,
      the_watermark_is_frozen_under_min_isr, min_isr_is_never_more_than_there_are_replicas,
-     below_min_isr_the_log_is_synced_before_the_proposal, answers_of_another_time_are_not_believed,
-     an_unclear_answer_freezes_until_leader_and_isr,
+     below_min_isr_the_log_is_synced_before_the_proposal,
+     an_isr_below_min_insync_that_the_controller_brings_syncs_too,
+     answers_of_another_time_are_not_believed, an_unclear_answer_freezes_until_leader_and_isr,
      what_became_of_an_old_epochs_proposal_says_nothing_of_the_new_one,
-     a_retry_asks_for_the_same_set,
-     a_follower_may_fall_back_without_moving_the_watermark,
+     a_retry_asks_for_the_same_set, a_follower_may_fall_back_without_moving_the_watermark,
      a_new_leader_knows_nobody_and_gives_the_isr_its_time)
