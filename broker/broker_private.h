@@ -79,7 +79,8 @@ struct broker {
     struct process_end end;
     struct forward_call shutdown_call;
     int shutdown_attempts;
-    struct timer shutdown_retry;
+    struct timer shutdown_retry; /* … and looks in between whether anyone is left */
+    struct instant shutdown_retry_at;
     bool is_stopping;
     enum err result;
 };

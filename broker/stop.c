@@ -7,6 +7,7 @@
 #include "broker/api/forward.h"
 #include "broker/api/orders.h"
 #include "broker/broker_private.h"
+#include "cluster/image.h"
 #include "wire/gen/controlled_shutdown.h"
 #include "wire/gen/protocol.h"
 #include <signal.h>
@@ -14,12 +15,14 @@
 #define STEP_MS                      30000
 #define STEP_LONG_MS                 600000 /* syncing every log of a large broker takes its time */
 #define NO_CONTROLLER_MS             1000
+#define LOOK_MS                      200 /* between two looks whether other brokers live */
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- controlled shutdown ---- */
 
 static void attempt(struct broker *broker);
+static void await_retry(struct broker *broker);
 
 static int shutdown_version(const struct broker *broker)
 {
@@ -70,10 +73,35 @@ static void on_shutdown_answer(struct forward_call *call, enum err err, struct s
         process_step_done(&broker->end, "controlled-shutdown");
         return;
     }
-    timer_arm(
-        &broker->main->shard, &broker->shutdown_retry,
+    broker->shutdown_retry_at =
         instant_add_ms(shard_now(&broker->main->shard),
-                       options_long(broker->options, OPTION_CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS)));
+                       options_long(broker->options, OPTION_CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS));
+    await_retry(broker);
+}
+
+/* Someone could take over what this broker leads. */
+static bool has_others(const struct broker *broker)
+{
+    const struct image *image = broker->main->api.image;
+    int count = image == NULL ? 0 : image_broker_count(image);
+
+    for (int i = 0; i < count; i++)
+        if (image_broker_at(image, i)->id != broker->process.broker_id) return true;
+    return false;
+}
+
+/* The others may all end meanwhile (a cluster that is stopped): then there is nothing to wait for.
+ */
+static void await_retry(struct broker *broker)
+{
+    if (!has_others(broker)) {
+        log_info("broker", "controlled-shutdown-alone", "attempts=%d", broker->shutdown_attempts);
+        process_step_done(&broker->end, "controlled-shutdown");
+        return;
+    }
+    struct instant look = instant_add_ms(shard_now(&broker->main->shard), LOOK_MS);
+    timer_arm(&broker->main->shard, &broker->shutdown_retry,
+              instant_min(look, broker->shutdown_retry_at));
 }
 
 /* Without a controller that could answer an attempt is over soon: it counts all the same. */
@@ -95,7 +123,12 @@ static void attempt(struct broker *broker)
 
 static void on_shutdown_retry(struct timer *timer)
 {
-    attempt(CONTAINER(timer, struct broker, shutdown_retry));
+    struct broker *broker = CONTAINER(timer, struct broker, shutdown_retry);
+
+    if (instant_reached(shard_now(&broker->main->shard), broker->shutdown_retry_at))
+        attempt(broker);
+    else
+        await_retry(broker);
 }
 
 static void step_controlled_shutdown(void *owner)

@@ -21,6 +21,11 @@ tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
+
+noinst_PROGRAMS += tests/bench/ottla-failover
+tests_bench_ottla_failover_SOURCES = tests/bench/failover.c
+tests_bench_ottla_failover_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_bench_ottla_failover_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
 endif
 endif
 

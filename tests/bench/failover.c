@@ -1,0 +1,252 @@
+/* tests/bench/failover.c - how long producers wait when a broker goes.
+ *
+ *   ottla-failover [--partitions N] [--rounds N] [--term] [--bootstrap-binaries D]
+ *
+ * Three brokers, N partitions led by each, RF=3, min.insync.replicas=2. Each round kills broker 1
+ * (or ends it with SIGTERM), sends a record to every partition at that instant with a librdkafka
+ * producer (acks=all), and waits until each has been acknowledged; then the broker comes back and
+ * leads its partitions again. Says what each round took, and the median. Read the figures of an
+ * optimised build only. */
+#include "base/slice.h"
+#include "base/text.h"
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include <getopt.h>
+#include <librdkafka/rdkafka.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define TOPIC       "failover"
+#define BROKERS     3
+#define ROUNDS_MAX  100
+#define SECONDS_MAX 60.0
+
+struct failover {
+    struct cluster cluster;
+    rd_kafka_t *producer;
+    int partitions; /* in all */
+    bool *was_led;  /* by broker 1, when it went */
+    bool *is_acknowledged;
+    int acknowledged, acknowledged_led, failed;
+    double first_led, last_led, last; /* seconds_now of acknowledgements; 0: none */
+    char failure[128];
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "ottla-failover: %s\n", what);
+    exit(1);
+}
+
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    struct failover *it = opaque;
+    int p = message->partition;
+
+    (void)producer;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        it->failed++;
+        snprintf(it->failure, sizeof(it->failure), "%s", rd_kafka_err2str(message->err));
+        return;
+    }
+    if (p < 0 || p >= it->partitions || it->is_acknowledged[p]) return;
+    it->is_acknowledged[p] = true;
+    it->acknowledged++;
+    it->last = seconds_now();
+    if (!it->was_led[p]) return;
+    it->acknowledged_led++;
+    it->last_led = it->last;
+    if (it->first_led == 0) it->first_led = it->last;
+}
+
+static void open_producer(struct failover *it)
+{
+    char text[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    const char *const pairs[][2] = {{"bootstrap.servers", it->cluster.bootstrap},
+                                    {"acks", "all"},
+                                    {"linger.ms", "0"},
+                                    {"log_level", "0"}};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        if (rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)) !=
+            RD_KAFKA_CONF_OK)
+            die(text);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_opaque(conf, it);
+    it->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    if (it->producer == NULL) die(text);
+}
+
+/* One record to each partition. */
+static void send_round(struct failover *it)
+{
+    it->acknowledged = it->acknowledged_led = it->failed = 0;
+    it->first_led = it->last_led = it->last = 0;
+    memset(it->is_acknowledged, 0, (size_t)it->partitions * sizeof(bool));
+    for (int p = 0; p < it->partitions; p++)
+        if (rd_kafka_producev(it->producer, RD_KAFKA_V_TOPIC(TOPIC), RD_KAFKA_V_PARTITION(p),
+                              RD_KAFKA_V_VALUE("a record", 8),
+                              RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                              RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            die("the producer's queue is full");
+}
+
+static void await_round(struct failover *it)
+{
+    double end = seconds_now() + SECONDS_MAX;
+
+    while (it->acknowledged + it->failed < it->partitions && seconds_now() < end)
+        rd_kafka_poll(it->producer, 1);
+    if (it->acknowledged < it->partitions)
+        printf("  %d of %d not acknowledged: %s\n", it->partitions - it->acknowledged,
+               it->partitions, it->failure);
+}
+
+/* What broker 1 leads, into was_led; −1 if not all partitions have a leader and a full ISR. */
+static int look(struct failover *it)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(it->producer, TOPIC, NULL);
+    int led = 0;
+
+    memset(it->was_led, 0, (size_t)it->partitions * sizeof(bool));
+    if (rd_kafka_metadata(it->producer, 0, topic, &metadata, 5000) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        metadata->topic_cnt != 1 || metadata->topics[0].partition_cnt != it->partitions)
+        led = -1;
+    for (int i = 0; led >= 0 && i < it->partitions; i++) {
+        const struct rd_kafka_metadata_partition *part = &metadata->topics[0].partitions[i];
+        if (part->leader < 0 || part->isr_cnt < BROKERS) led = -1;
+        if (led < 0) break;
+        it->was_led[part->id] = part->leader == 1;
+        led += part->leader == 1;
+    }
+    if (metadata != NULL) rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(topic);
+    return led;
+}
+
+static bool leads_its_share(void *of)
+{
+    struct failover *it = of;
+
+    rd_kafka_poll(it->producer, 0);
+    return look(it) == it->partitions / BROKERS;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double run_round(struct failover *it, int number, bool term)
+{
+    struct node *node = cluster_node(&it->cluster, NODE_BROKER, 1);
+    double gone = 0;
+
+    if (!wait_for(leads_its_share, it, SECONDS_MAX)) die("the broker does not lead its share");
+    send_round(it);
+    await_round(it);
+    double begin = seconds_now();
+    if (term) {
+        kill(node->pid, SIGTERM);
+        send_round(it);
+        while (seconds_now() < begin + SECONDS_MAX) {
+            siginfo_t info = {0};
+            rd_kafka_poll(it->producer, 1);
+            if (gone == 0 &&
+                waitid(P_PID, (id_t)node->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                info.si_pid != 0)
+                gone = seconds_now();
+            if (gone > 0 && it->acknowledged + it->failed >= it->partitions) break;
+        }
+        node_signal(&it->cluster, node, SIGKILL); /* it has ended: collects it */
+    } else {
+        node_signal(&it->cluster, node, SIGKILL);
+        send_round(it);
+        await_round(it);
+    }
+    printf("round %d: %d partitions of the broker acknowledged again, first %.0f ms, last %.0f ms; "
+           "all %d last %.0f ms",
+           number, it->acknowledged_led, (it->first_led - begin) * 1e3,
+           (it->last_led - begin) * 1e3, it->acknowledged, (it->last - begin) * 1e3);
+    if (term) printf("; ended after %.0f ms", (gone - begin) * 1e3);
+    printf(", failed %d %s\n", it->failed, it->failure);
+    node_start(&it->cluster, node);
+    node_wait_ready(&it->cluster, node, 60);
+    return term ? gone - begin : it->last_led - begin;
+}
+
+static int number_of(const char *value, int max)
+{
+    int64_t out = 0;
+
+    if (text_int(slice_text(value), 1, max, &out) != ERR_OK) die("an option wants a number");
+    return (int)out;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"partitions", required_argument, NULL, 'p'},
+                                            {"rounds", required_argument, NULL, 'r'},
+                                            {"term", no_argument, NULL, 't'},
+                                            {"bootstrap-binaries", required_argument, NULL, 'b'},
+                                            {0}};
+    struct cluster_options cluster = {
+        .zookeepers = 1,
+        .controllers = 1,
+        .brokers = BROKERS,
+        .broker_properties = "min.insync.replicas=2\nunclean.leader.election.enable=false\n",
+        .controller_properties = "leader.imbalance.check.interval.seconds=1\n"
+                                 "leader.imbalance.per.broker.percentage=0\n",
+    };
+    struct failover it = {.partitions = 1000 * BROKERS};
+    double took[ROUNDS_MAX];
+    int rounds = 5;
+    bool term = false;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'p')
+            it.partitions = number_of(optarg, 100000) * BROKERS;
+        else if (c == 'r')
+            rounds = number_of(optarg, ROUNDS_MAX);
+        else if (c == 't')
+            term = true;
+        else if (c == 'b')
+            cluster.binaries = optarg;
+        else
+            return 2;
+    }
+    const char *missing = cluster_missing();
+    if (missing != NULL) {
+        fprintf(stderr, "ottla-failover: %s\n", missing);
+        return 77;
+    }
+    it.was_led = calloc((size_t)it.partitions, sizeof(bool));
+    it.is_acknowledged = calloc((size_t)it.partitions, sizeof(bool));
+    if (it.was_led == NULL || it.is_acknowledged == NULL) die("no memory");
+    cluster_start(&it.cluster, &cluster);
+    if (!client_create_topic(it.cluster.bootstrap, TOPIC, it.partitions, BROKERS, SECONDS_MAX))
+        die("the topic was not made");
+    open_producer(&it);
+    for (int i = 0; i < rounds; i++)
+        took[i] = run_round(&it, i + 1, term);
+    qsort(took, (size_t)rounds, sizeof(took[0]), by_size);
+    printf("%s, %d partitions led: median %.0f ms, worst %.0f ms\n",
+           term ? "controlled shutdown" : "kill -9", it.partitions / BROKERS,
+           took[rounds / 2] * 1e3, took[rounds - 1] * 1e3);
+    rd_kafka_destroy(it.producer);
+    double begin = seconds_now();
+    cluster_stop(&it.cluster);
+    printf("the whole cluster ended in %.0f ms\n", (seconds_now() - begin) * 1e3);
+    free(it.was_led);
+    free(it.is_acknowledged);
+    return 0;
+}
