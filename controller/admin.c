@@ -26,6 +26,7 @@ static const struct handler {
     bool is_forwarded; /* may come in an Envelope */
     void (*ask)(struct asked *asked);
 } handlers[] = {
+    {API_METADATA, 0, 12, false, ask_metadata},
     {API_CONTROLLED_SHUTDOWN, 0, 3, false, ask_controlled_shutdown},
     {API_API_VERSIONS, 0, 4, false, ask_api_versions},
     {API_CREATE_TOPICS, 0, 7, true, ask_create_topics},

@@ -1,6 +1,6 @@
 /* controller/admin.h - the controller's listener: what brokers, tools and other controllers ask.
  *
- * ApiVersions (also the heartbeat), DescribeCluster, CreateTopics, DeleteTopics, CreatePartitions,
+ * ApiVersions (also the heartbeat), Metadata, DescribeCluster, CreateTopics, DeleteTopics, CreatePartitions,
  * ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown,
  * AlterPartition, AllocateProducerIds, and Envelope: a request that a broker has authorised and
  * forwards, answered as if its client had asked. Only here an answer becomes a Kafka code. */

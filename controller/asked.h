@@ -44,6 +44,7 @@ int16_t kafka_code(enum answer answer);
 /* Handlers of one request each; all end with one of the three above, at once or later. */
 void ask_api_versions(struct asked *asked);
 void ask_describe_cluster(struct asked *asked);
+void ask_metadata(struct asked *asked);
 void ask_create_topics(struct asked *asked);
 void ask_delete_topics(struct asked *asked);
 void ask_create_partitions(struct asked *asked);
