@@ -157,14 +157,8 @@ configure_node() { # name, lines…
     shift
     [[ ! -f $work/$name/server.properties ]] || return 0
     mkdir -p "$work/$name"
-    # Ours ask by the last one. A controller has only the inter-broker listener.
-    local listeners=("listeners=PLAINTEXT://127.0.0.1:$(free_port)")
-    if [[ -n ${internal_listener:-} ]]; then
-        listeners=(listener.security.protocol.map=INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT
-            inter.broker.listener.name=INTERNAL "listeners=INTERNAL://127.0.0.1:$(free_port)")
-        [[ $name == *controller* ]] || listeners[2]+=",PLAINTEXT://127.0.0.1:$(free_port)"
-    fi
-    printf '%s\n' "${listeners[@]}" "zookeeper.connect=$zookeeper" "$@" > "$work/$name/server.properties"
+    printf '%s\n' "listeners=PLAINTEXT://127.0.0.1:$(free_port)" "zookeeper.connect=$zookeeper" "$@" \
+        > "$work/$name/server.properties"
 }
 
 broker_lines() { # id

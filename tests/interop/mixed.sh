@@ -31,7 +31,7 @@ mixed_checks() { # name of the Ottla broker, name of the Apache broker
         --partitions 2 --replication-factor 1 > /dev/null
     interop write "$ottla" theirs 0 100 lz4
     same_everywhere theirs 100
-    ottla topics --bootstrap-server "$ottla" --alter --topic theirs --partitions 5
+    ottla topics --bootstrap-server "$apache" --alter --topic theirs --partitions 5
     ottla topics --bootstrap-server "$ottla" --delete --topic theirs
     until [[ $(ottla topics --bootstrap-server "$ottla" --list) == "$(ottla topics --bootstrap-server "$apache" --list)" ]] &&
         [[ ! $(find "$work"/data-* -maxdepth 1 -name 'theirs-*' ! -name '*-delete') ]]; do sleep 0.1; done

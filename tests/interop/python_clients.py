@@ -1,0 +1,69 @@
+"""What python_clients.sh runs: each client sends numbered records and reads those of both."""
+import sys
+
+import confluent_kafka
+import kafka
+
+BOOTSTRAP = sys.argv[1]
+COUNT = 1000
+
+
+def value(n):
+    return b"value %d " % n * (n % 20)
+
+
+def send_with_kafka_python(topic):
+    producer = kafka.KafkaProducer(bootstrap_servers=BOOTSTRAP, acks="all", enable_idempotence=False,
+                                   compression_type="gzip")
+    sent = [producer.send(topic, value(n), b"%d" % n, [("n", b"%d" % n)], n % 2) for n in range(COUNT)]
+    producer.flush(30)
+    assert [one.get(10).offset for one in sent] == [n // 2 for n in range(COUNT)], "offsets of the answers"
+    producer.close()
+
+
+def send_with_confluent(topic):
+    failed = []
+    producer = confluent_kafka.Producer({"bootstrap.servers": BOOTSTRAP, "acks": "all", "compression.type": "lz4"})
+    for n in range(COUNT):
+        producer.produce(topic, value(n), b"%d" % n, n % 2, headers=[("n", b"%d" % n)],
+                         on_delivery=lambda err, _: failed.append(err) if err else None)
+    assert producer.flush(30) == 0 and not failed, failed
+
+
+def read_with_kafka_python(topic):
+    consumer = kafka.KafkaConsumer(bootstrap_servers=BOOTSTRAP, group_id=None, enable_auto_commit=False,
+                                   consumer_timeout_ms=20000)
+    partitions = [kafka.TopicPartition(topic, p) for p in range(2)]
+    assert list(consumer.end_offsets(partitions).values()) == [COUNT // 2] * 2, "end offsets"
+    consumer.assign(partitions)
+    consumer.seek_to_beginning(*partitions)
+    got = []
+    while len(got) < COUNT:
+        one = next(consumer)
+        got.append((one.partition, one.offset, one.key, one.value, [tuple(h) for h in one.headers]))
+    consumer.close()
+    return got
+
+
+def read_with_confluent(topic):
+    # A group's name is asked for, and not used: partitions are assigned, nothing is committed.
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "none",
+                                         "enable.auto.commit": False})
+    assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 1), 20) == (0, COUNT // 2)
+    consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in range(2)])
+    got = []
+    while len(got) < COUNT:
+        one = consumer.poll(20)
+        assert one is not None and not one.error(), one and one.error()
+        got.append((one.partition(), one.offset(), one.key(), one.value(), one.headers()))
+    consumer.close()
+    return got
+
+
+send_with_kafka_python("python")
+send_with_confluent("confluent")
+WANTED = sorted((n % 2, n // 2, b"%d" % n, value(n), [("n", b"%d" % n)]) for n in range(COUNT))
+for name in "python", "confluent":
+    assert sorted(read_with_kafka_python(name)) == WANTED, "kafka-python reads " + name
+    assert sorted(read_with_confluent(name)) == WANTED, "confluent-kafka reads " + name
+print("kafka-python", kafka.__version__, "and confluent-kafka", confluent_kafka.__version__, "read what either wrote")

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# kafka-python and confluent-kafka: produce and consume without a group.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+need_java
+python=${PYTHON:-python3}
+packages=$cache/python
+
+bring_packages() {
+    [[ ! -d $packages ]] || return 0
+    rm -rf "$packages.new"
+    timeout 60 "$python" -m pip install -q --target "$packages.new" kafka-python confluent-kafka > "$cache/pip.log" 2>&1 &&
+        mv "$packages.new" "$packages"
+}
+"$python" -m pip --version > /dev/null 2>&1 || skip "pip is not installed"
+locked bring_packages || skip "kafka-python and confluent-kafka cannot be had here (see $cache/pip.log)"
+
+start_zookeeper
+start_ottla_controller 101
+start_ottla 1
+bootstrap=$(address_of ottla-1)
+create_topic "$bootstrap" python 2
+create_topic "$bootstrap" confluent 2
+PYTHONPATH=$packages "$python" "$root/tests/interop/python_clients.py" "$bootstrap"
