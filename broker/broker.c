@@ -18,6 +18,7 @@
 #define REPLY_BYTES_MAX              (8 * 1024 * 1024)
 #define MEMORY_BYTES_SPARE           (64 * 1024 * 1024)
 #define STORE_TICK_MS                30000
+#define SEALED_MS                    1000 /* recovery points after a roll */
 #define FILES_SHARE                  4 /* of the descriptors: for idle open segments; the rest for the others */
 #define FILES_OPEN_MIN               16
 /* Of connections that are not accepted yet: after a restart all clients come at once, and one that
@@ -311,8 +312,10 @@ static int64_t store_period_ms(const struct options *options, int i)
         return options_int(options, OPTION_LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS);
     case 2:
         return options_long(options, OPTION_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS);
-    default:
+    case 3:
         return STORE_TICK_MS;
+    default:
+        return SEALED_MS;
     }
 }
 
@@ -334,8 +337,10 @@ static void on_store_timer(struct broker *broker, int i)
 
     if (i < 3)
         store_checkpoint(broker->store, what[i]);
-    else
+    else if (i == 3)
         store_tick(broker->store);
+    else
+        store_checkpoint_sealed(broker->store);
     if (i == 3) ask_for_lacking_logs(broker);
     timer_arm(&broker->main->shard, &broker->store_timers[i],
               instant_add_ms(shard_now(&broker->main->shard), period_ms < 1 ? 1 : period_ms));
@@ -358,12 +363,17 @@ static void on_store_timer_3(struct timer *timer)
     on_store_timer(CONTAINER(timer, struct broker, store_timers[3]), 3);
 }
 
+static void on_store_timer_4(struct timer *timer)
+{
+    on_store_timer(CONTAINER(timer, struct broker, store_timers[4]), 4);
+}
+
 void broker_start_upkeep(struct broker *broker)
 {
-    static void (*const fires[])(struct timer * timer) = {on_store_timer_0, on_store_timer_1,
-                                                          on_store_timer_2, on_store_timer_3};
+    static void (*const fires[STORE_TIMERS])(struct timer * timer) = {
+        on_store_timer_0, on_store_timer_1, on_store_timer_2, on_store_timer_3, on_store_timer_4};
 
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < STORE_TIMERS; i++) {
         int64_t period_ms = store_period_ms(broker->options, i);
         broker->store_timers[i].fire = fires[i];
         timer_arm(&broker->main->shard, &broker->store_timers[i],
@@ -373,7 +383,7 @@ void broker_start_upkeep(struct broker *broker)
 
 void broker_stop_upkeep(struct broker *broker)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < STORE_TIMERS; i++)
         timer_cancel(&broker->main->shard, &broker->store_timers[i]);
 }
 

@@ -58,7 +58,8 @@ struct broker {
     const char **log_dirs;
     struct store *store;
     struct log_config log_config; /* of a topic without overrides */
-    struct timer store_timers[4];
+#define STORE_TIMERS 5
+    struct timer store_timers[STORE_TIMERS];
 
     /* start.c */
     struct zk *zk;

@@ -112,6 +112,9 @@ enum store_checkpoint {
     STORE_HIGH_WATERMARKS = 4, /* replica.high.watermark.checkpoint.interval.ms */
 };
 void store_checkpoint(struct store *store, int which);
+/* Writes the recovery points of directories where a sealed segment has been synced since: so that
+ * after a crash it need not be scanned, though the next checkpoint by time is far. */
+void store_checkpoint_sealed(struct store *store);
 /* Removes deleted directories that are due. INSTANT: every 30 s is Kafka's period. */
 void store_tick(struct store *store);
 

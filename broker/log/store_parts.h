@@ -35,6 +35,7 @@ struct store_dir {
         uint32_t crc; /* of the text last written, 0 with len 0: none */
         size_t len;
     } checkpoints[STORE_CHECKPOINTS];
+    uint32_t sealed; /* of dir.sealed, when recovery points were last written for it */
     struct store_deleted *deleted;
     int deleted_count;
 };

@@ -130,6 +130,17 @@ void store_checkpoint(struct store *store, int which)
     }
 }
 
+void store_checkpoint_sealed(struct store *store)
+{
+    for (int i = 0; store->stage == STORE_OPEN && i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        uint32_t sealed = atomic_load(&dir->dir.sealed);
+        if (dir->dir.is_offline || !dir->is_loaded || sealed == dir->sealed) continue;
+        dir->sealed = sealed;
+        write_one(dir, 0);
+    }
+}
+
 /* ---- deleted directories ---- */
 
 struct remove_job {

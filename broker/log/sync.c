@@ -188,6 +188,8 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
         int active = log_floor(log, s->active_base);
         if (s->end > s->active_base && active >= 0 && log->segments[active]->base == s->active_base)
             log->segments[active]->synced = s->active_size;
+        if (log_recovery_point(log) < s->active_base && s->end >= s->active_base)
+            atomic_fetch_add(&log->dir->sealed, 1);
         if (log_recovery_point(log) < s->end)
             atomic_store_explicit(&log->recovery_point, s->end, memory_order_relaxed);
     }

@@ -526,6 +526,37 @@ START_TEST(a_checkpoint_that_did_not_change_is_not_written)
 }
 END_TEST
 
+/* A crash soon after a roll scans the active segment, not what was synced before it. */
+START_TEST(a_synced_roll_moves_the_recovery_point_on_disk)
+{
+    struct log_sync *sync = NULL;
+
+    begin(1);
+    struct log *log = create("a", 0);
+    append_some(log, 2);
+    store_checkpoint_sealed(store);
+    world_run_jobs(w);
+    ck_assert(!world_has(w, "d0/recovery-point-offset-checkpoint"));
+
+    struct log_files *files = log_files_create(&w->env, 4);
+    log_attach(log, files);
+    ck_assert_int_eq(log_roll(log, 0), ERR_OK);
+    ck_assert_int_eq(log_sync_plan_sealed(log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(log, &sync), ERR_OK);
+    log_detach(log);
+    log_files_destroy(&files);
+    store_checkpoint_sealed(store);
+    world_run_jobs(w);
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n1\na 0 6\n");
+    int before = w->syncs;
+    store_checkpoint_sealed(store); /* once for each */
+    world_run_jobs(w);
+    ck_assert_int_eq(w->syncs, before);
+    end();
+}
+END_TEST
+
 START_TEST(no_marker_when_a_log_could_not_be_closed)
 {
     begin(1);
@@ -665,6 +696,7 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
+     a_synced_roll_moves_the_recovery_point_on_disk,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
