@@ -466,8 +466,8 @@ void broker_suspect(struct context *context, struct event *event)
     if (broker == NULL || broker->epoch != event->broker_epoch || broker->is_suspect) return;
     context_note(context, "broker %d suspect", broker->id);
     broker->is_suspect = true;
-    /* What is queued for it is from before: when it is back it hears everything anew. */
-    context_effect(context, EFFECT_CHANNEL_CLOSE)->broker = broker->id;
+    /* Its channel stays, with what is queued: when it is back it hears everything anew, except what
+     * is no longer there. */
     ids_add(&only, broker->id);
     brokers_failed(context, &only, true);
     ids_fini(&only);
@@ -481,7 +481,6 @@ void broker_back(struct context *context, struct event *event)
     if (broker == NULL || broker->epoch != event->broker_epoch || !broker->is_suspect) return;
     context_note(context, "broker %d back", broker->id);
     broker->is_suspect = false;
-    context_effect(context, EFFECT_CHANNEL_OPEN)->broker = broker->id;
     ids_add(&only, broker->id);
     brokers_start_up(context, &only);
     ids_fini(&only);

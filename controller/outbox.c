@@ -223,15 +223,25 @@ static int by_topic(const void *a, const void *b)
     return (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-static struct control_item *make_items(struct sending *s, struct entries *entries, bool is_update)
+/* Ends that must be heard even by a broker that is suspect: nothing that it is told when it is back
+ * speaks of what is no longer there. */
+static bool is_end(const struct entry *e, bool is_update)
 {
-    size_t count = entries->by_partition.count;
-    struct control_item *items = arena_zalloc(&s->batch->arena, (count + 1) * sizeof(*items));
+    return is_update ? e->partition->topic->is_deleting : e->is_delete;
+}
+
+/* All, or the ends only; `count` of them. */
+static struct control_item *make_items(struct sending *s, struct entries *entries, bool is_update,
+                                       bool ends_only, int32_t *count)
+{
+    size_t room = entries->by_partition.count + 1;
+    struct control_item *items = arena_zalloc(&s->batch->arena, room * sizeof(*items));
     size_t n = 0;
 
     map_each (entry, &entries->by_partition) {
         const struct entry *e = entry->value;
 
+        if (ends_only && !is_end(e, is_update)) continue;
         items[n++] = (struct control_item){
             .partition = is_update ? render_update(s, e->partition) : render(s, e->partition),
             .is_new = e->is_new,
@@ -239,7 +249,8 @@ static struct control_item *make_items(struct sending *s, struct entries *entrie
             .leader_epoch = e->leader_epoch,
         };
     }
-    qsort(items, count, sizeof(*items), by_topic);
+    qsort(items, n, sizeof(*items), by_topic);
+    *count = (int32_t)n;
     return items;
 }
 
@@ -311,14 +322,15 @@ static struct control *add_control(struct sending *s, enum control_kind kind, in
     return control;
 }
 
-static void add_updates(struct sending *s, const struct ids *alive)
+static void add_updates(struct sending *s, const struct ids *alive, const struct ids *suspect)
 {
     struct context *context = s->context;
     struct outbox *outbox = context->outbox;
     struct arena *arena = &s->batch->arena;
 
     if (outbox->update_to.count == 0) return;
-    struct control_item *items = make_items(s, &outbox->updates, true);
+    int32_t count;
+    struct control_item *items = make_items(s, &outbox->updates, true, false, &count);
     struct control_broker *live = arena_zalloc(arena, (size_t)(alive->count + 1) * sizeof(*live));
     int32_t live_count = 0;
     for (int32_t i = 0; i < alive->count; i++)
@@ -332,23 +344,58 @@ static void add_updates(struct sending *s, const struct ids *alive)
         if (!ids_have(&outbox->update_to, alive->at[i])) continue;
         struct control *control = add_control(s, CONTROL_UPDATE_METADATA, alive->at[i]);
         control->items = items;
-        control->count = (int32_t)outbox->updates.by_partition.count;
+        control->count = count;
         control->live = live;
         control->live_count = live_count;
     }
+    if (suspect->count == 0) return;
+    items = make_items(s, &outbox->updates, true, true, &count);
+    for (int32_t i = 0; i < suspect->count && count > 0; i++) {
+        struct control *control = add_control(s, CONTROL_UPDATE_METADATA, suspect->at[i]);
+        control->items = items;
+        control->count = count;
+        control->live = live;
+        control->live_count = live_count;
+    }
+}
+
+static void add_stop(struct sending *s, int32_t broker, bool ends_only)
+{
+    struct addressee *a = map_get(&s->context->outbox->addressees, map_int(&broker));
+    int32_t count = 0;
+
+    if (a == NULL || a->stop.by_partition.count == 0) return;
+    struct control_item *items = make_items(s, &a->stop, false, ends_only, &count);
+    if (count == 0) return;
+    struct control *control = add_control(s, CONTROL_STOP_REPLICA, broker);
+    control->items = items;
+    control->count = count;
+}
+
+static void list_suspect(const struct context *context, struct ids *out)
+{
+    struct ids all = {0};
+
+    context_broker_ids(context, &all);
+    for (int32_t i = 0; i < all.count; i++)
+        if (context_broker(context, all.at[i])->is_suspect) ids_add(out, all.at[i]);
+    ids_fini(&all);
 }
 
 void outbox_send(struct context *context)
 {
     struct outbox *outbox = context->outbox;
     struct ids alive = {0};
+    struct ids suspect = {0};
 
     if (outbox_is_empty(outbox)) return;
     context_alive(context, &alive);
+    list_suspect(context, &suspect);
 
     struct control_batch *batch = ensure_zalloc(sizeof(*batch));
     arena_init(&batch->arena, SIZE_MAX);
-    batch->at = arena_zalloc(&batch->arena, (size_t)(alive.count * 3 + 1) * sizeof(*batch->at));
+    batch->at = arena_zalloc(&batch->arena, (size_t)(alive.count * 3 + suspect.count * 2 + 1) *
+                                                sizeof(*batch->at));
     struct sending s = {.context = context, .batch = batch};
     map_init(&s.rendered);
 
@@ -357,21 +404,17 @@ void outbox_send(struct context *context)
 
         if (a == NULL || a->leader_and_isr.by_partition.count == 0) continue;
         struct control *control = add_control(&s, CONTROL_LEADER_AND_ISR, a->id);
-        control->items = make_items(&s, &a->leader_and_isr, false);
-        control->count = (int32_t)a->leader_and_isr.by_partition.count;
+        control->items = make_items(&s, &a->leader_and_isr, false, false, &control->count);
         add_leaders(&s, control);
     }
-    add_updates(&s, &alive);
-    for (int32_t i = 0; i < alive.count; i++) {
-        struct addressee *a = map_get(&outbox->addressees, map_int(&alive.at[i]));
-
-        if (a == NULL || a->stop.by_partition.count == 0) continue;
-        struct control *control = add_control(&s, CONTROL_STOP_REPLICA, a->id);
-        control->items = make_items(&s, &a->stop, false);
-        control->count = (int32_t)a->stop.by_partition.count;
-    }
+    add_updates(&s, &alive, &suspect);
+    for (int32_t i = 0; i < alive.count; i++)
+        add_stop(&s, alive.at[i], false);
+    for (int32_t i = 0; i < suspect.count; i++)
+        add_stop(&s, suspect.at[i], true);
     map_fini(&s.rendered);
     ids_fini(&alive);
+    ids_fini(&suspect);
     outbox_clear(outbox);
     if (batch->count == 0)
         outbox_batch_destroy(&batch);

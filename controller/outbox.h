@@ -4,7 +4,8 @@
  * Rules (Kafka's batches): a partition is told to a broker once, "new" and "delete" stick; every
  * LeaderAndIsr addition tells the partition to all alive brokers by UpdateMetadata too; requests
  * leave as all LeaderAndIsr, then UpdateMetadata, then all StopReplica, each in order of broker
- * ids. LeaderAndIsr and StopReplica go to alive brokers only. What is sent is what the context says
+ * ids. They go to alive brokers only; but a suspect one, whose channel keeps what it is given, is
+ * sent the ends: of topics, and of replicas. What is sent is what the context says
  * when outbox_send is called. */
 #pragma once
 #include "controller/context.h"
