@@ -10,6 +10,8 @@ libottla_tools_a_SOURCES = \
 	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
 	tools/lines.c tools/lines.h \
+	tools/overview.c tools/overview.h \
+	tools/overview_text.c tools/overview_text.h \
 	tools/partitioner.c tools/partitioner.h \
 	tools/produce.c tools/produce.h \
 	tools/producer.c tools/producer.h \
@@ -19,7 +21,8 @@ libottla_tools_a_SOURCES = \
 	tools/topics_brokers.c \
 	tools/topics_text.c tools/topics_text.h \
 	tools/topics_zookeeper.c \
-	tools/usage.c tools/usage.h
+	tools/usage.c tools/usage.h \
+	tools/zookeeper_client.c tools/zookeeper_client.h
 
 bin_PROGRAMS += ottla
 ottla_SOURCES = tools/ottla.c
@@ -29,7 +32,8 @@ EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_args tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
-	tests/unit/test_format tests/unit/test_lines tests/unit/test_partitioner \
+	tests/unit/test_format tests/unit/test_lines tests/unit/test_overview_text \
+	tests/unit/test_partitioner \
 	tests/unit/test_reassign_text \
 	tests/unit/test_topics_text
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
@@ -38,6 +42,7 @@ tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_format_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_overview_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_partitioner_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_reassign_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_topics_text_LDADD = libottla_tools.a $(LDADD)

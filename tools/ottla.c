@@ -6,6 +6,7 @@
 #include "tools/consume.h"
 #include "tools/dump.h"
 #include "tools/elect.h"
+#include "tools/overview.h"
 #include "tools/produce.h"
 #include "tools/reassign.h"
 #include "tools/topics.h"
@@ -29,6 +30,7 @@ static const struct command commands[] = {
     {"consume", "kafka-console-consumer", consume_main, &consume_command},
     {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
     {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
+    {"cluster", "kafka-cluster", overview_main, &overview_command},
     {"dump-log", "kafka-dump-log", dump_main, &dump_command},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,117 +1,25 @@
 /* `ottla topics --zookeeper`: by reading and writing the znodes, as the admin path of brokers does
  * (zookeeper.md §6, §7, §9). The controller sees the change and does the rest. */
 #include "tools/topics.h"
+#include "tools/zookeeper_client.h"
 #include "base/ensure.h"
 #include "base/text.h"
 #include "cluster/assign.h"
 #include "cluster/options.h"
-#include "runtime/env_posix.h"
-#include "runtime/env_zookeeper.h"
+#include "runtime/env.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
 #include "zk/recipes.h"
 #include <stdlib.h>
 
-#define WAIT_MS            30000 /* for ZooKeeper, each step */
-#define SESSION_TIMEOUT_MS 30000
-#define IN_FLIGHT_MAX      200
-
 struct session {
     const struct topics_job *job;
     struct arena *arena;
     struct buf *message;
-    struct env *env;
-    struct shard shard;
-    struct zk *zk;
-    struct timer timer;
-    bool is_late, is_closed;
+    struct zookeeper_client client;
     bool is_recipe_done;
     enum err recipe_err;
 };
-
-/* The answer to one read. */
-struct answer {
-    struct zk_call call;
-    struct session *session;
-    bool is_done;
-    enum err err;
-    struct slice data;
-    struct slice *children;
-    int child_count;
-};
-
-/* ---- waiting ---- */
-
-static void late(struct timer *timer)
-{
-    ((struct session *)(void *)((char *)timer - offsetof(struct session, timer)))->is_late = true;
-}
-
-static void start_waiting(struct session *s)
-{
-    s->is_late = false;
-    s->timer.fire = late;
-    timer_arm(&s->shard, &s->timer, instant_add_ms(env_now(s->env), WAIT_MS));
-}
-
-static void answered(struct zk_call *call, enum err err, const struct zk_result *results, int count)
-{
-    struct answer *answer = (struct answer *)(void *)((char *)call - offsetof(struct answer, call));
-    struct arena *arena = answer->session->arena;
-
-    answer->is_done = true;
-    answer->err = err;
-    if (err != ERR_OK || count == 0) return;
-    answer->data = arena_copy(arena, results[0].data);
-    answer->child_count = results[0].child_count;
-    answer->children =
-        arena_zalloc(arena, (size_t)(results[0].child_count + 1) * sizeof(*answer->children));
-    for (int i = 0; i < results[0].child_count; i++)
-        answer->children[i] = arena_copy(arena, results[0].children[i]);
-}
-
-/* All reads at once, in the arena. ERR_TIMED_OUT with a message when ZooKeeper does not answer. */
-static enum err read_all(struct session *s, const struct zk_op *ops, int count,
-                         struct answer **answers)
-{
-    struct answer *all = arena_zalloc(s->arena, (size_t)(count + 1) * sizeof(*all));
-
-    start_waiting(s);
-    for (int i = 0; i < count; i++) {
-        all[i].session = s;
-        all[i].call.done = answered;
-        all[i].call.retry_loss = true;
-        zk_submit(s->zk, &all[i].call, &ops[i], 1);
-    }
-    for (int i = 0; i < count; i++) {
-        while (!all[i].is_done && !s->is_late)
-            shard_turn(&s->shard);
-        if (!all[i].is_done) {
-            buf_printf(s->message, "ZooKeeper at %s does not answer",
-                       args_text(s->job->args, "zookeeper", ""));
-            return ERR_TIMED_OUT;
-        }
-    }
-    *answers = all;
-    return ERR_OK;
-}
-
-static enum err fail(struct session *s, struct slice path, enum err err)
-{
-    buf_printf(s->message, "%.*s: %s", SLICE_ARGS(path), err_text(err));
-    return err;
-}
-
-/* One op. What it came to, with a message unless it is `fine`. */
-static enum err do_one(struct session *s, const struct zk_op *op, enum err fine,
-                       struct answer **answer)
-{
-    enum err err = read_all(s, op, 1, answer);
-
-    if (err != ERR_OK) return err;
-    if ((*answer)->err == ERR_OK || (*answer)->err == fine) return (*answer)->err;
-    return fail(s, op->path, (*answer)->err);
-}
 
 static void recipe_ended(void *owner, enum err err)
 {
@@ -125,16 +33,16 @@ static void recipe_ended(void *owner, enum err err)
 static enum err create_node(struct session *s, struct slice path, struct slice data)
 {
     s->is_recipe_done = false;
-    start_waiting(s);
-    struct recipe *recipe = recipe_create(s->zk, path, data, false, recipe_ended, s);
-    while (!s->is_recipe_done && !s->is_late)
-        shard_turn(&s->shard);
+    zookeeper_client_wait(&s->client);
+    struct recipe *recipe = recipe_create(s->client.zk, path, data, false, recipe_ended, s);
+    while (!s->is_recipe_done && !s->client.is_late)
+        shard_turn(&s->client.shard);
     if (!s->is_recipe_done) {
         recipe_cancel(&recipe);
-        return fail(s, path, ERR_TIMED_OUT);
+        return zookeeper_client_fail(&s->client, path, ERR_TIMED_OUT);
     }
     if (s->recipe_err == ERR_OK || s->recipe_err == ERR_EXISTS) return s->recipe_err;
-    return fail(s, path, s->recipe_err);
+    return zookeeper_client_fail(&s->client, path, s->recipe_err);
 }
 
 /* ---- what is there ---- */
@@ -148,9 +56,9 @@ static struct zk_op get_of(struct slice path)
 static enum err read_topics(struct session *s, struct slice **names, int *count)
 {
     struct zk_op op = {.kind = ZK_CHILDREN, .path = PATH_BROKERS_TOPICS};
-    struct answer *answer;
+    struct zookeeper_answer *answer;
 
-    enum err err = do_one(s, &op, ERR_NOT_FOUND, &answer);
+    enum err err = zookeeper_client_do(&s->client, &op, ERR_NOT_FOUND, &answer);
     if (err != ERR_OK && err != ERR_NOT_FOUND) return err;
     *names = answer->children;
     *count = answer->child_count;
@@ -167,17 +75,17 @@ static int by_id(const void *a, const void *b)
 static enum err read_brokers(struct session *s, struct assign_broker **brokers, int *count)
 {
     struct zk_op list = {.kind = ZK_CHILDREN, .path = PATH_BROKERS_IDS};
-    struct answer *ids, *docs;
+    struct zookeeper_answer *ids, *docs;
 
     *count = 0;
-    enum err err = do_one(s, &list, ERR_NOT_FOUND, &ids);
+    enum err err = zookeeper_client_do(&s->client, &list, ERR_NOT_FOUND, &ids);
     if (err != ERR_OK && err != ERR_NOT_FOUND) return err;
     struct assign_broker *all =
         arena_zalloc(s->arena, (size_t)(ids->child_count + 1) * sizeof(*all));
     struct zk_op *ops = arena_zalloc(s->arena, (size_t)(ids->child_count + 1) * sizeof(*ops));
     for (int i = 0; i < ids->child_count; i++)
         ops[i] = get_of(path_child(s->arena, PATH_BROKERS_IDS, ids->children[i]));
-    err = read_all(s, ops, ids->child_count, &docs);
+    err = zookeeper_client_read_all(&s->client, ops, ids->child_count, &docs);
     if (err != ERR_OK) return err;
     for (int i = 0; i < ids->child_count; i++) {
         struct doc_broker doc;
@@ -233,7 +141,7 @@ static void take_given(const struct topics_job *job, int32_t first, int32_t coun
 static enum err check_name(struct session *s, struct slice name)
 {
     struct slice *topics;
-    struct answer *marker;
+    struct zookeeper_answer *marker;
     int count;
 
     if (!text_is_topic_name(name) || slice_is(name, TOPIC_NAME_METADATA)) {
@@ -255,7 +163,7 @@ static enum err check_name(struct session *s, struct slice name)
         }
     }
     struct zk_op op = {.kind = ZK_EXISTS, .path = path_delete_topic(s->arena, name)};
-    err = do_one(s, &op, ERR_NOT_FOUND, &marker);
+    err = zookeeper_client_do(&s->client, &op, ERR_NOT_FOUND, &marker);
     if (err == ERR_NOT_FOUND) return ERR_OK;
     if (err == ERR_OK) {
         buf_printf(s->message, "Topic '%.*s' is marked for deletion.", SLICE_ARGS(name));
@@ -284,7 +192,7 @@ static enum err write_configs(struct session *s, struct slice name)
     const struct topics_job *job = s->job;
     struct doc_config doc = {.count = job->config_count};
     struct buf json = {0};
-    struct answer *answer;
+    struct zookeeper_answer *answer;
 
     doc.entries = arena_zalloc(s->arena, (size_t)(job->config_count + 1) * sizeof(*doc.entries));
     for (int i = 0; i < job->config_count; i++)
@@ -294,7 +202,7 @@ static enum err write_configs(struct session *s, struct slice name)
                        .path = path_config_topic(s->arena, name),
                        .data = buf_slice(&json),
                        .version = ZK_ANY_VERSION};
-    enum err err = do_one(s, &op, ERR_NOT_FOUND, &answer);
+    enum err err = zookeeper_client_do(&s->client, &op, ERR_NOT_FOUND, &answer);
     if (err == ERR_NOT_FOUND) err = create_node(s, op.path, op.data);
     buf_fini(&json);
     return err == ERR_EXISTS ? ERR_OK : err;
@@ -305,7 +213,8 @@ static struct uuid fresh_id(struct session *s)
     struct uuid id;
 
     do {
-        uint64_t high = env_random(s->env, "topic id"), low = env_random(s->env, "topic id");
+        uint64_t high = env_random(s->client.env, "topic id"),
+                 low = env_random(s->client.env, "topic id");
         id = uuid_from_random(high, low);
     } while (!uuid_is_topic_id(id));
     return id;
@@ -338,8 +247,8 @@ static enum err plan_partitions(struct session *s, struct doc_topic *doc)
         .broker_count = count,
         .partition_count = (int32_t)job->partitions,
         .replication_factor = (int32_t)job->factor,
-        .start = (int32_t)(env_random(s->env, "assignment") % places),
-        .shift = (int32_t)(env_random(s->env, "assignment") % places),
+        .start = (int32_t)(env_random(s->client.env, "assignment") % places),
+        .shift = (int32_t)(env_random(s->client.env, "assignment") % places),
     };
     doc->partition_count = request.partition_count;
     doc->partitions =
@@ -421,20 +330,20 @@ static enum err alter_one(struct session *s, struct slice name)
 {
     struct slice path = path_topic(s->arena, name);
     struct zk_op get = get_of(path);
-    struct answer *answer;
+    struct zookeeper_answer *answer;
     struct doc_topic doc;
     struct buf json = {0};
 
-    enum err err = do_one(s, &get, ERR_OK, &answer);
+    enum err err = zookeeper_client_do(&s->client, &get, ERR_OK, &answer);
     if (err != ERR_OK) return err;
     err = doc_topic_read(answer->data, s->arena, &doc);
-    if (err != ERR_OK) return fail(s, path, err);
+    if (err != ERR_OK) return zookeeper_client_fail(&s->client, path, err);
     err = plan_more(s, &doc);
     if (err != ERR_OK) return err;
     doc_topic_write(&json, &doc);
     struct zk_op set = {
         .kind = ZK_SET, .path = path, .data = buf_slice(&json), .version = ZK_ANY_VERSION};
-    err = do_one(s, &set, ERR_OK, &answer);
+    err = zookeeper_client_do(&s->client, &set, ERR_OK, &answer);
     buf_fini(&json);
     return err;
 }
@@ -468,14 +377,15 @@ static enum err read_partitions(struct session *s, struct slice name, const stru
 {
     struct zk_op *ops = arena_zalloc(s->arena, (size_t)(doc->partition_count + 1) * sizeof(*ops));
     struct assign_broker *brokers;
-    struct answer *states;
+    struct zookeeper_answer *states;
     struct doc_state state;
     int count;
 
     enum err err = read_brokers(s, &brokers, &count);
     for (int32_t i = 0; i < doc->partition_count; i++)
         ops[i] = get_of(path_state(s->arena, name, doc->partitions[i].partition));
-    if (err == ERR_OK) err = read_all(s, ops, doc->partition_count, &states);
+    if (err == ERR_OK)
+        err = zookeeper_client_read_all(&s->client, ops, doc->partition_count, &states);
     if (err != ERR_OK) return err;
     for (int32_t i = 0; i < doc->partition_count; i++) {
         const struct doc_partition *p = &doc->partitions[i];
@@ -493,7 +403,8 @@ static enum err read_partitions(struct session *s, struct slice name, const stru
     return ERR_OK;
 }
 
-static void view_configs(struct session *s, const struct answer *answer, struct topic_view *view)
+static void view_configs(struct session *s, const struct zookeeper_answer *answer,
+                         struct topic_view *view)
 {
     struct doc_config doc;
     int64_t number;
@@ -519,15 +430,15 @@ static enum err describe_one(struct session *s, struct slice name, struct buf *o
                           get_of(path_config_topic(s->arena, name)),
                           {.kind = ZK_EXISTS, .path = path_delete_topic(s->arena, name)}};
     struct topic_view view = {.name = name};
-    struct answer *answers;
+    struct zookeeper_answer *answers;
     struct doc_topic doc;
 
-    enum err err = read_all(s, ops, 3, &answers);
+    enum err err = zookeeper_client_read_all(&s->client, ops, 3, &answers);
     if (err != ERR_OK) return err;
     if (answers[0].err == ERR_NOT_FOUND) return ERR_OK; /* it has just gone */
     err =
         answers[0].err != ERR_OK ? answers[0].err : doc_topic_read(answers[0].data, s->arena, &doc);
-    if (err != ERR_OK) return fail(s, ops[0].path, err);
+    if (err != ERR_OK) return zookeeper_client_fail(&s->client, ops[0].path, err);
     struct partition_view *partitions =
         arena_zalloc(s->arena, (size_t)(doc.partition_count + 1) * sizeof(*partitions));
     err = read_partitions(s, name, &doc, partitions);
@@ -579,44 +490,14 @@ static enum err run(struct session *s, struct buf *out)
     return err;
 }
 
-static void on_event(void *owner, const struct zk_event *event)
-{
-    (void)owner;
-    (void)event; /* nothing is watched, and operations say themselves what became of them */
-}
-
-static void on_closed(void *owner)
-{
-    ((struct session *)owner)->is_closed = true;
-}
-
 enum err topics_by_zookeeper(const struct topics_job *job, struct buf *out, struct buf *message)
 {
     struct session s = {.job = job, .arena = job->arena, .message = message};
 
-    s.env = env_posix_create(&zookeeper_ops);
-    enum err err = shard_open(&s.shard, s.env, 0, NULL, NULL, &s, NULL);
-    if (err != ERR_OK) {
-        buf_add_text(message, err_text(err));
-        env_posix_destroy(&s.env);
-        return err;
-    }
-    err = zk_open(&s.shard,
-                  &(struct zk_options){.connect = args_text(job->args, "zookeeper", ""),
-                                       .session_timeout_ms = SESSION_TIMEOUT_MS,
-                                       .in_flight_max = IN_FLIGHT_MAX},
-                  on_event, &s, &s.zk);
-    if (err == ERR_OK) {
-        err = run(&s, out);
-        zk_close(&s.zk, on_closed, &s);
-        while (!s.is_closed)
-            shard_turn(&s.shard);
-    } else {
-        buf_printf(message, "--zookeeper %s: must be host:port,...[/chroot]",
-                   args_text(job->args, "zookeeper", ""));
-    }
-    timer_cancel(&s.shard, &s.timer);
-    shard_close(&s.shard);
-    env_posix_destroy(&s.env);
+    enum err err = zookeeper_client_open(&s.client, args_text(job->args, "zookeeper", ""),
+                                         job->arena, message);
+    if (err != ERR_OK) return err;
+    err = run(&s, out);
+    zookeeper_client_close(&s.client);
     return err;
 }

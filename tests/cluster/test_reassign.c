@@ -19,13 +19,18 @@ static const char *const places[PARTITIONS][2] = {
 static struct cluster cluster;
 static char text[TEXT_MAX], before[TEXT_MAX];
 
-/* Runs a command of `ottla`; its standard output is in `text` afterwards. */
-static int ottla(const char *arguments)
+static int run_ottla(const char *arguments, const char *option, const char *servers)
 {
     const char *folder = getenv("OTTLA_BUILD");
 
-    return run_command(text, sizeof(text), "%s/ottla %s --bootstrap-server %s",
-                       folder == NULL ? "." : folder, arguments, cluster.bootstrap);
+    return run_command(text, sizeof(text), "%s/ottla %s %s %s", folder == NULL ? "." : folder,
+                       arguments, option, servers);
+}
+
+/* Runs a command of `ottla`; its standard output is in `text` afterwards. */
+static int ottla(const char *arguments)
+{
+    return run_ottla(arguments, "--bootstrap-server", cluster.bootstrap);
 }
 
 static void write_json(const char *name, const char *json)
@@ -236,6 +241,33 @@ START_TEST(a_move_that_does_not_end_is_listed_and_taken_back)
 }
 END_TEST
 
+START_TEST(the_cluster_is_told)
+{
+    char arguments[512], line[160];
+
+    snprintf(arguments, sizeof(arguments), "cluster --zookeeper %s", cluster.zookeeper_connect);
+    ck_assert_int_eq(ottla(arguments), 0);
+    ck_assert_ptr_nonnull(strstr(text, "Cluster ID: "));
+    ck_assert_msg(strstr(text, "\nController: 10") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "\tEpoch: 1\tEndpoints: ") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "\nStandby: 10") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "not in the brokers' metadata") == NULL, "%s", text);
+    for (int b = 1; b <= 4; b++) {
+        snprintf(line, sizeof(line),
+                 "\nBroker: %d\tEndpoints: PLAINTEXT://127.0.0.1:%d\tRack: none\tEpoch: ", b,
+                 cluster_node(&cluster, NODE_BROKER, b)->port);
+        ck_assert_msg(strstr(text, line) != NULL, "%s", text);
+    }
+    ck_assert_int_eq(run_ottla("cluster cluster-id", "--zookeeper", cluster.zookeeper_connect), 0);
+    ck_assert(strncmp(text, "Cluster ID: ", 12) == 0 && strchr(text, '\n')[1] == '\0');
+    ck_assert_int_eq(run_ottla("topics --list", "--zookeeper", cluster.zookeeper_connect), 0);
+    ck_assert_int_eq(ottla("cluster"), 0);
+    snprintf(line, sizeof(line), "\nBroker: 4\tEndpoints: 127.0.0.1:%d\tRack: none\n",
+             cluster_node(&cluster, NODE_BROKER, 4)->port);
+    ck_assert_msg(strstr(text, line) != NULL, "%s", text);
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
@@ -244,9 +276,9 @@ int main(void)
                                       .broker_properties = "min.insync.replicas=2\n",
                                       .controller_properties =
                                           "auto.leader.rebalance.enable=false\n"};
-    const TTest *const tests[] = {every_partition_moves_under_a_producer_and_back,
-                                  what_cannot_be_is_said,
-                                  a_move_that_does_not_end_is_listed_and_taken_back};
+    const TTest *const tests[] = {
+        the_cluster_is_told, every_partition_moves_under_a_producer_and_back,
+        what_cannot_be_is_said, a_move_that_does_not_end_is_listed_and_taken_back};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());
