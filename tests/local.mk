@@ -1,5 +1,5 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
-EXTRA_DIST += docs/architecture.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
+EXTRA_DIST += tests/cluster/test_config docs/architecture.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
@@ -32,3 +32,4 @@ endif
 noinst_PROGRAMS += tests/bench/ottla-bench
 tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/bench/load.h
 tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)
+TESTS += tests/cluster/test_config

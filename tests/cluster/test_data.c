@@ -73,6 +73,59 @@ START_TEST(a_killed_broker_comes_back_with_all_that_it_acknowledged)
 }
 END_TEST
 
+/* The recovery point of segmented-0 in broker 1's checkpoint; 0 if it is not there. */
+static long recovery_point(void)
+{
+    char out[64];
+
+    run_command(out, sizeof(out),
+                "awk '$1 == \"segmented\" && $2 == 0 {print $3}' "
+                "%s/data/recovery-point-offset-checkpoint 2> /dev/null",
+                cluster_node(&cluster, NODE_BROKER, 1)->folder);
+    return atol(out);
+}
+
+static bool most_is_synced(void *of)
+{
+    (void)of;
+    return recovery_point() > 15000; /* of 20,000 records, 50 to a segment of 1 MiB and more */
+}
+
+START_TEST(after_a_kill_only_what_was_not_synced_is_read_again)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+    char out[512];
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "segmented",
+                                     .partitions = 1,
+                                     .numbers_max = 20000,
+                                     .value_bytes = 2000,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert_int_eq(run_command(out, sizeof(out),
+                                 "%s/ottla topics --bootstrap-server %s --create --topic segmented "
+                                 "--replica-assignment 1 --config segment.bytes=1048576 2>&1",
+                                 getenv("OTTLA_BUILD"), cluster.bootstrap),
+                     0);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 20));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 20000) && sender_flush(sender, 60));
+    ck_assert(wait_for(most_is_synced, NULL, 30));
+    node_signal(&cluster, broker, SIGKILL);
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 30);
+    run_command(out, sizeof(out), "grep -o 'segments_recovered=[0-9]*' %s/log", broker->folder);
+    int recovered = atoi(out + strcspn(out, "0123456789"));
+    run_command(out, sizeof(out), "ls %s/data/segmented-0/*.log | wc -l", broker->folder);
+    ck_assert_int_ge(atoi(out), 35);
+    ck_assert_int_lt(recovered, 15); /* those of other tests' partitions among them */
+    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 30));
+    ck_assert(sender_verify(sender, true, 60));
+    sender_close(&sender);
+}
+END_TEST
+
 START_TEST(a_stopped_broker_has_a_clean_log_and_comes_back)
 {
     struct node *broker = cluster_node(&cluster, NODE_BROKER, 3);
@@ -125,10 +178,15 @@ END_TEST
 
 int main(void)
 {
-    struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 3};
+    struct cluster_options options = {.zookeepers = 1,
+                                      .controllers = 2,
+                                      .brokers = 3,
+                                      .broker_properties =
+                                          "log.flush.offset.checkpoint.interval.ms=500"};
     const TTest *const tests[] = {a_million_records_come_back_in_order,
                                   kcat_gets_the_bytes_of_a_real_file,
                                   a_killed_broker_comes_back_with_all_that_it_acknowledged,
+                                  after_a_kill_only_what_was_not_synced_is_read_again,
                                   a_stopped_broker_has_a_clean_log_and_comes_back,
                                   a_topic_that_is_deleted_is_gone_and_can_be_made_again};
 
