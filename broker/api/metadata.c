@@ -5,6 +5,7 @@
 #include "broker/api/autocreate.h"
 #include "broker/api/control.h"
 #include "broker/api/table.h"
+#include "broker/replica/fetchers.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "cluster/image.h"
@@ -78,7 +79,8 @@ static void fill_partition(struct request *request, struct slice listener,
         replicas = reachable(request, listener, replicas);
         isr = reachable(request, listener, isr);
     }
-    if (leader == NULL) {
+    if (leader == NULL || (request->at->fetchers != NULL &&
+                           fetchers_has_lost(request->at->fetchers, partition->leader))) {
         out->error_code = KAFKA_LEADER_NOT_AVAILABLE;
         out->leader_id = LEADER_NONE;
     } else if (image_endpoint(leader, listener) == NULL) {

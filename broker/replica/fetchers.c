@@ -13,7 +13,8 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define ANSWER_SPARE_BYTES ((size_t)128 << 20) /* a first batch comes whole, whatever its size */
 #define DECODED_BYTES_MAX  ((size_t)256 << 20)
-#define HURRY_MS           5   /* an answer that is on its way is let come */
+#define HURRY_MS           5 /* an answer that is on its way is let come */
+#define LOST_MS            1000
 #define HURRY_EVERY_MS     100 /* … and a link that is hurried all the time still fetches */
 
 /* ---- the table ---- */
@@ -246,6 +247,35 @@ static void close_link(struct link *link)
         peer_close(&link->peer, link_closed);
 }
 
+/* A cluster that loses more brokers than that at once has other troubles. */
+static void note_lost(struct link *link)
+{
+    struct fetchers *fetchers = link->of;
+    struct instant now = shard_now(fetchers->shard);
+
+    for (int i = 0; i < LOST_MAX; i++) {
+        struct lost *lost = &fetchers->lost[i];
+        if (lost->broker != link->broker && !instant_reached(now, lost->until)) continue;
+        *lost = (struct lost){link->broker, instant_add_ms(now, LOST_MS)};
+        return;
+    }
+}
+
+static void forget_lost(struct link *link)
+{
+    for (int i = 0; i < LOST_MAX; i++)
+        if (link->of->lost[i].broker == link->broker) link->of->lost[i].until = INSTANT_ZERO;
+}
+
+bool fetchers_has_lost(const struct fetchers *fetchers, int32_t broker)
+{
+    for (int i = 0; i < LOST_MAX; i++)
+        if (fetchers->lost[i].broker == broker &&
+            instant_before(shard_now(fetchers->shard), fetchers->lost[i].until))
+            return true;
+    return false;
+}
+
 static void news(void *owner, struct peer *peer, enum peer_state state, enum err why)
 {
     struct link *link = owner;
@@ -253,6 +283,9 @@ static void news(void *owner, struct peer *peer, enum peer_state state, enum err
     (void)peer;
     if (state == PEER_WAITING)
         log_debug("replica", "leader_away", "leader=%d why=%s", link->broker, err_name(why));
+    if (state == PEER_WAITING && link->is_up && why != ERR_CANCELLED) note_lost(link);
+    if (state == PEER_UP) forget_lost(link);
+    link->is_up = state == PEER_UP;
     link_wake(link);
 }
 

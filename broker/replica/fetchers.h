@@ -37,6 +37,11 @@ void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t part
 /* Addresses may have changed, or become known. */
 void fetchers_image_changed(struct fetchers *fetchers);
 
+/* The connection to that leader broke less than a second ago and did not come again: it has
+ * probably gone, and the controller is about to say who leads now. A client that asks for metadata
+ * at that moment had better ask again soon than wait for one who is no more. */
+bool fetchers_has_lost(const struct fetchers *fetchers, int32_t broker);
+
 /* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is
  * followed afterwards. */
 void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *to);

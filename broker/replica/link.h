@@ -12,6 +12,8 @@
 #include "cluster/level.h"
 #include "wire/codec.h"
 
+#define LOST_MAX 8
+
 /* One partition that this shard follows. */
 struct followed {
     struct list_node node; /* of its link */
@@ -56,6 +58,7 @@ struct link {
     struct list forgotten; /* followed: gone, to be said in the next Fetch, then freed */
     int asked;             /* partitions in a full request */
     bool is_closing;
+    bool is_up; /* as of the last news */
 
     /* A Fetch that waits, and others that wait for its end. */
     struct timer hurry;
@@ -73,6 +76,10 @@ struct fetchers {
     void (*closed)(void *to);
     void *closed_to;
     struct fetchers_counts counts;
+    struct lost {
+        int32_t broker;
+        struct instant until;
+    } lost[LOST_MAX];
 };
 
 /* ---- fetchers.c ---- */

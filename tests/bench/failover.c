@@ -76,9 +76,11 @@ static void open_producer(struct failover *it)
                                     {"acks", "all"},
                                     {"linger.ms", "0"},
                                     {"log_level", it->debug == NULL ? "0" : "7"},
-                                    {"debug", it->debug == NULL ? "" : it->debug}};
+                                    {"debug", it->debug} /* the last: an empty one is refused */};
 
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+    size_t count = sizeof(pairs) / sizeof(pairs[0]);
+    if (it->debug == NULL) count--;
+    for (size_t i = 0; i < count; i++)
         if (rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)) !=
             RD_KAFKA_CONF_OK)
             die(text);

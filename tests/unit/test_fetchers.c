@@ -737,8 +737,11 @@ START_TEST(a_leader_that_was_gone_is_followed_on)
     leader_has(0, (int[]){1, 0, -1}, 0, 4, 4);
     lead(0, LEADER, 1);
     loop_until(&w.shard, w.is_waiting);
+    ck_assert(!fetchers_has_lost(w.fetchers, LEADER));
     leader_goes();
     loop_until(&w.shard, fetchers_counts(w.fetchers)->request_errors.value == 1);
+    loop_until(&w.shard, fetchers_has_lost(w.fetchers, LEADER));
+    ck_assert(!fetchers_has_lost(w.fetchers, SELF));
     for (int i = 0; i < 3; i++)
         loop_turn(&w.shard);
     w.led[0].end = 6;
@@ -746,6 +749,7 @@ START_TEST(a_leader_that_was_gone_is_followed_on)
     leader_comes();
     loop_until(&w.shard, w.is_waiting);
     ck_assert_int_eq(view_of(0, 1).end, 6);
+    ck_assert(!fetchers_has_lost(w.fetchers, LEADER));
     ck_assert_int_eq(w.full, 2); /* another connection, another session */
     stop();
 }
@@ -782,6 +786,7 @@ START_TEST(what_is_newly_followed_does_not_wait_for_the_wait_of_others)
     lead(1, LEADER, 1); /* the test never lets go */
     loop_until(&w.shard, view_of(1, 1).end == 7);
     ck_assert_int_eq(fetchers_counts(w.fetchers)->hurries.value, 1);
+    ck_assert(!fetchers_has_lost(w.fetchers, LEADER)); /* it was ourselves */
     lead(2, LEADER, 1);
     loop_until(&w.shard, view_of(2, 1).end == 9);
     ck_assert_int_eq(view_of(0, 1).end, 4);
