@@ -10,6 +10,7 @@
 
 #define AGAIN_MS              1000
 #define GRACE_MS              500 /* may refuse so long, who was registered before we looked */
+#define GRACE_MS_MAX          600000
 #define DOC_ARENA_MAX         (1u << 20)
 #define REGISTRATION_EXTRA_MS 2000
 
@@ -286,6 +287,12 @@ static void leader_verdict(void *owner, int32_t id, int64_t czxid, enum detector
     struct controller *c = owner;
 
     if (verdict != DETECTOR_DEAD || czxid != c->leader_czxid) return;
+    /* Never heard may be dead, or not reachable by us: then deposing it over and over helps nobody.
+     */
+    bool was_heard = watcher_has_heard(c->leader, id);
+    c->leader_grace_ms = was_heard                               ? GRACE_MS
+                         : c->leader_grace_ms < GRACE_MS_MAX / 2 ? c->leader_grace_ms * 2
+                                                                 : GRACE_MS_MAX;
     log_warn("controller", "controller-dead", "controller=%d", id);
     depose(c);
 }
@@ -313,7 +320,7 @@ static void found(struct zk_call *call, enum err err, const struct zk_result *re
         struct net_address address = {.port = (uint16_t)doc.endpoints[0].port};
         snprintf(address.host, sizeof(address.host), "%.*s", SLICE_ARGS(doc.endpoints[0].host));
         watcher_clear(c->leader);
-        watcher_add(c->leader, c->leader_id, c->leader_czxid, &address, GRACE_MS);
+        watcher_add(c->leader, c->leader_id, c->leader_czxid, &address, c->leader_grace_ms);
     }
     arena_fini(&arena);
 }
@@ -793,6 +800,7 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
         .listeners = listeners,
         .id = options_int(options, OPTION_CONTROLLER_ID),
         .leader_id = -1,
+        .leader_grace_ms = GRACE_MS,
         .ready = ready,
         .stopped = stopped,
         .owner = owner,

@@ -45,7 +45,8 @@ struct controller {
     int64_t found_czxid;
     int32_t leader_id; /* who is active; −1 nobody or unknown */
     int64_t leader_czxid;
-    struct timer again; /* joining or electing is tried again */
+    int64_t leader_grace_ms; /* so long it may refuse us before it was ever heard */
+    struct timer again;      /* joining or electing is tried again */
 
     struct context context;
     struct znodes *znodes;

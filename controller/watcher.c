@@ -60,6 +60,13 @@ bool watcher_has(const struct watcher *watcher, int32_t id, int64_t tag)
     return target != NULL && target->tag == tag;
 }
 
+bool watcher_has_heard(const struct watcher *watcher, int32_t id)
+{
+    const struct target *target = map_get(&watcher->targets, map_int(&id));
+
+    return target != NULL && target->detector.is_known;
+}
+
 void watcher_clear(struct watcher *watcher)
 {
     for (struct map_entry *entry; (entry = map_first(&watcher->targets)) != NULL;)

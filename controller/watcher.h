@@ -21,5 +21,7 @@ void watcher_destroy(struct watcher **watcher); /* NULL is fine */
 void watcher_add(struct watcher *watcher, int32_t id, int64_t tag,
                  const struct net_address *address, int64_t grace_ms);
 bool watcher_has(const struct watcher *watcher, int32_t id, int64_t tag);
+/* It is watched, and has answered at least once. */
+bool watcher_has_heard(const struct watcher *watcher, int32_t id);
 void watcher_remove(struct watcher *watcher, int32_t id); /* one that is not there is fine */
 void watcher_clear(struct watcher *watcher);

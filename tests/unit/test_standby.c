@@ -139,5 +139,50 @@ START_TEST(an_address_that_comes_late_is_not_the_next_controllers)
 }
 END_TEST
 
-UNIT(a_connection_lost_while_it_joins_does_not_make_it_join_twice,
+static void found_on_port(int port)
+{
+    char json[300];
+
+    snprintf(json, sizeof(json),
+             "{\"version\":1,\"host\":\"127.0.0.1\",\"port\":%d,"
+             "\"listeners\":[\"PLAINTEXT://127.0.0.1:%d\"],\"listener_security_protocol_map\":"
+             "{\"PLAINTEXT\":\"PLAINTEXT\"},\"timestamp\":\"1\"}",
+             port, port);
+    while (strcmp(fake_request(0), "get:/controllers/ids/102") != 0)
+        fake_answer(ERR_NOT_FOUND, (struct zk_result){0});
+    fake_answer(ERR_OK, (struct zk_result){.data = slice_text(json)});
+}
+
+/* An address that nobody can reach, by a wrong advertised.listeners say, is no reason for an
+ * election every half second: each such verdict takes twice as long as the one before. */
+START_TEST(who_was_never_heard_is_deposed_ever_more_slowly)
+{
+    struct zk_result made[2] = {0};
+
+    begin();
+    fake_answer(ERR_NOT_FOUND, (struct zk_result){0});
+    fake_answer_all(ERR_OK, made, 2);
+    fake_run();
+    for (int64_t czxid = 50; czxid < 52; czxid++) {
+        if (czxid > 50) {
+            while (fake.count > 0)
+                fake_answer(ERR_ZK_OTHER, (struct zk_result){0});
+            fake.handlers->watch(fake.owner, ZK_NODE_CHANGED, SLICE("/controller"));
+            fake_run();
+        }
+        elected(102, czxid);
+        int64_t grace_ms = controller.leader_grace_ms;
+        struct instant began = env_now(fake.env);
+        found_on_port(1);
+        while (!is_asked("get:/controller_epoch"))
+            fake_run();
+        ck_assert_int_ge(instant_ms_between(began, env_now(fake.env)), grace_ms);
+        ck_assert_int_eq(controller.leader_grace_ms, 2 * grace_ms);
+    }
+    end();
+}
+END_TEST
+
+UNIT(who_was_never_heard_is_deposed_ever_more_slowly,
+     a_connection_lost_while_it_joins_does_not_make_it_join_twice,
      an_address_that_comes_late_is_not_the_next_controllers)
