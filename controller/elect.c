@@ -11,8 +11,8 @@ struct elect {
     struct task task;
     struct event *event;
     struct elected elected;
-    int32_t *places; /* of the items that elect, by place in the set */
-    int32_t count;
+    int32_t
+        *places; /* of each item: its partition's place in the set; −1: it is answered already */
 };
 
 static void elect_fini(struct task *task)
@@ -54,23 +54,31 @@ static void elect_run(struct context *context, struct task *task)
     struct elect *e = (struct elect *)task;
     struct event *event = e->event;
     struct partition_set set = {0};
+    struct map chosen; /* partition → its item's entry in `places` */
 
     if (task->phase++ > 0) {
-        for (int32_t i = 0; i < e->count; i++)
-            event->items[e->places[i]].answer = e->elected.answers[i];
+        for (int32_t i = 0; i < event->count; i++)
+            if (e->places[i] >= 0) event->items[i].answer = e->elected.answers[e->places[i]];
         task_end(context, task);
         return;
     }
     if (event->is_all) list_all(context, event);
     e->places = ensure_zalloc((size_t)(event->count + 1) * sizeof(*e->places));
+    map_init(&chosen);
     for (int32_t i = 0; i < event->count; i++) {
         struct partition *p = context_find_item(context, &event->items[i]);
 
         event->items[i].answer = check(context, p, event->is_unclean);
+        e->places[i] = -1;
         if (event->items[i].answer != ANSWER_OK) continue;
+        /* One that is asked for again is elected once: its second write would meet the first. */
+        const int32_t *first = map_get(&chosen, slice_of(&p, sizeof(p)));
+        e->places[i] = first == NULL ? set.count : *first;
+        if (first != NULL) continue;
+        (void)map_set(&chosen, slice_of(&p, sizeof(p)), &e->places[i]);
         partition_set_add(&set, p);
-        e->places[e->count++] = i;
     }
+    map_fini(&chosen);
     partitions_to_online(context, &set,
                          event->is_unclean ? ELECTION_OFFLINE_UNCLEAN : ELECTION_PREFERRED,
                          &e->elected);
