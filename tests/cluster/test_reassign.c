@@ -208,6 +208,32 @@ START_TEST(what_cannot_be_is_said)
 }
 END_TEST
 
+START_TEST(a_proposal_uses_the_brokers_given)
+{
+    char arguments[256];
+
+    ck_assert(client_create_topic(cluster.bootstrap, "wide", 4, 2, 30));
+    write_json("topics.json", "{\"version\":1,\"topics\":[{\"topic\":\"wide\"}]}");
+    snprintf(arguments, sizeof(arguments),
+             "reassign --generate --topics-to-move-json-file %s/topics.json --broker-list 2,4",
+             cluster.folder);
+    ck_assert_msg(ottla(arguments) == 0, "%s", text);
+    char *proposal = strstr(text, "\n\nProposed partition reassignment configuration\n{");
+    ck_assert_msg(strncmp(text, "Current partition replica assignment\n{", 38) == 0 &&
+                      proposal != NULL,
+                  "%s", text);
+    int on_both = 0;
+    for (const char *at = proposal; (at = strstr(at, "\"replicas\":[")) != NULL; at++)
+        on_both += strncmp(at + 12, "2,4]", 4) == 0 || strncmp(at + 12, "4,2]", 4) == 0;
+    ck_assert_msg(on_both == 4, "%s", text);
+    snprintf(arguments, sizeof(arguments),
+             "reassign --generate --topics-to-move-json-file %s/topics.json --broker-list 2",
+             cluster.folder);
+    ck_assert_int_eq(ottla(arguments), 1);
+    ck_assert_msg(strncmp(text, "Error: Topic wide: ", 19) == 0, "%s", text);
+}
+END_TEST
+
 /* Its new replica does not come: the broker stands still, which is too short to be taken for dead.
  */
 START_TEST(a_move_that_does_not_end_is_listed_and_taken_back)
@@ -276,9 +302,10 @@ int main(void)
                                       .broker_properties = "min.insync.replicas=2\n",
                                       .controller_properties =
                                           "auto.leader.rebalance.enable=false\n"};
-    const TTest *const tests[] = {
-        the_cluster_is_told, every_partition_moves_under_a_producer_and_back,
-        what_cannot_be_is_said, a_move_that_does_not_end_is_listed_and_taken_back};
+    const TTest *const tests[] = {the_cluster_is_told,
+                                  every_partition_moves_under_a_producer_and_back,
+                                  what_cannot_be_is_said, a_proposal_uses_the_brokers_given,
+                                  a_move_that_does_not_end_is_listed_and_taken_back};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());
