@@ -397,9 +397,9 @@ static void elected(void *owner, enum err err, const struct recipe_election *ele
         become_active(c, election);
         return;
     }
-    if (election->controller_id == c->id && !election->is_kraft &&
-        election->controller_owner != zk_session_id(c->zk)) {
-        /* Left by an earlier process with our id: it is gone, since we could register. */
+    if (election->controller_id == c->id && !election->is_kraft) {
+        /* Left by an earlier process with our id, which is gone, since we could register; or by
+         * ourselves, who have resigned. */
         c->leader_id = c->id;
         c->leader_czxid = election->czxid;
         depose(c);

@@ -85,11 +85,11 @@ START_TEST(a_connection_lost_while_it_joins_does_not_make_it_join_twice)
 }
 END_TEST
 
-/* The three reads of an election that somebody else has won. */
-static void elected(int32_t id, int64_t czxid)
+/* The three reads of an election that is decided: by whom, in which session. */
+static void elected_in(int32_t id, int64_t czxid, int64_t session)
 {
     char json[100];
-    struct zk_result result = {.stat = {.czxid = czxid, .ephemeral_owner = 7}};
+    struct zk_result result = {.stat = {.czxid = czxid, .ephemeral_owner = session}};
 
     snprintf(json, sizeof(json),
              "{\"version\":2,\"brokerid\":%d,\"timestamp\":\"1\",\"kraftControllerEpoch\":-1}", id);
@@ -103,6 +103,11 @@ static void elected(int32_t id, int64_t czxid)
             is_get || is_epoch || strcmp(fake_request(0), "exists+watch:/controller") == 0;
         fake_answer(is_of_it ? ERR_OK : ERR_NOT_FOUND, result);
     }
+}
+
+static void elected(int32_t id, int64_t czxid)
+{
+    elected_in(id, czxid, 7);
 }
 
 /* The address of the one before must not be taken for its successor's: nobody listens there any
@@ -183,6 +188,24 @@ START_TEST(who_was_never_heard_is_deposed_ever_more_slowly)
 }
 END_TEST
 
-UNIT(who_was_never_heard_is_deposed_ever_more_slowly,
+/* It has resigned, by the word of /controller_epoch, and /controller is still its own: nobody else
+ * would ever remove that. */
+START_TEST(a_node_of_its_own_that_it_does_not_act_for_is_removed)
+{
+    struct zk_result made[2] = {0};
+
+    begin();
+    fake_answer(ERR_NOT_FOUND, (struct zk_result){0});
+    fake_answer_all(ERR_OK, made, 2);
+    fake_run();
+    elected_in(101, 50, fake_id(&fake.session));
+    ck_assert_int_eq(controller.deposed_czxid, 50);
+    ck_assert(!is_asked("get:/controllers/ids/101")); /* does not follow itself */
+    end();
+}
+END_TEST
+
+UNIT(a_node_of_its_own_that_it_does_not_act_for_is_removed,
+     who_was_never_heard_is_deposed_ever_more_slowly,
      a_connection_lost_while_it_joins_does_not_make_it_join_twice,
      an_address_that_comes_late_is_not_the_next_controllers)
