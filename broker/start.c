@@ -270,9 +270,15 @@ static void on_peers(void *owner, enum err err, const struct recipe_child *child
 
 /* ---- the steps ---- */
 
-static void on_configs(void *to)
+/* Logs that took the defaults instead could delete what their topics are to keep. */
+static void on_configs(void *to, enum err err)
 {
-    need_met(to, NEED_CONFIGS);
+    struct broker *broker = to;
+
+    if (err == ERR_OK)
+        need_met(broker, NEED_CONFIGS);
+    else if (!broker->is_started)
+        broker_fail(broker, err, "the topics' configurations in /config/topics cannot be read");
 }
 
 /* A log takes its topic's configuration before anyone uses it. */
@@ -280,11 +286,9 @@ static void configure_log(void *to, struct log *log)
 {
     struct broker *broker = to;
     struct log_config config;
-    const struct option_pair *pairs;
     int32_t min_insync;
 
-    if (topic_configs_pairs(control_topic_configs(broker->control), log_topic(log), &pairs) == 0)
-        return;
+    if (!topic_configs_has_own(control_topic_configs(broker->control), log_topic(log))) return;
     topic_configs_get(control_topic_configs(broker->control), log_topic(log), &config, &min_insync);
     log_set_config(log, &config);
 }

@@ -9,9 +9,12 @@
 #include <stdlib.h>
 
 #define ARENA_BYTES_MAX (2 * DOC_BYTES_MAX)
+#define RETRY_MS        5000
 
-/* The overrides of one topic; only topics that have some are kept. */
+/* The overrides of one topic; only topics that have some are kept, and those of which it is not
+ * known whether they have. */
 struct overrides {
+    bool is_unknown; /* what is stored cannot be read, and nothing was known before */
     struct option_pair *pairs;
     int count;
     char *text; /* what the pairs point into */
@@ -25,8 +28,9 @@ struct topic_configs {
     struct recipe *load; /* the whole, or the notifications: one at a time */
     bool changes_again;  /* /config/changes has news that the one under way may lack */
     int64_t change_seen; /* the last notification that was carried out */
-    void (*loaded)(void *to);
+    void (*loaded)(void *to, enum err err);
     void *loaded_to;
+    struct timer again; /* the whole, in a session in which it could not be read */
     struct arena arena;
 };
 
@@ -67,7 +71,8 @@ static bool overrides_equal(const struct overrides *a, const struct overrides *b
 {
     int count_a = a == NULL ? 0 : a->count, count_b = b == NULL ? 0 : b->count;
 
-    if (count_a != count_b) return false;
+    if (count_a != count_b || (a != NULL && a->is_unknown) != (b != NULL && b->is_unknown))
+        return false;
     for (int i = 0; i < count_a; i++)
         if (!slice_equal(a->pairs[i].key, b->pairs[i].key) ||
             !slice_equal(a->pairs[i].value, b->pairs[i].value))
@@ -75,27 +80,54 @@ static bool overrides_equal(const struct overrides *a, const struct overrides *b
     return true;
 }
 
+/* Of the values of one topic. */
+struct problems {
+    struct slice topic;
+    bool has_bad_value;
+};
+
 static void on_problem(void *to, bool is_error, const char *message)
 {
-    const struct slice *topic = to;
+    struct problems *problems = to;
 
-    (void)is_error;
-    log_warn("broker", "topic-config-ignored", "topic=%.*s why=\"%s\"", SLICE_ARGS(*topic),
-             message);
+    problems->has_bad_value |= is_error;
+    if (is_error)
+        log_error("broker", "topic-config-bad", "topic=%.*s why=\"%s\" nothing-is-deleted=true",
+                  SLICE_ARGS(problems->topic), message);
+    else
+        log_warn("broker", "topic-config-ignored", "topic=%.*s why=\"%s\"",
+                 SLICE_ARGS(problems->topic), message);
+}
+
+/* Without what the topic asks for, the broker's own retention could delete what it was to keep: so
+ * nothing is deleted until it can be read. */
+static void hold_back_deletion(struct log_config *log)
+{
+    log->is_deleted = log->is_compacted = false;
 }
 
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                        struct log_config *log, int32_t *min_insync)
 {
     const struct options *options = configs->control->process->options;
+    const struct overrides *overrides = map_get(&configs->topics, topic);
+    struct problems problems = {.topic = topic};
     const struct option_pair *pairs = NULL;
     struct topic_options resolved;
     int count = topic_configs_pairs(configs, topic, &pairs);
 
     topic_options_resolve(options, pairs, count,
-                          &(struct options_report){.problem = on_problem, .to = &topic}, &resolved);
+                          &(struct options_report){.problem = on_problem, .to = &problems},
+                          &resolved);
     log_config_from_topic(&resolved, options, log);
+    if (problems.has_bad_value || (overrides != NULL && overrides->is_unknown))
+        hold_back_deletion(log);
     *min_insync = resolved.min_insync_replicas;
+}
+
+bool topic_configs_has_own(const struct topic_configs *configs, struct slice topic)
+{
+    return map_get(&configs->topics, topic) != NULL;
 }
 
 int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
@@ -107,32 +139,51 @@ int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
     return overrides == NULL ? 0 : overrides->count;
 }
 
-/* Takes what ZooKeeper says; tells the partitions if it differs. */
-static void learn(struct topic_configs *configs, struct slice topic, enum err err,
-                  struct slice json)
+/* Takes `next` (may be NULL); tells the partitions if it differs. */
+static void take(struct topic_configs *configs, struct slice topic, struct overrides *next)
 {
-    struct doc_config doc = {0};
+    struct log_config log;
+    int32_t min_insync;
 
-    if (err != ERR_OK && err != ERR_NOT_FOUND) return;
-    arena_reset(&configs->arena);
-    if (err == ERR_OK) err = doc_config_read(json, &configs->arena, &doc);
-    if (err != ERR_OK && err != ERR_NOT_FOUND) {
-        log_error("broker", "topic-config-unreadable", "topic=%.*s why=%s", SLICE_ARGS(topic),
-                  err_name(err));
-        return;
-    }
-    struct overrides *next = doc.count > 0 ? overrides_from(&doc) : NULL;
     if (overrides_equal(next, map_get(&configs->topics, topic))) {
         overrides_free(next);
         return;
     }
     overrides_free(next == NULL ? map_remove(&configs->topics, topic)
                                 : map_set(&configs->topics, topic, next));
-    struct log_config log;
-    int32_t min_insync;
     topic_configs_get(configs, topic, &log, &min_insync);
     order_config(configs->control, topic, &log, min_insync);
-    log_info("broker", "topic-config", "topic=%.*s overrides=%d", SLICE_ARGS(topic), doc.count);
+    log_info("broker", "topic-config", "topic=%.*s overrides=%d", SLICE_ARGS(topic),
+             next == NULL ? 0 : next->count);
+}
+
+/* What is known stays. That a topic had no overrides is no knowledge to go on deleting by: what
+ * stands there now was written since. */
+static void take_unreadable(struct topic_configs *configs, struct slice topic, enum err err)
+{
+    bool is_known = map_get(&configs->topics, topic) != NULL;
+
+    log_error("broker", "topic-config-unreadable", "topic=%.*s why=%s now=%s", SLICE_ARGS(topic),
+              err_name(err), is_known ? "as-before" : "nothing-is-deleted");
+    if (is_known) return;
+    struct overrides *unknown = ensure_zalloc(sizeof(*unknown));
+    unknown->is_unknown = true;
+    take(configs, topic, unknown);
+}
+
+/* Takes what ZooKeeper says. A session that ended has said nothing: the next one is asked. */
+static void learn(struct topic_configs *configs, struct slice topic, enum err err,
+                  struct slice json)
+{
+    struct doc_config doc = {0};
+
+    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return;
+    arena_reset(&configs->arena);
+    if (err == ERR_OK) err = doc_config_read(json, &configs->arena, &doc);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        take_unreadable(configs, topic, err);
+    else
+        take(configs, topic, doc.count > 0 ? overrides_from(&doc) : NULL);
 }
 
 /* ---- one topic ---- */
@@ -298,7 +349,7 @@ static void on_all(void *owner, enum err err, const struct recipe_child *childre
                    const struct zk_stat *stat)
 {
     struct topic_configs *configs = owner;
-    void (*loaded)(void *to) = configs->loaded;
+    void (*loaded)(void *to, enum err err) = configs->loaded;
 
     (void)stat;
     configs->load = NULL;
@@ -308,12 +359,32 @@ static void on_all(void *owner, enum err err, const struct recipe_child *childre
             learn(configs, children[i].name, ERR_OK, children[i].data);
         forget_missing(configs, children, count);
     } else if (err != ERR_NOT_FOUND) {
-        log_warn("broker", "topic-configs-unread", "why=%s", err_name(err));
+        log_error("broker", "topic-configs-unread", "why=%s", err_name(err));
+        timer_arm(configs->control->shard, &configs->again,
+                  instant_add_ms(shard_now(configs->control->shard), RETRY_MS));
     }
     configs->loaded = NULL;
-    if (loaded != NULL) loaded(configs->loaded_to);
+    if (loaded != NULL) loaded(configs->loaded_to, err == ERR_NOT_FOUND ? ERR_OK : err);
     if (configs->changes_again && configs->zk != NULL && configs->load == NULL)
         read_changes(configs);
+}
+
+static void read_all(struct topic_configs *configs)
+{
+    configs->load =
+        recipe_read_children(configs->zk, PATH_CONFIG_TOPICS, false, false, on_all, configs);
+}
+
+static void on_again(struct timer *timer)
+{
+    struct topic_configs *configs =
+        (struct topic_configs *)(void *)((char *)timer - offsetof(struct topic_configs, again));
+
+    if (configs->load == NULL)
+        read_all(configs);
+    else /* notifications are being read: after them */
+        timer_arm(configs->control->shard, timer,
+                  instant_add_ms(shard_now(configs->control->shard), RETRY_MS));
 }
 
 /* Notifications from before are of no interest, for everything is read next: but what comes after
@@ -332,14 +403,14 @@ static void on_first_changes(void *owner, enum err err, const struct recipe_chil
             sequence > configs->change_seen)
             configs->change_seen = sequence;
     }
-    configs->load =
-        recipe_read_children(configs->zk, PATH_CONFIG_TOPICS, false, false, on_all, configs);
+    read_all(configs);
 }
 
-void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk, void (*loaded)(void *to),
-                          void *to)
+void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk,
+                          void (*loaded)(void *to, enum err err), void *to)
 {
     recipe_cancel(&configs->load);
+    timer_cancel(configs->control->shard, &configs->again);
     configs->zk = zk;
     configs->changes_again = false;
     configs->change_seen = -1;
@@ -358,6 +429,7 @@ struct topic_configs *topic_configs_create(struct api_shard *control)
     configs->change_seen = -1;
     map_init(&configs->topics);
     list_init(&configs->reads);
+    configs->again.fire = on_again;
     arena_init(&configs->arena, ARENA_BYTES_MAX);
     return configs;
 }
@@ -368,6 +440,7 @@ void topic_configs_destroy(struct topic_configs **configs)
 
     if (all == NULL) return;
     recipe_cancel(&all->load);
+    timer_cancel(all->control->shard, &all->again);
     list_each (node, &all->reads) {
         list_remove(node);
         list_entry(node, struct one_read, node)->configs = NULL;

@@ -2,7 +2,9 @@
  * own configuration. On the control shard.
  *
  * Overrides are read at the start, when a log is created, and when /config/changes says so; a
- * change goes to the topic's partitions on their shards. Source: zookeeper.md §8, §9. */
+ * change goes to the topic's partitions on their shards. Of a topic whose configuration cannot be
+ * read the last known one stays; where none is known, or a value is bad, its logs delete nothing
+ * of their own accord, with an error line. Source: zookeeper.md §8, §9, §15. */
 #pragma once
 #include "broker/api/dispatch.h"
 #include "broker/log/config.h"
@@ -17,10 +19,11 @@ struct topic_configs *topic_configs_create(struct api_shard *control);
 void topic_configs_destroy(struct topic_configs **configs);
 
 /* A session begins: arms the watch of /config/changes, then reads every topic's configuration;
- * `loaded` (may be NULL) follows once, never inside the call. NULL: there is no session any more.
- */
-void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk, void (*loaded)(void *to),
-                          void *to);
+ * `loaded` (may be NULL) follows once, never inside the call: with an error when they could not be
+ * read as a whole, which is tried again while the session lasts. NULL: there is no session any
+ * more. */
+void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk,
+                          void (*loaded)(void *to, enum err err), void *to);
 /* Of the session: those of /config/changes matter. */
 void topic_configs_event(struct topic_configs *configs, const struct zk_event *event);
 
@@ -32,6 +35,8 @@ void topic_configs_read(struct topic_configs *configs, struct slice topic, void 
 /* As last read; the broker's own configuration for a topic without overrides. */
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                        struct log_config *log, int32_t *min_insync);
+/* False: topic_configs_get gives the broker's own configuration. */
+bool topic_configs_has_own(const struct topic_configs *configs, struct slice topic);
 /* The overrides. Borrowed until the next turn. */
 int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
                         const struct option_pair **pairs);

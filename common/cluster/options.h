@@ -192,8 +192,8 @@ struct topic_options {
     bool unclean_leader_election_enable;
 };
 
-/* Overrides that are bad or unknown are reported and left out: what is stored is never a reason not to
- * open a log. */
+/* Overrides that are bad (an error) or unknown (a warning) are reported and left out: what is stored is
+ * never a reason not to open a log. */
 void topic_options_resolve(const struct options *options, const struct option_pair *pairs, int count,
                            const struct options_report *report, struct topic_options *out);
 

@@ -166,8 +166,8 @@ void topic_options_resolve(const struct options *options, const struct option_pa
 
     for (int i = 0; i < count; i++)
         if (overrides_add(&given, &pairs[i], why) != ERR_OK)
-            report_problem(report, false, "%.*s=%.*s: %s", SLICE_ARGS(pairs[i].key),
-                           SLICE_ARGS(pairs[i].value), why);
+            report_problem(report, topic_option_find(pairs[i].key) >= 0, "%.*s=%.*s: %s",
+                           SLICE_ARGS(pairs[i].key), SLICE_ARGS(pairs[i].value), why);
     resolve(options, &given, out);
 }
 

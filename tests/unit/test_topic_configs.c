@@ -21,6 +21,11 @@ static void noted(void *to)
     fake_note(to);
 }
 
+static void noted_load(void *to, enum err err)
+{
+    fake_note(err == ERR_OK ? to : err_name(err));
+}
+
 /* With a session in which everything has been read: no topic has overrides. */
 static void begin(void)
 {
@@ -37,7 +42,7 @@ static void begin(void)
     process = (struct api_process){.options = options, .broker_id = 1};
     api_shard_init(&api, &fake.shard, &process, &routes);
     configs = topic_configs_create(&api);
-    topic_configs_set_zk(configs, fake.zk, noted, "loaded");
+    topic_configs_set_zk(configs, fake.zk, noted_load, "loaded");
     fake_run();
     while (fake.count > 0)
         fake_answer(ERR_OK, (struct zk_result){0});
@@ -96,4 +101,83 @@ START_TEST(what_could_not_be_asked_for_is_learnt_later)
 }
 END_TEST
 
-UNIT(what_is_asked_for_is_known_when_it_is_answered, what_could_not_be_asked_for_is_learnt_later)
+static bool is_held(const char *topic)
+{
+    struct log_config log;
+    int32_t min_insync;
+
+    topic_configs_get(configs, slice_text(topic), &log, &min_insync);
+    return !log.is_deleted && !log.is_compacted;
+}
+
+static void answer_config(const char *json)
+{
+    topic_configs_read(configs, SLICE("orders"), NULL, NULL);
+    fake_run();
+    fake_answer(ERR_OK, (struct zk_result){.data = slice_text(json)});
+}
+
+/* The broker's own retention could delete what the topic was made to keep. */
+START_TEST(what_cannot_be_read_deletes_nothing)
+{
+    begin();
+    ck_assert(!is_held("orders"));
+    answer_config("{\"version\":1,\"config\":[");
+    ck_assert(is_held("orders"));
+    ck_assert(topic_configs_has_own(configs, SLICE("orders")));
+    ck_assert(!is_held("others"));
+    answer_config("{\"version\":1,\"config\":{}}");
+    ck_assert(!is_held("orders"));
+    topic_configs_read(configs, SLICE("orders"), NULL, NULL);
+    fake_run();
+    fake_answer(ERR_ZK_AUTH, (struct zk_result){0});
+    ck_assert(is_held("orders"));
+    topic_configs_read(configs, SLICE("orders"), NULL, NULL);
+    fake_run();
+    fake_answer(ERR_NOT_FOUND, (struct zk_result){0});
+    ck_assert(!is_held("orders"));
+    end();
+}
+END_TEST
+
+START_TEST(what_was_known_stays_when_it_cannot_be_read_again)
+{
+    begin();
+    answer_config("{\"version\":1,\"config\":{\"retention.ms\":\"5\"}}");
+    answer_config("nonsense");
+    ck_assert_int_eq(overrides_of("orders"), 1);
+    ck_assert(!is_held("orders"));
+    end();
+}
+END_TEST
+
+START_TEST(a_bad_value_deletes_nothing_and_an_unknown_key_is_passed_over)
+{
+    begin();
+    answer_config("{\"version\":1,\"config\":{\"from.the.future\":\"5\"}}");
+    ck_assert(!is_held("orders"));
+    answer_config("{\"version\":1,\"config\":{\"retention.ms\":\"for ever\"}}");
+    ck_assert(is_held("orders"));
+    end();
+}
+END_TEST
+
+START_TEST(whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
+{
+    begin();
+    topic_configs_set_zk(configs, fake.zk, noted_load, "loaded");
+    fake_run();
+    ck_assert_int_gt(fake.count, 0);
+    while (fake.count > 0)
+        fake_answer(strstr(fake_request(0), "/config/topics") == NULL ? ERR_OK : ERR_ZK_AUTH,
+                    (struct zk_result){0});
+    ck_assert_ptr_null(strstr(fake.log, "loaded"));
+    ck_assert_ptr_nonnull(strstr(fake.log, err_name(ERR_ZK_AUTH)));
+    end();
+}
+END_TEST
+
+UNIT(what_is_asked_for_is_known_when_it_is_answered, what_could_not_be_asked_for_is_learnt_later,
+     what_cannot_be_read_deletes_nothing, what_was_known_stays_when_it_cannot_be_read_again,
+     a_bad_value_deletes_nothing_and_an_unknown_key_is_passed_over,
+     whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
