@@ -161,15 +161,35 @@ enum err log_truncate_to(struct log *log, int64_t offset)
     return ERR_OK;
 }
 
+/* There is no room for an empty segment, where there were some: what they held goes now instead of
+ * later, and nothing is allocated ahead. */
+static enum err roll_in_freed_room(struct log *log, int64_t offset, int64_t now_ms)
+{
+    bool preallocates = log->config.preallocate;
+    struct log_unlink *unlink = log_unlink_plan(log, INT64_MAX);
+
+    if (unlink != NULL) log_unlink_run(unlink);
+    log_unlink_done(&unlink);
+    log->config.preallocate = false;
+    enum err err = log_roll_at(log, offset, now_ms);
+    log->config.preallocate = preallocates;
+    return err;
+}
+
 enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
 {
     int64_t now_ms = env_wall_ms(log->env);
 
     if (log_is_offline(log)) return ERR_OFFLINE;
     enum err err = log_delete_segments(log, 0, log->count, now_ms);
+    if (err != ERR_OK && log->count > 0) {
+        move_start(log, log->segments[0]->base);
+        return err;
+    }
     log->was_allocated = false;
     if (err == ERR_OK) err = log_roll_at(log, offset, now_ms);
-    /* A log without a segment is no log: even a full disk ends it here. */
+    if (err == ERR_FULL) err = roll_in_freed_room(log, offset, now_ms);
+    /* A log without a segment is no log. */
     if (err != ERR_OK) return log_settle(log, ERR_IO);
 
     log->end = offset;

@@ -534,6 +534,28 @@ START_TEST(starting_over_leaves_nothing_of_the_old)
 }
 END_TEST
 
+/* Wherever in it the disk is full, and though it asks for room ahead. */
+START_TEST(a_full_disk_does_not_stop_starting_over)
+{
+    for (int at = 0; at < 16; at++) {
+        begin();
+        one.config.segment_bytes_max = 1500;
+        one.config.preallocate = true;
+        one_log_create(&one);
+        for (int i = 0; i < 5; i++)
+            append_at(&one, 1, 300, 1000 + i, 1, NULL);
+        ck_assert_int_eq(log_segment_count(one.log), 2);
+        world_fault(one.w, FAULT_FAIL, ERR_FULL, at);
+        ck_assert_msg(log_truncate_fully(one.log, 100, -1) == ERR_OK, "full at %d", at);
+        world_fault(one.w, FAULT_NONE, ERR_OK, 0);
+        ck_assert(!one.dir.is_offline);
+        ck_assert_int_eq(log_start_offset(one.log), 100);
+        ck_assert_int_eq(append_one(&one, 2), 100);
+        end();
+    }
+}
+END_TEST
+
 START_TEST(the_log_start_moves_up_to_the_watermark_only)
 {
     begin_log();
@@ -814,7 +836,8 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      a_truncation_that_stops_half_way_leaves_no_gap, truncation_cuts_at_a_batch_and_over_segments,
      truncating_at_the_end_still_drops_a_bogus_epoch,
      a_follower_that_restarts_keeps_what_its_leader_has, an_old_leader_cuts_back_to_where_it_agrees,
-     starting_over_leaves_nothing_of_the_old, the_log_start_moves_up_to_the_watermark_only,
+     starting_over_leaves_nothing_of_the_old, a_full_disk_does_not_stop_starting_over,
+     the_log_start_moves_up_to_the_watermark_only,
      retention_removes_old_segments_in_two_steps, the_recovery_point_moves_when_the_device_has_it,
      a_sync_that_failed_proves_nothing,
      a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep,
