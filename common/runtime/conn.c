@@ -43,6 +43,7 @@ struct conn {
     bool is_stopped; /* does not read, for one of the bounds */
     int pauses;
     enum err why;
+    enum err refused; /* a frame that may not be: what came before is answered, nothing is read */
 
     /* Receiving. */
     uint8_t head[4]; /* length word of the next frame */
@@ -198,7 +199,8 @@ static void set_wants(struct conn *conn)
     unsigned wants = 0;
 
     if (conn->state == CONN_ENDED) return;
-    if (conn->state == CONN_LINGERING || (conn->state == CONN_OPEN && !conn->is_stopped))
+    if (conn->state == CONN_LINGERING ||
+        (conn->state == CONN_OPEN && !conn->is_stopped && conn->refused == ERR_OK))
         wants |= NET_READABLE;
     if (!list_is_empty(&conn->sending)) wants |= NET_WRITABLE;
     net_want(env_of(conn), conn->sock, wants);
@@ -218,7 +220,7 @@ static bool must_stop(struct conn *conn)
 {
     struct conn_limits *limits = conn->limits;
 
-    if (conn->state != CONN_OPEN) return true;
+    if (conn->state != CONN_OPEN || conn->refused != ERR_OK) return true;
     if (is_within_bounds(conn)) {
         if (has_memory(conn)) return false;
         if (!list_has(&conn->memory_wait)) list_push(&limits->memory_waiters, &conn->memory_wait);
@@ -239,8 +241,8 @@ static bool must_stop(struct conn *conn)
 /* After a bound may have been left behind. Frames come later, not inside the call that led here. */
 static void consider_resume(struct conn *conn)
 {
-    if (conn->state == CONN_OPEN && conn->is_stopped && is_within_bounds(conn) &&
-        !list_has(&conn->memory_wait))
+    if (conn->state == CONN_OPEN && conn->refused == ERR_OK && conn->is_stopped &&
+        is_within_bounds(conn) && !list_has(&conn->memory_wait))
         shard_post(conn->shard, &conn->resume);
 }
 
@@ -304,6 +306,7 @@ static void conn_end(struct conn *conn, enum err why)
 {
     if (conn->state == CONN_ENDED) return;
     conn->why = conn->state == CONN_OPEN ? why : ERR_OK; /* later it was conn_close */
+    if (conn->refused != ERR_OK) conn->why = conn->refused;
     conn->state = CONN_ENDED;
     net_destroy(env_of(conn), &conn->sock);
     drop_input(conn);
@@ -427,7 +430,24 @@ static void take_whole_frame(struct conn *conn, struct slice bytes)
     hand_over(conn, block);
 }
 
-/* The length word is there. False, and the connection has ended, if it may not be so. */
+/* Nothing after a frame that may not be can be understood; what came before it is still owed its
+ * replies. */
+static void refuse_frames(struct conn *conn, enum err why)
+{
+    if (conn->ticket_head == conn->ticket_next && list_is_empty(&conn->sending)) {
+        conn_end(conn, why);
+        return;
+    }
+    conn->refused = why;
+    drop_input(conn);
+    set_wants(conn);
+    if (conn->ticket_head == conn->ticket_next)
+        conn_close(conn, true);
+    else
+        timer_arm(conn->shard, &conn->timer, instant_add_ms(conn->shard->now, FINISH_MS_MAX));
+}
+
+/* The length word is there. False, and no frame comes any more, if it may not be so. */
 static bool head_complete(struct conn *conn)
 {
     uint32_t len = (uint32_t)conn->head[0] << 24 | (uint32_t)conn->head[1] << 16 |
@@ -441,7 +461,7 @@ static bool head_complete(struct conn *conn)
     counter_add(&conn->limits->closed_limit, 1);
     log_info("runtime", "frame-refused", "peer=%s:%d length=%d max=%zu", conn->peer.host,
              conn->peer.port, (int32_t)len, conn->limits->frame_bytes_max);
-    conn_end(conn, len > INT32_MAX ? ERR_INVALID : ERR_TOO_LARGE);
+    refuse_frames(conn, len > INT32_MAX ? ERR_INVALID : ERR_TOO_LARGE);
     return false;
 }
 
@@ -480,7 +500,7 @@ static size_t take_frames(struct conn *conn, struct slice from)
 
 static void keep_rest(struct conn *conn, struct slice rest)
 {
-    if (rest.len == 0 || conn->state != CONN_OPEN) return;
+    if (rest.len == 0 || conn->state != CONN_OPEN || conn->refused != ERR_OK) return;
     conn->rest = ensure_malloc(rest.len);
     conn->rest_len = rest.len;
     memcpy(conn->rest, rest.ptr, rest.len);
@@ -570,21 +590,33 @@ static void discard(struct conn *conn)
 
 /* Sending. */
 
-static void reply_begin(struct reply *reply, bool is_counted)
+/* False if no length word can tell how long it is: then none of it is to be sent. */
+static bool reply_begin(struct reply *reply, bool is_counted)
 {
     size_t len = 0;
 
     for (int i = 0; i < reply->count; i++)
         len += reply->pieces[i].file != NULL ? reply->pieces[i].len : reply->pieces[i].bytes.len;
-    ensure(len <= INT32_MAX);
+    reply->is_counted = is_counted && len <= INT32_MAX;
     reply->unsent = len + 4;
-    reply->is_counted = is_counted;
     reply->at = -1;
     reply->at_sent = 0;
     reply->length[0] = (uint8_t)(len >> 24);
     reply->length[1] = (uint8_t)(len >> 16);
     reply->length[2] = (uint8_t)(len >> 8);
     reply->length[3] = (uint8_t)len;
+    return len <= INT32_MAX;
+}
+
+/* Who asked so much gets the end instead, after what was answered before. */
+static void refuse_reply(struct conn *conn, struct reply *reply)
+{
+    counter_add(&conn->limits->closed_limit, 1);
+    log_error("runtime", "reply-too-large", "peer=%s:%d length=%zu", conn->peer.host,
+              conn->peer.port, reply->unsent - 4);
+    conn_close(conn, true);
+    owe(conn, reply);
+    shard_post(conn->shard, &conn->finish);
 }
 
 static size_t piece_len(const struct reply *reply, int at)
@@ -763,7 +795,10 @@ static void queue_in_order(struct conn *conn)
         conn->ring_capacity = RING_INLINE;
         memset(conn->ring_inline, 0, sizeof(conn->ring_inline));
     }
-    consider_resume(conn);
+    if (conn->ticket_head == conn->ticket_next && conn->refused != ERR_OK)
+        conn_close(conn, true);
+    else
+        consider_resume(conn);
 }
 
 static void answer(struct conn *conn, uint64_t ticket, struct reply *reply)
@@ -776,7 +811,10 @@ static void answer(struct conn *conn, uint64_t ticket, struct reply *reply)
 
 void conn_reply(struct conn *conn, uint64_t ticket, struct reply *reply)
 {
-    reply_begin(reply, true);
+    if (!reply_begin(reply, true)) {
+        refuse_reply(conn, reply);
+        return;
+    }
     conn->reply_bytes += reply->unsent;
     if (conn->state == CONN_OPEN) {
         answer(conn, ticket, reply);
@@ -793,7 +831,10 @@ void conn_no_reply(struct conn *conn, uint64_t ticket)
 
 void conn_send(struct conn *conn, struct reply *frame)
 {
-    reply_begin(frame, false);
+    if (!reply_begin(frame, false)) {
+        refuse_reply(conn, frame);
+        return;
+    }
     if (conn->state == CONN_OPEN) {
         list_push(&conn->sending, &frame->node);
         shard_post_last(conn->shard, &conn->flush);

@@ -36,7 +36,8 @@ static inline struct slice block_slice(const struct block *block)
 /* Bounds, shared by all connections of a shard (and of one kind); what they count. The caller's
  * memory, outlives its conns and blocks. */
 struct conn_limits {
-    size_t frame_bytes_max;    /* socket.request.max.bytes: a longer frame closes its connection */
+    size_t frame_bytes_max;    /* socket.request.max.bytes: a longer frame closes its connection,
+                                  after the replies to those before it */
     size_t frames_pending_max; /* per connection: not yet answered */
     size_t reply_bytes_max;    /* per connection: replies given and not yet sent */
     size_t memory_bytes_max;   /* of frames held on this shard: while over it nothing is read */
@@ -111,7 +112,8 @@ struct instant conn_last_active(const struct conn *conn);
 /* Frames not yet answered. */
 size_t conn_pending(const struct conn *conn);
 
-/* The reply to the frame with `ticket`, each once; takes `reply` until its `done`. After
+/* The reply to the frame with `ticket`, each once; takes `reply` until its `done`. One of more than
+ * INT32_MAX bytes is not sent and closes the connection after the replies before it. After
  * conn_close, or when the peer has gone, `done` comes all the same. Replies of a turn leave
  * together at its end. */
 void conn_reply(struct conn *conn, uint64_t ticket, struct reply *reply);

@@ -261,6 +261,50 @@ START_TEST(a_length_beyond_the_bound_costs_the_connection_and_no_memory)
 }
 END_TEST
 
+START_TEST(what_came_before_a_refused_frame_is_answered)
+{
+    uint8_t bytes[] = {0, 0, 0, 1, 'a', 0, 0, 0, 1, 'b', 0x7f, 0xff, 0xff, 0xff, 'x', 'y'};
+    uint8_t back[10];
+
+    start();
+    s.limits.frame_bytes_max = 1000;
+    int fd = join();
+    plain_send(&s.shard, fd, bytes, sizeof(bytes));
+    loop_until(&s.shard, s.count == 2);
+    for (int i = 1; i >= 0; i--) {
+        ck_assert_int_eq(s.closed, 0);
+        conn_reply(s.last, s.got[i].ticket, &answer_of(block_slice(s.got[i].block))->reply);
+        loop_turn(&s.shard);
+    }
+    plain_receive(&s.shard, fd, back, sizeof(back));
+    ck_assert(memcmp(back, bytes, sizeof(back)) == 0);
+    loop_until(&s.shard, plain_has_ended(fd));
+    leave(fd);
+    ck_assert_int_eq(s.closed_why, ERR_TOO_LARGE);
+    ck_assert_int_eq(s.replied, 2);
+    stop();
+}
+END_TEST
+
+/* Only its length is looked at: there is no such memory behind it. */
+START_TEST(a_reply_that_no_frame_can_hold_costs_the_connection_only)
+{
+    static const uint8_t few[4];
+
+    start();
+    int fd = join();
+    plain_send(&s.shard, fd, "\0\0\0\1a\0\0\0\1b", 10);
+    loop_until(&s.shard, s.count == 2);
+    conn_reply(s.last, s.got[0].ticket, &answer_of(block_slice(s.got[0].block))->reply);
+    conn_reply(s.last, s.got[1].ticket, &answer_of(slice_of(few, (size_t)INT32_MAX + 1))->reply);
+    expect_echo(fd, (const uint8_t *)"\0\0\0\1a", 5);
+    loop_until(&s.shard, plain_has_ended(fd));
+    leave(fd);
+    ck_assert_int_eq(s.replied, 2);
+    stop();
+}
+END_TEST
+
 START_TEST(memory_grows_with_what_came_not_with_what_was_claimed)
 {
     uint8_t head[4 + 100] = {0};
@@ -769,6 +813,8 @@ END_TEST
 UNIT(a_frame_cut_anywhere_arrives_whole, frames_of_all_sizes_and_none_come_back_as_they_were,
      replies_leave_in_the_order_of_the_requests,
      a_length_beyond_the_bound_costs_the_connection_and_no_memory,
+     what_came_before_a_refused_frame_is_answered,
+     a_reply_that_no_frame_can_hold_costs_the_connection_only,
      memory_grows_with_what_came_not_with_what_was_claimed,
      reading_stops_at_the_bound_of_unanswered_frames_and_goes_on,
      one_that_never_reads_its_replies_is_bounded, frames_wait_for_the_shards_memory,
