@@ -14,6 +14,11 @@
 #define PARTITION_KEY_BYTES (sizeof(int32_t) + sizeof(struct uuid) + NAME_LEN_MAX)
 #define SESSION_PARTS_MAX   1000000 /* remembered by all sessions of a broker */
 
+/* Of a reply, at most: of one partition and its topic besides the name; of one broker; the rest. */
+#define REPLY_ITEM_MAX 256
+#define REPLY_NODE_MAX (64 + 2 * 255)
+#define REPLY_REST_MAX 1024
+
 /* Where versions differ. */
 static bool fetch_has_ids(int version)
 {
@@ -637,6 +642,17 @@ static void make_parts(struct fetch *fetch)
     }
 }
 
+/* What a reply may take besides records, by what it names. */
+static int64_t reply_overhead(const struct fetch *fetch)
+{
+    int64_t bytes = REPLY_REST_MAX;
+
+    bytes += (int64_t)image_broker_count(fetch->request->at->image) * REPLY_NODE_MAX;
+    for (int i = 0; i < fetch->count; i++)
+        bytes += REPLY_ITEM_MAX + (int64_t)fetch->items[i].topic.len;
+    return bytes;
+}
+
 static void set_limits(struct fetch *fetch)
 {
     struct request *request = fetch->request;
@@ -655,6 +671,9 @@ static void set_limits(struct fetch *fetch)
         .takes_cut = request->version < 3,
         .rack = in->rack_id,
     };
+    /* All of it has to fit into a frame, whatever was configured. */
+    int64_t room = INT32_MAX - reply_overhead(fetch);
+    if (most > room) most = room;
     reads->bytes_max = in->max_bytes < most ? in->max_bytes : most;
     if (reads->bytes_max < 0) reads->bytes_max = 0;
     reads->at_least_one = request->version >= 3;
