@@ -3,6 +3,7 @@
  */
 #include "base/ensure.h"
 #include "base/log.h"
+#include "broker/api/alter.h"
 #include "broker/api/control.h"
 #include "broker/api/forward.h"
 #include "broker/api/orders.h"
@@ -171,6 +172,7 @@ static void step_forget_controller(void *owner)
 {
     struct broker *broker = owner;
 
+    alter_stop(broker->alter);
     forward_stop(broker->forward, done_forget_controller, broker);
 }
 

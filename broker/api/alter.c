@@ -38,7 +38,7 @@ struct alter {
     struct list waiting; /* struct pending */
     struct list sent;    /* with the request that is on its way */
     struct forward_call call;
-    bool is_sending;
+    bool is_sending, is_stopping;
     struct timer timer;
     struct arena arena; /* of the request that is on its way */
 };
@@ -198,18 +198,18 @@ static void on_answer(struct forward_call *call, enum err err, struct slice answ
     if (err == ERR_OK)
         err = wire_read(answer, call->call.version, &alter_partition_response_wire, &alter->arena,
                         &in);
-    if (err == ERR_OK && is_not_controller(&in)) {
+    if (err == ERR_OK && is_not_controller(&in) && !alter->is_stopping) {
         forward_again(call);
         return;
     }
     if (err == ERR_OK && in.error_code == KAFKA_NONE)
         take_answer(alter, &in);
-    else
+    else if (!alter->is_stopping)
         log_warn("broker", "alter-partition-failed", "why=%s code=%d", err_name(err),
                  err == ERR_OK ? in.error_code : -1);
     alter->is_sending = false;
     requeue(alter);
-    if (!list_is_empty(&alter->waiting))
+    if (!list_is_empty(&alter->waiting) && !alter->is_stopping)
         timer_arm(alter->control->shard, &alter->timer,
                   instant_add_ms(shard_now(alter->control->shard), RETRY_MS));
 }
@@ -270,7 +270,7 @@ static void prepare(struct forward_call *call, bool is_broker)
 
 static void send_next(struct alter *alter)
 {
-    if (alter->is_sending || list_is_empty(&alter->waiting)) return;
+    if (alter->is_sending || alter->is_stopping || list_is_empty(&alter->waiting)) return;
     for (int i = 0; i < PARTITIONS_MAX && !list_is_empty(&alter->waiting); i++)
         list_push(&alter->sent, list_pop(&alter->waiting));
     alter->is_sending = true;
@@ -293,6 +293,7 @@ static void hear_proposed(void *owner, struct msg *msg)
     pending->change = *(struct msg_isr *)(void *)msg;
     mailbox_reply(alter->control->shard->mailbox, msg);
     list_push(&alter->waiting, &pending->node);
+    if (alter->is_stopping) return;
     /* At the end of the turn's messages, so that what comes together goes together. */
     timer_arm(alter->control->shard, &alter->timer, shard_now(alter->control->shard));
 }
@@ -309,6 +310,12 @@ struct alter *alter_create(struct api_shard *control, struct msg_routes *routes)
     messages_on_call(routes, MSG_ISR_PROPOSED, hear_proposed, alter);
     messages_on_answer(routes, MSG_ISR_DECIDED, hear_answer, alter);
     return alter;
+}
+
+void alter_stop(struct alter *alter)
+{
+    alter->is_stopping = true;
+    timer_cancel(alter->control->shard, &alter->timer);
 }
 
 void alter_destroy(struct alter **alter)

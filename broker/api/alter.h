@@ -12,6 +12,8 @@ struct alter;
 
 /* On the control shard. */
 struct alter *alter_create(struct api_shard *control, struct msg_routes *routes);
+/* The end, before forward_stop: nothing is sent any more; what waits is never decided. */
+void alter_stop(struct alter *alter);
 /* Sets to NULL; NULL is fine. */
 void alter_destroy(struct alter **alter);
 

@@ -389,6 +389,7 @@ void forward_again(struct forward_call *call)
 {
     struct forward *forward = call->forward;
 
+    if (forward->is_stopping) call->deadline = INSTANT_ZERO;
     list_push(&forward->calls[call->lane], &call->node);
     call->is_sending = false;
     look_start(forward);
