@@ -381,7 +381,8 @@ static enum err load_times(struct log *log)
     for (int i = 0; err == ERR_OK && i + 1 < log->count; i++) {
         struct segment *segment = log->segments[i];
         struct segment_place place = log_place(log, segment->base);
-        if (log_upper(log, i) <= log_recovery_point(log)) segment->synced = segment->size;
+        if (log_upper(log, i) <= log_recovery_point(log))
+            segment->synced = segment->indexed = segment->size;
         if (segment->max_timestamp < 0 && segment->size > 0)
             err = segment_load_times(segment, &place);
     }
@@ -438,7 +439,8 @@ static enum err settle_bounds(struct loading *l)
     log->high_watermark = request->high_watermark < start      ? start
                           : request->high_watermark > log->end ? log->end
                                                                : request->high_watermark;
-    if (request->is_clean && was_kept) log_active(log)->synced = log_active(log)->size;
+    if (request->is_clean && was_kept)
+        log_active(log)->synced = log_active(log)->indexed = log_active(log)->size;
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
     log->epochs_dirty |= epochs_truncate_start(&log->epochs, request->log_start);
     log_publish(log);

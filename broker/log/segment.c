@@ -282,6 +282,7 @@ enum err segment_truncate(struct segment *segment, const struct segment_place *p
 
     segment->size = position;
     if (segment->synced > position) segment->synced = position;
+    segment->indexed = -1;
     segment->since_index = 0;
     segment->max_timestamp = segment->max_timestamp_offset = -1;
     if (position == 0) segment->first_timestamp = -1;

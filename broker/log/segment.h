@@ -19,6 +19,7 @@ struct segment {
     int64_t jitter_ms;
     int64_t since_index; /* bytes appended since the last index entry */
     int64_t synced;      /* bytes known to be on the device */
+    int64_t indexed;     /* its size when its indexes were known to be there too; -1: never since */
     struct index offsets, times;
     struct log_file *slot;
 };

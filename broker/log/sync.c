@@ -11,7 +11,7 @@ struct log_sync {
     struct log_file **files;
     int count, capacity;
     char *directory;
-    bool syncs_directory, has_epochs, has_topic_id;
+    bool syncs_directory, has_epochs, has_topic_id, is_closing;
     struct buf epochs, topic_id;
     int64_t end; /* all below is on the device afterwards */
     int64_t active_base, active_size;
@@ -72,17 +72,26 @@ static enum err add_segment(struct log *log, struct log_sync *sync, struct segme
     return err;
 }
 
+/* A segment whose records were synced while it was active lacks its indexes on the device. */
+static bool lacks_indexes(const struct segment *segment)
+{
+    return segment->indexed < segment->size;
+}
+
 static enum err add_segments(struct log *log, struct log_sync *sync, bool is_closing)
 {
     int64_t from = log_recovery_point(log);
     int first = log_floor(log, from);
     enum err err = ERR_OK;
 
-    for (int i = first < 0 ? 0 : first; err == ERR_OK && i < log->count; i++) {
+    if (first < 0) first = 0;
+    while (first > 0 && lacks_indexes(log->segments[first - 1]))
+        first--;
+    for (int i = first; err == ERR_OK && i < log->count; i++) {
         struct segment *segment = log->segments[i];
         bool is_active = i + 1 == log->count;
         if (segment->base >= sync->end && !is_closing) break;
-        if (is_closing || segment->synced < segment->size)
+        if (is_closing || segment->synced < segment->size || (!is_active && lacks_indexes(segment)))
             err = add_segment(log, sync, segment, !is_active || is_closing);
     }
     return err;
@@ -116,6 +125,7 @@ static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_s
         .syncs_directory = log->directory_dirty,
         .has_epochs = log->epochs_dirty,
         .has_topic_id = log->topic_id_dirty,
+        .is_closing = is_closing,
         .end = end,
         .active_base = log_active(log)->base,
         .active_size = log_active(log)->size,
@@ -184,10 +194,13 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
         log->directory_dirty |= s->syncs_directory;
     } else if (s->cuts == log->cuts) {
         for (int i = 0; i < log->count && log->segments[i]->base < s->active_base; i++)
-            log->segments[i]->synced = log->segments[i]->size;
+            log->segments[i]->synced = log->segments[i]->indexed = log->segments[i]->size;
         int active = log_floor(log, s->active_base);
-        if (s->end > s->active_base && active >= 0 && log->segments[active]->base == s->active_base)
+        if (s->end > s->active_base && active >= 0 &&
+            log->segments[active]->base == s->active_base) {
             log->segments[active]->synced = s->active_size;
+            if (s->is_closing) log->segments[active]->indexed = s->active_size;
+        }
         if (log_recovery_point(log) < s->active_base && s->end >= s->active_base)
             atomic_fetch_add(&log->dir->sealed, 1);
         if (log_recovery_point(log) < s->end)
@@ -208,8 +221,7 @@ enum err log_finish(struct log *log, int64_t now_ms)
     if (err != ERR_OK) return err;
     log->was_allocated = false;
     log->synced_ms = now_ms;
-    bool is_untouched = !has_work(log, log->end) && active->synced == active->size;
-    if (is_untouched) return ERR_OK;
+    if (!log_needs_finish(log)) return ERR_OK;
     err = plan(log, log->end, true, &sync);
     if (err != ERR_OK) return err;
     log_sync_run(sync);
@@ -220,7 +232,7 @@ bool log_needs_finish(const struct log *log)
 {
     const struct segment *active = log_active(log);
 
-    return has_work(log, log->end) || active->synced < active->size;
+    return has_work(log, log->end) || active->synced < active->size || lacks_indexes(active);
 }
 
 static enum err write_small(const struct log_sync *sync, const char *name, const struct buf *text)

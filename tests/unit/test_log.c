@@ -1,3 +1,4 @@
+#include "broker/log/parts.h"
 #include "broker/log/log.h"
 #include "log_world.h"
 
@@ -647,6 +648,39 @@ START_TEST(the_recovery_point_moves_when_the_device_has_it)
 }
 END_TEST
 
+/* The marker of a clean stop says that indexes are whole: they are synced though the records were. */
+START_TEST(what_was_synced_while_it_was_written_still_lacks_its_indexes)
+{
+    struct log_sync *sync = NULL;
+
+    begin_log();
+    append_at(&one, 5, 10, 1000, 4, NULL);
+    ck_assert_int_eq(log_sync_plan(one.log, 1000, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    ck_assert_int_eq(log_recovery_point(one.log), 5);
+    ck_assert(log_needs_finish(one.log));
+    int before = one.w->syncs;
+    ck_assert_int_eq(log_finish(one.log, 2000), ERR_OK);
+    ck_assert_int_ge(one.w->syncs, before + 2);
+    ck_assert(!log_needs_finish(one.log));
+
+    /* Nor when it was sealed in between. */
+    append_at(&one, 5, 10, 1000, 4, NULL);
+    ck_assert_int_eq(log_sync_plan(one.log, 3000, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    ck_assert_int_eq(log_roll(one.log, 3000), ERR_OK);
+    ck_assert_int_eq(log_sync_plan_sealed(one.log, 4000, &sync), ERR_OK);
+    ck_assert_ptr_nonnull(sync);
+    before = one.w->syncs;
+    log_sync_run(sync);
+    ck_assert_int_ge(one.w->syncs, before + 2);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    end();
+}
+END_TEST
+
 START_TEST(a_sync_that_failed_proves_nothing)
 {
     struct log_sync *sync = NULL;
@@ -839,6 +873,7 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      starting_over_leaves_nothing_of_the_old, a_full_disk_does_not_stop_starting_over,
      the_log_start_moves_up_to_the_watermark_only,
      retention_removes_old_segments_in_two_steps, the_recovery_point_moves_when_the_device_has_it,
+     what_was_synced_while_it_was_written_still_lacks_its_indexes,
      a_sync_that_failed_proves_nothing,
      a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep,
      a_sync_planned_before_a_cut_proves_nothing, after_a_roll_only_what_is_sealed_is_synced,
