@@ -20,6 +20,7 @@
 #define OPERATIONS_CLUSTER                                                                         \
     8096 /* create, alter, describe, cluster action, …configs, idempotent write */
 
+#define CREATED_MAX            500 /* by one request: no more are under way at a time */
 #define VERSION_LISTENER_ERROR 6  /* LISTENER_NOT_FOUND is known */
 #define VERSION_EXPLICIT_ALL   1  /* null is all topics; before, empty was */
 #define VERSION_TOPIC_IDS      12 /* a topic may be asked for by id */
@@ -282,6 +283,7 @@ static bool is_missing(const struct request *request, int32_t index)
     return text_is_topic_name(name) && image_topic(request->at->image, name) == NULL;
 }
 
+/* Names beyond the bound are told to be unknown, by which their client asks again. */
 static void create_missing(struct request *request)
 {
     const struct metadata_request *in = request->body;
@@ -290,7 +292,7 @@ static void create_missing(struct request *request)
     creation->request = request;
     creation->codes = zalloc(request, in->topics.count, sizeof(*creation->codes));
     creation->waiting = 1;
-    for (int32_t i = 0; i < in->topics.count; i++) {
+    for (int32_t i = 0; i < in->topics.count && creation->waiting <= CREATED_MAX; i++) {
         if (!is_missing(request, i)) continue;
         creation->waiting++;
         autocreate_topic(control_autocreate(request->at->control), in->topics.at[i].name,
