@@ -48,18 +48,30 @@ static enum err read_meta(const struct env *env, struct store_dir *dir, struct b
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-/* Remembers whether the last stop was clean, and forgets it on disk at once: a crash while loading
- * must not look clean. */
-static enum err take_marker(const struct env *env, struct store_dir *dir)
+/* Remembers whether the last stop was clean. The marker stays until it is known that this is our
+ * directory: a start that is refused leaves the directory as clean as it was. */
+static enum err look_for_marker(const struct env *env, struct store_dir *dir)
 {
+    struct file_status status;
     char path[FILES_PATH_MAX];
 
     enum err err = names_join(path, dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
+    if (err == ERR_OK) err = files_status(env, path, &status);
+    dir->was_clean = err == ERR_OK;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* Before anything is appended: a crash from now on must not look clean. One before, while logs are
+ * loaded, leaves them as the clean stop did. */
+static enum err remove_marker(const struct env *env, struct store_dir *dir)
+{
+    char path[FILES_PATH_MAX];
+
+    if (!dir->was_clean) return ERR_OK;
+    enum err err = names_join(path, dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
     if (err == ERR_OK) err = files_remove(env, path);
     if (err == ERR_NOT_FOUND) return ERR_OK;
-    if (err == ERR_OK) err = files_sync_directory(env, dir->path);
-    dir->was_clean = err == ERR_OK;
-    return err;
+    return err == ERR_OK ? files_sync_directory(env, dir->path) : err;
 }
 
 static int64_t read_session(const struct env *env, const struct store_dir *dir);
@@ -78,7 +90,7 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
     if (err == ERR_OK && dir->store->last_session == 0)
         dir->store->last_session = read_session(env, dir);
     if (err == ERR_OK) err = read_meta(env, dir, problem);
-    if (err == ERR_OK) err = take_marker(env, dir);
+    if (err == ERR_OK) err = look_for_marker(env, dir);
     return err;
 }
 
@@ -371,7 +383,8 @@ enum err store_identify(struct store *store, int32_t broker_id, const char *clus
     for (int i = 0; i < store->dir_count; i++) {
         struct store_dir *dir = &store->dirs[i];
         if (dir->dir.is_offline) continue;
-        enum err err = write_meta(dir, id, cluster_id);
+        enum err err = remove_marker(store->options.env, dir);
+        if (err == ERR_OK) err = write_meta(dir, id, cluster_id);
         if (err == ERR_OK) continue;
         dir->dir.is_offline = true;
         dir->failed_why = err;

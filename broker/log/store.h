@@ -42,8 +42,8 @@ struct store_options {
     void *owner;
 };
 
-/* Makes missing directories, locks them, reads meta.properties, notes and removes the
- * clean-shutdown markers. Blocks: at the start of the process only. ERR_BUSY (another process has a
+/* Makes missing directories, locks them, reads meta.properties, notes the clean-shutdown markers.
+ * Blocks: at the start of the process only. ERR_BUSY (another process has a
  * lock), ERR_INVALID (meta.properties says that this is not a broker of ours), ERR_OFFLINE (no
  * directory works); `problem` gets a sentence. Borrows `options` until store_destroy. */
 MUST_CHECK enum err store_open(const struct store_options *options, struct buf *problem,
@@ -54,8 +54,9 @@ void store_destroy(struct store **store);
 /* What the directories say they are: -1 and NULL when none says. */
 int32_t store_broker_id(const struct store *store);
 const char *store_cluster_id(const struct store *store);
-/* Compares, and writes meta.properties where it is missing or lacks something. ERR_INVALID: the
- * directories belong to another broker or cluster. Blocks. */
+/* Compares, removes the clean-shutdown markers, and writes meta.properties where it is missing or
+ * lacks something. ERR_INVALID, and nothing changes: the directories belong to another broker or
+ * cluster. Blocks. To be called before anything is appended. */
 MUST_CHECK enum err store_identify(struct store *store, int32_t broker_id, const char *cluster_id,
                                    struct buf *problem);
 

@@ -187,6 +187,7 @@ START_TEST(the_directories_know_whose_they_are)
     close_store();
     set_options(2);
     buf_init(&problem);
+    ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
     ck_assert_int_eq(try_open(&problem), ERR_OK);
     ck_assert_int_eq(store_broker_id(store), 101);
     ck_assert_str_eq(store_cluster_id(store), "cluster-of-tests-------");
@@ -194,6 +195,7 @@ START_TEST(the_directories_know_whose_they_are)
     ck_assert_int_eq(store_identify(store, 101, "another", &problem), ERR_INVALID);
     ck_assert_uint_gt(problem.len, 0);
     store_destroy(&store);
+    ck_assert(world_has(w, "d0/.kafka_cleanshutdown")); /* whoever is refused has changed nothing */
 
     static const char *const bad[] = {"version=1\nnode.id=101\ncluster.id=c\n",
                                       "version=0\nbroker.id=102\n", "version=0\nbroker.id=x\n",
@@ -205,6 +207,7 @@ START_TEST(the_directories_know_whose_they_are)
         ck_assert_msg(try_open(&problem) == ERR_INVALID, "%s", bad[i]);
         ck_assert_uint_gt(problem.len, 0);
         ck_assert_ptr_null(store);
+        ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
     }
     /* A directory id stays, and so does what we do not know. */
     world_put(w, "d1/meta.properties",
