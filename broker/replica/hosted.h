@@ -10,7 +10,8 @@
 
 struct hosted {
     struct partitions *of;
-    struct list_node all; /* partitions.all */
+    struct list_node all;     /* partitions.all */
+    struct instant retain_at; /* of upkeep.c: not before; zero: not set */
     struct partition machine;
     struct log *log; /* attached; NULL when it has been given back */
     struct wait_line commits;

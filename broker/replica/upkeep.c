@@ -11,6 +11,7 @@
 #define TURN_MS               1000
 #define WRITE_BEHIND_BYTES    (8 << 20) /* of one log, before it is pushed to the device */
 #define RETAINED_PER_TURN_MIN 16
+#define RETAIN_FIRST_MS       30000
 #define SAVED_PER_TURN_MAX    64 /* so that 50,000 new epochs do not stand before other syncs */
 
 struct sync_job {
@@ -225,7 +226,23 @@ static void unlink_due(struct hosted *hosted, int64_t now_ms)
     disk_submit(shard->env, shard->disk, DISK_LONG, shard, &job->job);
 }
 
-/* ---- retention, flush.ms: all logs in turn, once per log.retention.check.interval.ms ---- */
+/* ---- flush.ms and retention: all logs in turn, twice per log.retention.check.interval.ms or more
+ * ---- */
+
+/* As Kafka's task: first 30 s after the log came, then once per interval. Old timestamps do not
+ * make records vanish under the eyes of who has just sent them. */
+static bool is_retention_due(struct hosted *hosted)
+{
+    int64_t interval_ms = hosted->of->options.settings.retention_check_ms;
+    struct instant now = shard_now(hosted->of->shard);
+
+    if (hosted->retain_at.ns == 0)
+        hosted->retain_at =
+            instant_add_ms(now, interval_ms < RETAIN_FIRST_MS ? interval_ms : RETAIN_FIRST_MS);
+    if (!instant_reached(now, hosted->retain_at)) return false;
+    hosted->retain_at = instant_add_ms(now, interval_ms);
+    return true;
+}
 
 static void retain(struct hosted *hosted, int64_t now_ms)
 {
@@ -234,10 +251,10 @@ static void retain(struct hosted *hosted, int64_t now_ms)
     if (hosted->log == NULL || hosted->machine.role == PARTITION_OFFLINE ||
         hosted->machine.role == PARTITION_NONE)
         return;
-    enum err err = hosted_log_failed(hosted, log_retain(hosted->log, now_ms, &removed));
-    if (err != ERR_OK) return;
     if (log_sync_due(hosted->log, now_ms)) upkeep_sync(hosted);
-    if (removed == 0) return;
+    if (!is_retention_due(hosted)) return;
+    enum err err = hosted_log_failed(hosted, log_retain(hosted->log, now_ms, &removed));
+    if (err != ERR_OK || removed == 0) return;
     upkeep_garbage(hosted);
     if (log_start_offset(hosted->log) > hosted->machine.log_start) {
         struct partition_event event = {
@@ -255,7 +272,7 @@ static void upkeep(struct timer *timer)
 {
     struct partitions *partitions = list_entry(timer, struct partitions, upkeep);
     int64_t now_ms = env_wall_ms(partitions->shard->env);
-    int64_t turns = partitions->options.settings.retention_check_ms / TURN_MS;
+    int64_t turns = partitions->options.settings.retention_check_ms / 2 / TURN_MS;
     size_t count = partitions->by_name.count;
     size_t share = turns <= 1 ? count : count / (size_t)turns + 1;
 
