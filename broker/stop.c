@@ -176,6 +176,22 @@ static void step_forget_controller(void *owner)
     forward_stop(broker->forward, done_forget_controller, broker);
 }
 
+static void done_control(void *to)
+{
+    process_step_done(&((struct broker *)to)->end, "control");
+}
+
+/* What a controller still asks would bring partitions to shards that close them. */
+static void step_control(void *owner)
+{
+    struct broker *broker = owner;
+
+    if (!broker->is_started)
+        done_control(broker);
+    else
+        control_stop(broker->main->api.control, done_control, broker);
+}
+
 static void done_leave(void *to)
 {
     process_step_done(&((struct broker *)to)->end, "leave");
@@ -243,6 +259,7 @@ static const struct process_step steps[] = {
     {"controlled-shutdown", step_controlled_shutdown, STEP_LONG_MS},
     {"stop-accepting", step_stop_accepting, STEP_MS},
     {"forget-controller", step_forget_controller, STEP_MS},
+    {"control", step_control, STEP_MS},
     {"leave", step_leave, STEP_MS},
     {"close-partitions", step_close_partitions, STEP_LONG_MS},
     {"close-store", step_close_store, STEP_LONG_MS},

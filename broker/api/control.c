@@ -32,6 +32,10 @@ struct control {
     struct list queue;       /* requests that wait for their turn */
     struct request *current; /* or NULL */
     struct post next;
+
+    bool is_stopping;
+    void (*stopped)(void *to); /* waits for `current`; or NULL */
+    void *stopped_to;
 };
 
 /* What a LeaderAndIsr or StopReplica asks of one partition, in the order of the request; and the
@@ -74,6 +78,10 @@ static void control_enqueue(struct request *request)
 {
     struct control *control = request->at->control;
 
+    if (control->is_stopping) {
+        request_close(request); /* as if we had ended already: it comes again where it is wanted */
+        return;
+    }
     list_push(&control->queue, &request->node);
     control_next(control);
 }
@@ -90,7 +98,27 @@ static void control_next(struct control *control)
 static void control_done(struct control *control)
 {
     control->current = NULL;
+    if (control->is_stopping) {
+        if (control->stopped != NULL) control->stopped(control->stopped_to);
+        control->stopped = NULL;
+        return;
+    }
     shard_post(control->api->shard, &control->next);
+}
+
+void control_stop(struct control *control, void (*stopped)(void *to), void *to)
+{
+    struct list_node *node;
+
+    control->is_stopping = true;
+    while ((node = list_pop(&control->queue)) != NULL)
+        request_close(list_entry(node, struct request, node));
+    if (control->current == NULL) {
+        stopped(to);
+        return;
+    }
+    control->stopped = stopped;
+    control->stopped_to = to;
 }
 
 static void finish(struct request *request, const void *body)

@@ -16,6 +16,9 @@ struct image;
 struct control *control_create(struct api_shard *api);
 /* Sets to NULL; NULL is fine. Requests that wait end without answer: their connections are gone. */
 void control_destroy(struct control **control);
+/* The end: requests that wait, and those that still come, lose their connections; `stopped` is
+ * called, perhaps inside, when the one under way is done. */
+void control_stop(struct control *control, void (*stopped)(void *to), void *to);
 
 /* The logs; before the first request. */
 void control_set_store(struct control *control, struct store *store);

@@ -1,12 +1,13 @@
 # tests/interop/lib.sh - for tests against the real thing; sourced by each of them.
 #
-# A test has a folder ($work), ends what it started, and is over after 90 seconds at the latest. What is
+# A test has a folder ($work), ends what it started, and is over after five minutes at the latest (a loaded
+# machine is no failure). What is
 # brought from package registries goes to $OTTLA_BUILD/interop, never into the source tree; where it cannot be
 # had the test skips: exit code 77 and one line that says why.
 # OTTLA_KEEP=1 keeps the folder. OTTLA_KAFKA_LIBS names a folder with Apache Kafka's jars.
 set -euo pipefail
 
-limit_seconds=90
+limit_seconds=300
 if [[ -z ${OTTLA_INTEROP_TIMED:-} ]]; then
     OTTLA_INTEROP_TIMED=1 exec timeout -k 10 "$limit_seconds" bash "$0" "$@"
 fi
