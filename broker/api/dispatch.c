@@ -317,6 +317,7 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
     err =
         wire_read(head.body, head.version, head.api->request_wire, &request->arena, request->body);
     request->arena.limit = SIZE_MAX;
+    block_charge(block, request->arena.used);
     if (err != ERR_OK) {
         refuse_frame(client, &head, err);
         request_close(request);

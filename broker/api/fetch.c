@@ -8,7 +8,8 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
-#define ORPHAN_CHECK_MS     5000 /* a fetch whose connection has gone ends within this */
+#define ORPHAN_CHECK_MS                                                                            \
+    5000 /* a fetch whose connection has gone, or whose memory others wait for, ends within this */
 #define NAMED_FEW           16
 #define NAME_LEN_MAX        249
 #define PARTITION_KEY_BYTES (sizeof(int32_t) + sizeof(struct uuid) + NAME_LEN_MAX)
@@ -374,7 +375,9 @@ static void passed(struct reads *reads)
 {
     struct fetch *fetch = list_entry(reads, struct fetch, reads);
     bool is_urgent = share_out(fetch);
-    bool is_late = instant_reached(shard_now(fetch->request->at->shard), fetch->deadline);
+    /* Nobody waits on memory that others need to be read at all. */
+    bool is_late = instant_reached(shard_now(fetch->request->at->shard), fetch->deadline) ||
+                   conn_limits_are_reached(&fetch->request->at->limits);
 
     if (fetch->is_last || is_urgent || is_late || fetch->asked == 0 ||
         fetch->bytes >= fetch->bytes_min) {
@@ -398,7 +401,8 @@ static void timed_out(struct timer *timer)
     struct fetch *fetch = list_entry(timer, struct fetch, timer);
 
     if (instant_reached(shard_now(fetch->request->at->shard), fetch->deadline) ||
-        request_is_orphan(fetch->request)) {
+        request_is_orphan(fetch->request) ||
+        conn_limits_are_reached(&fetch->request->at->limits)) {
         fetch->is_last = true;
         reads_hurry(&fetch->reads);
     } else {
@@ -697,6 +701,7 @@ static void handle(struct request *request)
     fetch->reads.more = more;
     counter_add(&partitions_counts(request->at->partitions)->fetch_requests, 1);
 
+    size_t before = request->arena.used;
     int16_t code = begin_session(fetch);
     if (code != KAFKA_NONE) {
         refuse_session(request, code);
@@ -704,6 +709,7 @@ static void handle(struct request *request)
     }
     set_limits(fetch);
     make_parts(fetch);
+    block_charge(request_block(request), request->arena.used - before);
     reads_pass(&fetch->reads, true);
 }
 

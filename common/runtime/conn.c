@@ -126,6 +126,18 @@ struct block *block_hold(struct block *block)
     return block;
 }
 
+void block_charge(struct block *block, size_t bytes)
+{
+    if (block->limits == NULL) return;
+    block->charge += bytes;
+    block->limits->memory_bytes += bytes;
+}
+
+bool conn_limits_are_reached(const struct conn_limits *limits)
+{
+    return limits->memory_bytes >= limits->memory_bytes_max;
+}
+
 /* Memory came back, or only parts of frames hold what there is: the longest waiting tries again. */
 static void wake_waiter(struct conn_limits *limits)
 {

@@ -28,6 +28,9 @@ struct block {
 struct block *block_create(size_t len);
 struct block *block_hold(struct block *block);
 void block_drop(struct block **block); /* sets it to NULL; NULL is fine */
+/* `bytes` that were taken because of it, until it goes, count as its own in the budget. On its own
+ * shard. */
+void block_charge(struct block *block, size_t bytes);
 static inline struct slice block_slice(const struct block *block)
 {
     return slice_of(block->bytes, block->len);
@@ -40,7 +43,8 @@ struct conn_limits {
                                   after the replies to those before it */
     size_t frames_pending_max; /* per connection: not yet answered */
     size_t reply_bytes_max;    /* per connection: replies given and not yet sent */
-    size_t memory_bytes_max;   /* of frames held on this shard: while over it nothing is read */
+    size_t memory_bytes_max;   /* of frames held on this shard, and of what was charged to them:
+                                  while over it nothing is read */
     int64_t stall_ms_max;      /* a part of a frame without a byte for so long, while others wait
                                   for memory, costs its connection */
     int64_t idle_ms_max; /* connections.max.idle.ms: without bytes either way, and with nothing
@@ -65,6 +69,8 @@ struct conn_limits {
 };
 /* Large bounds and no idle time: set your own afterwards. */
 void conn_limits_init(struct conn_limits *limits);
+/* No memory is left: whoever can let go of a frame soon should. */
+bool conn_limits_are_reached(const struct conn_limits *limits);
 /* After the last conn and block. */
 void conn_limits_fini(struct conn_limits *limits);
 

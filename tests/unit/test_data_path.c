@@ -835,6 +835,30 @@ START_TEST(a_fetch_waits_for_data_here_and_elsewhere)
 }
 END_TEST
 
+START_TEST(a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short)
+{
+    struct world world;
+    struct fetch_response response;
+    struct fetch_one both[] = {{0, 0}, {1, 0}};
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    struct conn_limits *limits = &world.shards[0].api.limits;
+    struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
+    request.max_wait_ms = 500;
+    send_fetch(&world, 12, &request);
+    ck_assert(is_quiet(&world, 20));
+    ck_assert_uint_gt(limits->memory_bytes, 500); /* the frame has about a hundred */
+    read_reply(&world, world.correlation, API_FETCH, 12, &fetch_response_wire, &response);
+    limits->memory_bytes_max = 1;
+    request.max_wait_ms = INT32_MAX;
+    send_fetch(&world, 12, &request);
+    read_reply(&world, world.correlation, API_FETCH, 12, &fetch_response_wire, &response);
+    ck_assert_uint_eq(fetched(&response, 0)->records.len, 0);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_fetch_that_waits_in_vain_is_answered_in_time)
 {
     struct world world;
@@ -1050,6 +1074,7 @@ UNIT(of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
+     a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short,
      a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
      a_session_names_only_what_is_new, offsets_come_from_every_owner,
      epochs_end_where_the_next_began)
