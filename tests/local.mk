@@ -1,5 +1,5 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
-EXTRA_DIST += tests/cluster/test_config docs/architecture.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
+EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
