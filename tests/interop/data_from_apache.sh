@@ -23,6 +23,8 @@ until [[ $(find "$work/data-1" -name cleaner-offset-checkpoint -size +20c | wc -
     [[ ! $(find "$work/data-1" -name '*.cleaned' -o -name '*.swap') ]]; do sleep 0.1; done
 stop_node apache-1
 [[ $(find "$work/data-1" -name '*.snapshot' | wc -l) -gt 3 ]] || fail "no snapshots: nothing tested"
+# Records are compared: from here on nobody may compact any.
+echo log.cleaner.enable=false >> "$work/apache-1/server.properties"
 
 start_ottla_controller 101
 start_ottla 1 "${small[@]}"
