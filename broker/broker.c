@@ -166,6 +166,11 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->fetch_socket_buffer_bytes =
         receive_buffer_bytes(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
     out->level = (int32_t)options_level(options);
+    out->leader_throttle_rate = options_long(options, OPTION_LEADER_REPLICATION_THROTTLED_RATE);
+    out->follower_throttle_rate = options_long(options, OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE);
+    out->quota_windows = options_int(options, OPTION_REPLICATION_QUOTA_WINDOW_NUM);
+    out->quota_window_ms =
+        1000 * (int64_t)options_int(options, OPTION_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS);
 }
 
 static void open_partitions(struct broker *broker, struct broker_shard *shard)
@@ -179,9 +184,11 @@ static void open_partitions(struct broker *broker, struct broker_shard *shard)
                                                  : (int)files,
         .ops = &partitions_ops,
         .owner = &shard->api,
+        .throttle_cells = broker->throttle_cells,
+        .shards = broker->data_shards,
     };
 
-    fill_replica_settings(broker->options, &options.settings);
+    fill_replica_settings(broker->main->api.options, &options.settings);
     shard->partitions = partitions_create(&options);
     shard->api.partitions = shard->partitions;
     struct fetchers_options fetchers = {
@@ -416,11 +423,36 @@ static enum err open_shards(struct broker *broker)
     return err;
 }
 
+/* Something of server.properties was changed at run time. Before the start all of it is taken with
+ * the rest. */
+static void on_options_changed(void *to, const struct options *before)
+{
+    struct broker *broker = to;
+    struct api_shard *control = &broker->main->api;
+    struct replica_settings settings;
+
+    if (!broker->is_started || broker->is_stopping) return;
+    fill_replica_settings(control->options, &settings);
+    order_settings(control, &settings);
+    if (topic_options_differ(before, control->options))
+        topic_configs_reapply(control_topic_configs(broker->control), broker->store);
+}
+
+static void on_broker_notified(void *to, struct slice name)
+{
+    broker_configs_notified(((struct broker *)to)->configs, name);
+}
+
 static void open_control(struct broker *broker)
 {
     struct broker_shard *control = broker->main;
 
     broker->control = control_create(&control->api);
+    broker->configs = broker_configs_create(&control->api, on_options_changed, broker);
+    control->api.configs = broker->configs;
+    topic_configs_on_broker(control_topic_configs(broker->control), on_broker_notified, broker);
+    broker->throttle_cells =
+        ensure_zalloc((size_t)broker->data_shards * sizeof(*broker->throttle_cells));
     broker->forward =
         forward_create(&control->shard, broker->control, &broker->listeners, broker->options);
     control->api.forward = broker->forward;
@@ -507,6 +539,7 @@ void broker_destroy(struct broker **it)
 
     if (broker == NULL) return;
     alter_destroy(&broker->alter);
+    if (broker->configs != NULL) broker_configs_destroy(&broker->configs);
     forward_destroy(&broker->forward);
     for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++)
         image_release(&broker->shards[i].api.held_image);
@@ -529,6 +562,7 @@ void broker_destroy(struct broker **it)
     for (int i = 0; broker->log_dirs != NULL && broker->log_dirs[i] != NULL; i++)
         free((void *)(uintptr_t)broker->log_dirs[i]);
     free(broker->log_dirs);
+    free(broker->throttle_cells);
     free(broker->shards);
     free(broker);
     *it = NULL;

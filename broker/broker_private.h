@@ -2,6 +2,7 @@
  * start.c (start, sessions, registration), stop.c (the orderly end). */
 #pragma once
 #include "broker/api/alter.h"
+#include "broker/api/broker_configs.h"
 #include "broker/api/connections.h"
 #include "broker/api/dispatch.h"
 #include "broker/api/forward.h"
@@ -36,7 +37,8 @@ enum start_need {
     NEED_CLUSTER_ID = 4,
     NEED_CONFIGS = 8,
     NEED_FEATURE = 16,
-    NEED_PEERS = 32, /* the other brokers have been read: nobody has our address */
+    NEED_BROKER_CONFIGS = 64, /* what was changed of server.properties at run time */
+    NEED_PEERS = 32,          /* the other brokers have been read: nobody has our address */
 };
 
 struct broker {
@@ -53,6 +55,8 @@ struct broker {
     struct control *control;
     struct forward *forward;
     struct alter *alter;
+    struct broker_configs *configs;
+    struct throttle_cell *throttle_cells; /* one per data shard */
 
     struct store_options store_options;
     const char **log_dirs;

@@ -6,6 +6,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/describe.c \
 	broker/api/forward.c broker/api/forward.h \
 	broker/api/autocreate.c broker/api/autocreate.h \
+	broker/api/broker_configs.c broker/api/broker_configs.h \
 	broker/api/connections.c broker/api/connections.h \
 	broker/api/control.c broker/api/control.h \
 	broker/api/dispatch.c broker/api/dispatch.h \

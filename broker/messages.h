@@ -24,6 +24,7 @@ enum msg_type {
     /* Control → owners of partitions: broker/api/control.h, over broker/replica/partitions.h. */
     MSG_PARTITIONS_CONTROL, /* this shard's part of a LeaderAndIsr or StopReplica: a replica_call */
     MSG_PARTITIONS_CONFIG,  /* a topic's configuration changed */
+    MSG_SETTINGS,           /* numbers of server.properties were changed at run time */
     MSG_DIR_FAILED,         /* a log directory went offline */
     MSG_PARTITIONS_CLOSE,   /* flush, checkpoints, close */
     MSG_ISR_DECIDED,        /* the controller's answer to MSG_ISR_PROPOSED */

@@ -166,6 +166,16 @@ static void read_feature(struct broker *broker)
 
 /* ---- who we are ---- */
 
+static void on_broker_configs(void *to, enum err err)
+{
+    struct broker *broker = to;
+
+    if (err == ERR_OK)
+        need_met(broker, NEED_BROKER_CONFIGS);
+    else if (!broker->is_started)
+        broker_fail(broker, err, "the configuration in /config/brokers cannot be read");
+}
+
 static void identify(struct broker *broker)
 {
     struct buf problem;
@@ -178,7 +188,9 @@ static void identify(struct broker *broker)
         broker_fail(broker, err, "meta.properties does not fit");
     }
     buf_fini(&problem);
-    if (err == ERR_OK) need_met(broker, NEED_CLUSTER_ID);
+    if (err != ERR_OK) return;
+    broker_configs_set_zk(broker->configs, broker->zk, on_broker_configs, broker);
+    need_met(broker, NEED_CLUSTER_ID);
 }
 
 static void on_broker_id(void *owner, enum err err, int32_t id)
@@ -288,7 +300,10 @@ static void configure_log(void *to, struct log *log)
     struct log_config config;
     int32_t min_insync;
 
-    if (!topic_configs_has_own(control_topic_configs(broker->control), log_topic(log))) return;
+    bool is_plain = broker->main->api.options == broker->options;
+
+    if (is_plain && !topic_configs_has_own(control_topic_configs(broker->control), log_topic(log)))
+        return;
     topic_configs_get(control_topic_configs(broker->control), log_topic(log), &config, &min_insync);
     log_set_config(log, &config);
 }
@@ -346,6 +361,7 @@ static void on_paths(void *owner, enum err err)
     topic_configs_set_zk(control_topic_configs(broker->control), broker->zk, on_configs, broker);
     need_met(broker, NEED_PATHS);
     if (broker->is_started) {
+        broker_configs_set_zk(broker->configs, broker->zk, NULL, NULL);
         register_now(broker);
         return;
     }
@@ -373,6 +389,7 @@ static void session_ends(struct broker *broker)
     broker->is_registered = false;
     broker->feature_busy = broker->feature_again = false;
     topic_configs_set_zk(control_topic_configs(broker->control), NULL, NULL, NULL);
+    broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);
     forward_set_zk(broker->forward, NULL);
 }
@@ -440,8 +457,8 @@ enum err start_begin(struct broker *broker)
 
     broker->retry.fire = on_retry;
     broker->connect_limit.fire = on_connect_limit;
-    broker->needs =
-        NEED_LOGS | NEED_PATHS | NEED_CLUSTER_ID | NEED_CONFIGS | NEED_FEATURE | NEED_PEERS;
+    broker->needs = NEED_LOGS | NEED_PATHS | NEED_CLUSTER_ID | NEED_CONFIGS | NEED_FEATURE |
+                    NEED_PEERS | NEED_BROKER_CONFIGS;
     if (options_level(options) < LEVEL_2_7_IV0) broker->needs &= ~(unsigned)NEED_FEATURE;
     enum err err = stop_listen(broker);
     if (err == ERR_OK) err = zk_open(&broker->main->shard, &zk, on_zk, broker, &broker->zk);
@@ -467,6 +484,7 @@ void start_end(struct broker *broker)
     timer_cancel(&broker->main->shard, &broker->retry);
     timer_cancel(&broker->main->shard, &broker->connect_limit);
     topic_configs_set_zk(control_topic_configs(broker->control), NULL, NULL, NULL);
+    broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);
     forward_set_zk(broker->forward, NULL);
 }

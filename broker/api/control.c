@@ -335,9 +335,17 @@ static void lisr_made(void *to)
     }
     /* Also for logs that are here already: their topic may have changed while no shard had them. */
     const struct replica_change *before = NULL;
+    struct topic_throttles throttles = {0};
     for (int i = 0; i < work->count; i++) {
         struct replica_change *change = &work->changes[work->items[i].place];
-        if (before != NULL && slice_equal(before->topic, change->topic)) {
+        bool is_same = before != NULL && slice_equal(before->topic, change->topic);
+        if (!is_same) {
+            topic_throttles_fini(&throttles);
+            topic_configs_throttles(work->control->topic_configs, change->topic, &throttles);
+        }
+        change->is_leader_throttled = throttled_has(&throttles.leader, change->partition);
+        change->is_follower_throttled = throttled_has(&throttles.follower, change->partition);
+        if (is_same) {
             change->config = before->config;
             change->min_insync = before->min_insync;
             continue;
@@ -347,6 +355,7 @@ static void lisr_made(void *to)
         change->config = config;
         before = change;
     }
+    topic_throttles_fini(&throttles);
     work_order(work);
 }
 

@@ -94,7 +94,7 @@ static void describe_topic(struct request *request,
     }
     int count =
         topic_configs_pairs(control_topic_configs(request->at->control), in->resource_name, &pairs);
-    count = topic_options_describe(request->at->process->options, pairs, count, &request->arena,
+    count = topic_options_describe(request->at->options, pairs, count, &request->arena,
                                    &entries);
     fill_entries(request, in, entries, count, out);
 }
@@ -117,7 +117,7 @@ static void describe_broker(struct request *request,
                     in->resource_name);
         return;
     }
-    int count = options_describe(request->at->process->options, in->resource_name.len == 0,
+    int count = options_describe(request->at->options, in->resource_name.len == 0,
                                  &request->arena, &entries);
     fill_entries(request, in, entries, count, out);
 }

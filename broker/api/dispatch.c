@@ -510,8 +510,11 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
 {
     bool is_control = shard->id == process->shards;
 
-    *api = (struct api_shard){
-        .shard = shard, .process = process, .broker_epoch = -1, .feature_epoch = -1};
+    *api = (struct api_shard){.shard = shard,
+                              .process = process,
+                              .options = process->options,
+                              .broker_epoch = -1,
+                              .feature_epoch = -1};
     list_init(&api->spare);
     list_init(&api->clients);
     list_init(&api->clients_waiting);

@@ -26,6 +26,7 @@ struct wire_struct; /* wire/codec.h */
 struct request;
 struct forward; /* broker/api/forward.h: the way to the active controller */
 struct control; /* broker/api/control.h: what the control shard knows */
+struct broker_configs;
 
 /* Where the handler runs. On the control shard nothing but metadata is touched. */
 enum api_place { API_HERE, API_ON_CONTROL };
@@ -57,17 +58,21 @@ struct api_process {
 struct api_shard {
     struct shard *shard;
     const struct api_process *process;
+    /* The process's; on the control shard with what was changed at run time (broker_configs.h).
+     * Borrowed for the turn. */
+    const struct options *options;
     struct partitions *partitions; /* NULL on the control shard, as the next */
     struct fetch_shard *fetches;   /* broker/api/fetch.h */
     struct fetchers *fetchers;     /* broker/replica/fetchers.h; NULL: nothing is followed */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
-    struct image *held_image; /* the same, as this shard's hold of it (orders.c) */
-    struct forward *forward;  /* control shard only */
-    struct control *control;  /* control shard only */
-    struct slice cluster_id;  /* set once, before the first connection */
-    int64_t broker_epoch;     /* −1: not registered yet */
-    int64_t feature_epoch;    /* data version of /feature; −1: not seen */
+    struct image *held_image;       /* the same, as this shard's hold of it (orders.c) */
+    struct forward *forward;        /* control shard only */
+    struct control *control;        /* control shard only */
+    struct broker_configs *configs; /* control shard only: broker/api/broker_configs.h */
+    struct slice cluster_id;        /* set once, before the first connection */
+    int64_t broker_epoch;           /* −1: not registered yet */
+    int64_t feature_epoch;          /* data version of /feature; −1: not seen */
 
     /* of dispatch.c */
     struct list spare; /* requests to use again */

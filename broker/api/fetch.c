@@ -307,6 +307,17 @@ static void send_reply(struct fetch *fetch, const struct fetch_response *out)
     request_send(request, pieces, count, fetch_sent);
 }
 
+/* Of followers in sync too: they are not held back, but they use the quota. */
+static void count_throttled(const struct fetch *fetch)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < fetch->count; i++)
+        if (fetch->items[i].read != NULL && fetch->items[i].read->is_throttled)
+            bytes += (uint64_t)fetch->items[i].len;
+    if (bytes > 0) partitions_sent(fetch->request->at->partitions, bytes);
+}
+
 static void finish(struct fetch *fetch)
 {
     struct request *request = fetch->request;
@@ -316,6 +327,7 @@ static void finish(struct fetch *fetch)
     int count = 0;
 
     timer_cancel(request->at->shard, &fetch->timer);
+    if (fetch->is_follower) count_throttled(fetch);
     wire_default(&fetch_response_wire, &out);
     switch (fetch->kind) {
     case FETCH_INCREMENTAL:

@@ -22,6 +22,8 @@ struct msg_order {
     struct log_dir *dir;      /* MSG_DIR_FAILED */
     struct log_config config; /* MSG_PARTITIONS_CONFIG, with the topic behind */
     int32_t min_insync;
+    struct topic_throttles throttles; /* owned */
+    struct replica_settings settings; /* MSG_SETTINGS */
     size_t topic_len;
     char topic[];
 };
@@ -76,6 +78,7 @@ static void hear_answer(void *owner, struct msg *msg)
 
     (void)owner;
     if (order->image != NULL) image_release(&order->image);
+    topic_throttles_fini(&order->throttles);
     broadcast_answered(order->broadcast);
     free(order);
 }
@@ -94,7 +97,7 @@ void order_image(struct api_shard *control, struct image *image, void (*done)(vo
 }
 
 void order_config(struct api_shard *control, struct slice topic, const struct log_config *config,
-                  int32_t min_insync)
+                  int32_t min_insync, const struct topic_throttles *throttles)
 {
     struct broadcast *broadcast = broadcast_start(control, NULL, NULL);
 
@@ -102,6 +105,18 @@ void order_config(struct api_shard *control, struct slice topic, const struct lo
         struct msg_order *order = order_new(MSG_PARTITIONS_CONFIG, broadcast, topic);
         order->config = *config;
         order->min_insync = min_insync;
+        topic_throttles_copy(throttles, &order->throttles);
+        order_post(control, i, order);
+    }
+}
+
+void order_settings(struct api_shard *control, const struct replica_settings *settings)
+{
+    struct broadcast *broadcast = broadcast_start(control, NULL, NULL);
+
+    for (int i = 0; i < control->process->shards; i++) {
+        struct msg_order *order = order_new(MSG_SETTINGS, broadcast, SLICE(""));
+        order->settings = *settings;
         order_post(control, i, order);
     }
 }
@@ -164,6 +179,7 @@ void orders_answers(struct api_shard *control, struct msg_routes *routes)
     messages_on_answer(routes, MSG_IMAGE, hear_answer, control);
     messages_on_answer(routes, MSG_SHARD_STATE, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CONFIG, hear_answer, control);
+    messages_on_answer(routes, MSG_SETTINGS, hear_answer, control);
     messages_on_answer(routes, MSG_DIR_FAILED, hear_answer, control);
     messages_on_answer(routes, MSG_STOP_ACCEPTING, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CLOSE, hear_answer, control);
@@ -204,7 +220,17 @@ static void hear_config(void *owner, struct msg *msg)
     struct msg_order *order = (struct msg_order *)(void *)msg;
 
     partitions_configure(api->partitions, slice_of(order->topic, order->topic_len), &order->config,
-                         order->min_insync);
+                         order->min_insync, &order->throttles);
+    mailbox_reply(api->shard->mailbox, msg);
+}
+
+static void hear_settings(void *owner, struct msg *msg)
+{
+    struct api_shard *api = owner;
+    const struct msg_order *order = (const struct msg_order *)(const void *)msg;
+
+    partitions_set_settings(api->partitions, &order->settings);
+    if (api->fetchers != NULL) fetchers_set_settings(api->fetchers, &order->settings);
     mailbox_reply(api->shard->mailbox, msg);
 }
 
@@ -278,6 +304,7 @@ void orders_listen(struct api_shard *api, struct msg_routes *routes)
     messages_on_call(routes, MSG_IMAGE, hear_image, api);
     messages_on_call(routes, MSG_SHARD_STATE, hear_facts, api);
     messages_on_call(routes, MSG_PARTITIONS_CONFIG, hear_config, api);
+    messages_on_call(routes, MSG_SETTINGS, hear_settings, api);
     messages_on_call(routes, MSG_DIR_FAILED, hear_dir_failed, api);
     messages_on_call(routes, MSG_PARTITIONS_CONTROL, hear_control, api);
     messages_on_call(routes, MSG_PARTITIONS_CLOSE, hear_close, api);

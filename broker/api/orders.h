@@ -29,7 +29,10 @@ void order_image(struct api_shard *control, struct image *image, void (*done)(vo
 
 /* What a topic's logs are told from now on, to every data shard. */
 void order_config(struct api_shard *control, struct slice topic, const struct log_config *config,
-                  int32_t min_insync);
+                  int32_t min_insync, const struct topic_throttles *throttles);
+
+/* Numbers that were changed at run time, to every data shard. */
+void order_settings(struct api_shard *control, const struct replica_settings *settings);
 
 /* Small facts that every shard holds a copy of. */
 void order_facts(struct api_shard *control);

@@ -2,14 +2,16 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "broker/api/orders.h"
+#include "broker/log/store.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
 #include "zk/recipes.h"
 #include "zk/zk.h"
 #include <stdlib.h>
 
-#define ARENA_BYTES_MAX (2 * DOC_BYTES_MAX)
-#define RETRY_MS        5000
+#define ARENA_BYTES_MAX   (2 * DOC_BYTES_MAX)
+#define RETRY_MS          5000
+#define CHANGE_AGE_MS_MAX (15 * 60 * 1000)
 
 /* The overrides of one topic; only topics that have some are kept, and those of which it is not
  * known whether they have. */
@@ -32,6 +34,9 @@ struct topic_configs {
     void *loaded_to;
     struct timer again; /* the whole, in a session in which it could not be read */
     struct arena arena;
+    void (*broker_notified)(void *to, struct slice name);
+    void *broker_notified_to;
+    struct list purges; /* under way */
 };
 
 /* ---- what is known ---- */
@@ -109,7 +114,7 @@ static void hold_back_deletion(struct log_config *log)
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                        struct log_config *log, int32_t *min_insync)
 {
-    const struct options *options = configs->control->process->options;
+    const struct options *options = configs->control->options;
     const struct overrides *overrides = map_get(&configs->topics, topic);
     struct problems problems = {.topic = topic};
     const struct option_pair *pairs = NULL;
@@ -123,6 +128,60 @@ void topic_configs_get(const struct topic_configs *configs, struct slice topic,
     if (problems.has_bad_value || (overrides != NULL && overrides->is_unknown))
         hold_back_deletion(log);
     *min_insync = resolved.min_insync_replicas;
+}
+
+void topic_configs_throttles(const struct topic_configs *configs, struct slice topic,
+                             struct topic_throttles *out)
+{
+    int32_t broker = configs->control->process->broker_id;
+    const struct option_pair *pairs = NULL;
+    int count = topic_configs_pairs(configs, topic, &pairs);
+
+    *out = (struct topic_throttles){0};
+    for (int i = 0; i < count; i++) {
+        int option = topic_option_find(pairs[i].key);
+        struct throttled *side =
+            option == TOPIC_OPTION_LEADER_REPLICATION_THROTTLED_REPLICAS     ? &out->leader
+            : option == TOPIC_OPTION_FOLLOWER_REPLICATION_THROTTLED_REPLICAS ? &out->follower
+                                                                             : NULL;
+        if (side == NULL) continue;
+        throttled_fini(side);
+        throttled_read(pairs[i].value, broker, side);
+    }
+}
+
+/* Every data shard hears how the topic is configured now. */
+static void tell(struct topic_configs *configs, struct slice topic)
+{
+    struct log_config log;
+    struct topic_throttles throttles;
+    int32_t min_insync;
+
+    topic_configs_get(configs, topic, &log, &min_insync);
+    topic_configs_throttles(configs, topic, &throttles);
+    order_config(configs->control, topic, &log, min_insync, &throttles);
+    topic_throttles_fini(&throttles);
+}
+
+struct reapplying {
+    struct topic_configs *configs;
+    struct map told;
+};
+
+static void reapply_log(void *to, struct log *log)
+{
+    struct reapplying *it = to;
+
+    if (map_set(&it->told, log_topic(log), it) == NULL) tell(it->configs, log_topic(log));
+}
+
+void topic_configs_reapply(struct topic_configs *configs, struct store *store)
+{
+    struct reapplying it = {.configs = configs};
+
+    map_init(&it.told);
+    store_each(store, reapply_log, &it);
+    map_fini(&it.told);
 }
 
 bool topic_configs_has_own(const struct topic_configs *configs, struct slice topic)
@@ -142,17 +201,13 @@ int topic_configs_pairs(const struct topic_configs *configs, struct slice topic,
 /* Takes `next` (may be NULL); tells the partitions if it differs. */
 static void take(struct topic_configs *configs, struct slice topic, struct overrides *next)
 {
-    struct log_config log;
-    int32_t min_insync;
-
     if (overrides_equal(next, map_get(&configs->topics, topic))) {
         overrides_free(next);
         return;
     }
     overrides_free(next == NULL ? map_remove(&configs->topics, topic)
                                 : map_set(&configs->topics, topic, next));
-    topic_configs_get(configs, topic, &log, &min_insync);
-    order_config(configs->control, topic, &log, min_insync);
+    tell(configs, topic);
     log_info("broker", "topic-config", "topic=%.*s overrides=%d", SLICE_ARGS(topic),
              next == NULL ? 0 : next->count);
 }
@@ -286,12 +341,47 @@ static void carry_out(struct topic_configs *configs, const struct recipe_child *
                  err_name(err));
         return;
     }
+    if (entity.type == PATH_ENTITY_BROKER && configs->broker_notified != NULL)
+        configs->broker_notified(configs->broker_notified_to, entity.name);
     if (entity.type == PATH_ENTITY_TOPIC && !slice_is_null(entity.name)) {
         char name[256];
         if (entity.name.len >= sizeof(name)) return;
         memcpy(name, entity.name.ptr, entity.name.len); /* the arena is used again */
         topic_configs_read(configs, slice_of(name, entity.name.len), NULL, NULL);
     }
+}
+
+/* Every broker has seen what is older than that, or reads everything when it comes back. */
+struct purge {
+    struct list_node node;
+    struct zk_call call;
+};
+
+static void on_purged(struct zk_call *call, enum err err, const struct zk_result *results,
+                      int count)
+{
+    struct purge *purge = (struct purge *)(void *)((char *)call - offsetof(struct purge, call));
+
+    (void)err; /* another broker may have been faster */
+    (void)results;
+    (void)count;
+    list_remove(&purge->node);
+    free(purge);
+}
+
+static void purge_old(struct topic_configs *configs, const struct recipe_child *child)
+{
+    int64_t age_ms = env_wall_ms(configs->control->shard->env) - child->stat.ctime;
+
+    if (age_ms <= CHANGE_AGE_MS_MAX) return;
+    struct purge *purge = ensure_zalloc(sizeof(*purge));
+    list_push(&configs->purges, &purge->node);
+    purge->call = (struct zk_call){.done = on_purged, .retry_loss = true};
+    arena_reset(&configs->arena);
+    struct zk_op op = {.kind = ZK_DELETE,
+                       .path = path_child(&configs->arena, PATH_CONFIG_CHANGES, child->name),
+                       .version = ZK_ANY_VERSION};
+    zk_submit(configs->zk, &purge->call, &op, 1);
 }
 
 static void on_changes(void *owner, enum err err, const struct recipe_child *children, int count,
@@ -303,6 +393,8 @@ static void on_changes(void *owner, enum err err, const struct recipe_child *chi
     configs->load = NULL;
     for (int i = 0; err == ERR_OK && i < count; i++)
         carry_out(configs, &children[i]);
+    for (int i = 0; err == ERR_OK && configs->zk != NULL && i < count; i++)
+        purge_old(configs, &children[i]);
     if (err != ERR_OK && err != ERR_ZK_EXPIRED && err != ERR_CANCELLED)
         log_warn("broker", "config-changes-unread", "why=%s", err_name(err));
     if (configs->changes_again && configs->zk != NULL) read_changes(configs);
@@ -314,6 +406,13 @@ static void read_changes(struct topic_configs *configs)
     if (configs->load != NULL) return;
     configs->load =
         recipe_read_children(configs->zk, PATH_CONFIG_CHANGES, true, false, on_changes, configs);
+}
+
+void topic_configs_on_broker(struct topic_configs *configs,
+                             void (*notified)(void *to, struct slice name), void *to)
+{
+    configs->broker_notified = notified;
+    configs->broker_notified_to = to;
 }
 
 void topic_configs_event(struct topic_configs *configs, const struct zk_event *event)
@@ -429,6 +528,7 @@ struct topic_configs *topic_configs_create(struct api_shard *control)
     configs->change_seen = -1;
     map_init(&configs->topics);
     list_init(&configs->reads);
+    list_init(&configs->purges);
     configs->again.fire = on_again;
     arena_init(&configs->arena, ARENA_BYTES_MAX);
     return configs;
@@ -445,6 +545,8 @@ void topic_configs_destroy(struct topic_configs **configs)
         list_remove(node);
         list_entry(node, struct one_read, node)->configs = NULL;
     }
+    list_each (node, &all->purges)
+        list_remove(node); /* freed by its answer */
     map_each (entry, &all->topics)
         overrides_free(entry->value);
     map_fini(&all->topics);

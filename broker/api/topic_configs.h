@@ -9,7 +9,9 @@
 #include "broker/api/dispatch.h"
 #include "broker/log/config.h"
 #include "cluster/options.h"
+#include "cluster/throttled.h"
 
+struct store;
 struct topic_configs;
 struct zk;
 struct zk_event;
@@ -24,6 +26,9 @@ void topic_configs_destroy(struct topic_configs **configs);
  * more. */
 void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk,
                           void (*loaded)(void *to, enum err err), void *to);
+/* Who is told when /config/changes names a broker; null: the default of all. */
+void topic_configs_on_broker(struct topic_configs *configs,
+                             void (*notified)(void *to, struct slice name), void *to);
 /* Of the session: those of /config/changes matter. */
 void topic_configs_event(struct topic_configs *configs, const struct zk_event *event);
 
@@ -35,6 +40,11 @@ void topic_configs_read(struct topic_configs *configs, struct slice topic, void 
 /* As last read; the broker's own configuration for a topic without overrides. */
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                        struct log_config *log, int32_t *min_insync);
+/* Which replicas here count for replication quotas; for topic_throttles_fini. */
+void topic_configs_throttles(const struct topic_configs *configs, struct slice topic,
+                             struct topic_throttles *out);
+/* The broker's own configuration is another: tells the partitions of these logs' topics. */
+void topic_configs_reapply(struct topic_configs *configs, struct store *store);
 /* False: topic_configs_get gives the broker's own configuration. */
 bool topic_configs_has_own(const struct topic_configs *configs, struct slice topic);
 /* The overrides. Borrowed until the next turn. */

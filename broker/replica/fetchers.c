@@ -142,7 +142,7 @@ static void link_done(struct peer_call *call, enum err err, struct slice answer,
 
 static bool is_wanting(const struct followed *it, struct instant now)
 {
-    if (it->is_asked) return false;
+    if (it->is_asked || (it->has_begun && followed_is_held_back(it))) return false;
     return !it->has_begun || fetcher_wants(&it->machine, now) != FETCHER_WANTS_NOTHING;
 }
 
@@ -401,6 +401,7 @@ void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t part
     if (link == NULL) link = make_link(fetchers, leader);
     it = ensure_zalloc(sizeof(*it) + topic.len);
     it->link = link;
+    it->lag = -1;
     it->partition = partition;
     it->topic_len = topic.len;
     memcpy(it->topic, topic.ptr, topic.len);

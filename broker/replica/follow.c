@@ -24,7 +24,14 @@ static void view(const struct hosted *hosted, struct follower_view *out)
         .high_watermark = partition_high_watermark(&hosted->machine),
         .latest = epochs_latest(log_epochs(hosted->log)),
         .topic_id = log_topic_id(hosted->log),
+        .is_throttled = hosted->is_follower_throttled,
     };
+}
+
+bool partitions_is_fetching_enough(struct partitions *partitions)
+{
+    return throttle_is_exceeded(&partitions->throttle, THROTTLE_FOLLOWER,
+                                shard_now(partitions->shard));
 }
 
 enum err partitions_follower(struct partitions *partitions, struct slice topic, int32_t partition,
@@ -74,6 +81,8 @@ static enum err append(struct hosted *hosted, struct slice records)
     if (err != ERR_OK) return hosted_log_failed(hosted, err);
     upkeep_appended(hosted, &appended);
     counter_add(&hosted->of->counts.replication_bytes_in, appended.len);
+    if (hosted->is_follower_throttled)
+        throttle_record(&hosted->of->throttle, THROTTLE_FOLLOWER, records.len);
     return ERR_OK;
 }
 

@@ -92,6 +92,12 @@ enum err followed_look(struct followed *it)
                                it->machine.leader_epoch, &it->view);
 }
 
+bool followed_is_held_back(const struct followed *it)
+{
+    return it->view.is_throttled && it->lag != 0 &&
+           partitions_is_fetching_enough(it->link->of->options.partitions);
+}
+
 void followed_begin(struct followed *it)
 {
     enum err err = followed_look(it);

@@ -20,6 +20,7 @@ struct hosted {
     bool wakes_all;         /* … and each of them reads again */
     struct timer tick;
     struct log_position watermark_at; /* where the high watermark was last found */
+    bool is_leader_throttled, is_follower_throttled;
 
     /* upkeep.c */
     struct list_node garbage; /* partitions.garbage: files to unlink when due */
@@ -61,7 +62,9 @@ struct partitions {
     void *closed_to;
     struct post closed_post;
     struct partitions_counts counts;
-    struct instant complained; /* when a line last said that logs cannot be written */
+    struct throttle throttle;
+    struct throttle_cell throttle_alone; /* when there are no other shards */
+    struct instant complained;           /* when a line last said that logs cannot be written */
 };
 
 static inline struct slice hosted_topic(const struct hosted *hosted)

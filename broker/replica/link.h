@@ -29,6 +29,7 @@ struct followed {
         int32_t leader_epoch, last_epoch;
     } sent;
     struct follower_view view; /* as of the last look */
+    int64_t lag; /* behind the leader's high watermark, as it last said; −1: not known */
     int32_t partition;
     size_t topic_len;
     char topic[];
@@ -104,6 +105,8 @@ bool followed_is_overtaken(enum err err);
 void followed_begin(struct followed *it);
 /* Fills `view`. Errors as partitions_follower. */
 MUST_CHECK enum err followed_look(struct followed *it);
+/* It lags, counts for the follower's quota, and that is used up: not asked for now. */
+bool followed_is_held_back(const struct followed *it);
 /* Feeds the machine, and does to the log what comes out. */
 void followed_step(struct followed *it, struct fetcher_event event);
 /* The log refused with `err`. */

@@ -76,6 +76,7 @@ static int mark_wanted(struct link *link, bool *have_ids)
             followed_refused(it, ERR_RANGE);
             continue;
         }
+        if (followed_is_held_back(it)) continue;
         it->is_asked = true;
         it->asked_offset = it->machine.offset;
         *have_ids = *have_ids && !uuid_is_zero(it->view.topic_id);
@@ -223,11 +224,13 @@ static void take_partition(struct followed *it, const struct fetch_response_topi
     enum err err = partitions_replicate(it->link->of->options.partitions, followed_topic(it),
                                         it->partition, it->machine.leader_epoch, part->records,
                                         part->high_watermark, part->log_start_offset, &it->view);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        it->lag = part->high_watermark > it->view.end ? part->high_watermark - it->view.end : 0;
         followed_step(
             it, (struct fetcher_event){.type = FETCHER_APPENDED, .log = followed_log(&it->view)});
-    else if (!followed_is_overtaken(err))
+    } else if (!followed_is_overtaken(err)) {
         followed_refused(it, err);
+    }
 }
 
 /* By topic id there is no table: an answer names partitions in the order in which they were asked

@@ -14,6 +14,7 @@ libottla_broker_a_SOURCES += \
 	broker/replica/purgatory.c broker/replica/purgatory.h \
 	broker/replica/serve.c \
 	broker/replica/sessions.c broker/replica/sessions.h \
+	broker/replica/throttle.c broker/replica/throttle.h \
 	broker/replica/upkeep.c \
 	broker/api/fetch.c broker/api/fetch.h \
 	broker/api/leaders.c broker/api/leaders.h \

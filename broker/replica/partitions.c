@@ -35,6 +35,10 @@ void replica_settings_init(struct replica_settings *settings)
         .fetch_socket_timeout_ms = 30000,
         .fetch_socket_buffer_bytes = 65536,
         .level = LEVEL_LATEST,
+        .leader_throttle_rate = INT64_MAX,
+        .follower_throttle_rate = INT64_MAX,
+        .quota_windows = 11,
+        .quota_window_ms = 1000,
     };
 }
 
@@ -385,6 +389,8 @@ static enum err apply_change(struct partitions *partitions, const struct replica
 
     if (change->config != NULL) log_set_config(hosted->log, change->config);
     configure(hosted, change->min_insync);
+    hosted->is_leader_throttled = change->is_leader_throttled;
+    hosted->is_follower_throttled = change->is_follower_throttled;
     err = partition_check_change(&hosted->machine, &to);
     if (err != ERR_OK) return err;
     struct partition_event event = {.type = PARTITION_CHANGED, .changed = &to};
@@ -482,7 +488,8 @@ void partitions_control(struct partitions *partitions, struct replica_call *call
 
 /* What a call that waits would set is older than what is said now. */
 static void configure_waiting(struct replica_call *call, struct slice topic,
-                              const struct log_config *config, int32_t min_insync)
+                              const struct log_config *config, int32_t min_insync,
+                              const struct topic_throttles *throttles)
 {
     for (int i = call->at; i < call->change_count; i++) {
         struct replica_change *change = &call->changes[i];
@@ -490,25 +497,40 @@ static void configure_waiting(struct replica_call *call, struct slice topic,
         log_set_config(change->log, config);
         change->config = NULL;
         change->min_insync = min_insync;
+        change->is_leader_throttled = throttled_has(&throttles->leader, change->partition);
+        change->is_follower_throttled = throttled_has(&throttles->follower, change->partition);
     }
 }
 
 void partitions_configure(struct partitions *partitions, struct slice topic,
-                          const struct log_config *config, int32_t min_insync)
+                          const struct log_config *config, int32_t min_insync,
+                          const struct topic_throttles *throttles)
 {
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
         if (!slice_equal(hosted_topic(hosted), topic) || hosted->log == NULL) continue;
         log_set_config(hosted->log, config);
         configure(hosted, min_insync);
+        hosted->is_leader_throttled = throttled_has(&throttles->leader, hosted->partition);
+        hosted->is_follower_throttled = throttled_has(&throttles->follower, hosted->partition);
     }
     list_each (node, &partitions->calls)
-        configure_waiting(list_entry(node, struct replica_call, node), topic, config, min_insync);
+        configure_waiting(list_entry(node, struct replica_call, node), topic, config, min_insync,
+                          throttles);
+}
+
+static void set_bounds(struct partitions *partitions)
+{
+    const struct replica_settings *settings = &partitions->options.settings;
+
+    throttle_set_bound(&partitions->throttle, THROTTLE_LEADER, settings->leader_throttle_rate);
+    throttle_set_bound(&partitions->throttle, THROTTLE_FOLLOWER, settings->follower_throttle_rate);
 }
 
 void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings)
 {
     partitions->options.settings = *settings;
+    set_bounds(partitions);
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
         configure(hosted, hosted->machine.isr.min_insync);
@@ -600,6 +622,14 @@ struct partitions *partitions_create(const struct partitions_options *options)
     list_init(&partitions->calls);
     list_init(&partitions->garbage);
     list_init(&partitions->unsaved);
+    if (options->throttle_cells == NULL)
+        throttle_init(&partitions->throttle, &partitions->throttle_alone, 1, 0,
+                      options->settings.quota_windows, options->settings.quota_window_ms);
+    else
+        throttle_init(&partitions->throttle, options->throttle_cells, options->shards,
+                      options->shard->id, options->settings.quota_windows,
+                      options->settings.quota_window_ms);
+    set_bounds(partitions);
     purgatory_init(&partitions->purgatory);
     partitions->purgatory_timer.fire = serve_timed_out;
     partitions->wake.run = serve_wake;
@@ -643,6 +673,7 @@ void partitions_destroy(struct partitions **partitions)
     map_fini(&it->by_name);
     buf_fini(&it->rebuilt);
     log_files_destroy(&it->files);
+    throttle_fini(&it->throttle);
     free(it);
     *partitions = NULL;
 }

@@ -12,6 +12,8 @@
 #include "broker/log/log.h"
 #include "broker/replica/isr.h"
 #include "broker/replica/purgatory.h"
+#include "broker/replica/throttle.h"
+#include "cluster/throttled.h"
 #include "runtime/disk.h"
 #include "runtime/shard.h"
 
@@ -32,6 +34,10 @@ struct replica_settings {
     int32_t fetch_socket_timeout_ms;   /* replica.socket.timeout.ms */
     int32_t fetch_socket_buffer_bytes; /* replica.socket.receive.buffer.bytes */
     int32_t level;                     /* inter.broker.protocol.version: enum level */
+    /* leader.replication.throttled.rate, follower.…: bytes per second; INT64_MAX: not limited */
+    int64_t leader_throttle_rate, follower_throttle_rate;
+    int32_t quota_windows;   /* replication.quota.window.num; at the start, as the next */
+    int64_t quota_window_ms; /* replication.quota.window.size.seconds */
 };
 void replica_settings_init(struct replica_settings *settings); /* Kafka 3.9's defaults */
 
@@ -71,6 +77,10 @@ struct partitions_options {
     int files_open_max;               /* idle open files that this shard keeps */
     const struct partitions_ops *ops;
     void *owner;
+    /* What the shards of this broker have sent and fetched of throttled partitions, by shard id;
+     * borrowed to the end. NULL: this shard is alone. */
+    struct throttle_cell *throttle_cells;
+    int shards;
 };
 struct partitions *partitions_create(const struct partitions_options *options);
 /* After partitions_close, or without partitions. Sets to NULL; NULL is fine. */
@@ -100,6 +110,9 @@ struct replica_change {
     int32_t min_insync; /* min.insync.replicas of the topic */
     /* What the topic's logs are told; NULL: the log knows it. Borrowed like the slices. */
     const struct log_config *config;
+    /* Named by the topic's leader.replication.throttled.replicas, and by follower.…: on this
+     * broker. */
+    bool is_leader_throttled, is_follower_throttled;
 
     /* ERR_STALE_CONTROLLER_EPOCH: leader epoch not newer (wire: 11). ERR_TOPIC_ID (103).
      * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is
@@ -135,7 +148,8 @@ void partitions_control(struct partitions *partitions, struct replica_call *call
 /* The topic's configuration changed: for all its partitions here, and for those of calls that wait.
  */
 void partitions_configure(struct partitions *partitions, struct slice topic,
-                          const struct log_config *config, int32_t min_insync);
+                          const struct log_config *config, int32_t min_insync,
+                          const struct topic_throttles *throttles);
 /* Brokers came or went in the metadata image: eligibility for ISRs may have changed. */
 void partitions_image_changed(struct partitions *partitions);
 /* A directory went offline: all its partitions here answer ERR_OFFLINE until restart. */
@@ -240,11 +254,15 @@ struct read {
     int32_t preferred; /* read replica; −1 */
     int32_t leader, leader_epoch_here;
     bool is_zstd;                     /* the topic stores zstd: not for Fetch before v10 */
+    bool is_throttled;                /* for a follower: what is sent counts (partitions_sent) */
     struct log_slice slice;           /* yours to release, on this shard */
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
 void partitions_read(struct partitions *partitions, const struct read_by *reader,
                      struct read *read);
+/* So many bytes of throttled partitions have been sent to followers. On the shard that sent them.
+ */
+void partitions_sent(struct partitions *partitions, uint64_t bytes);
 /* The slice was written so lately that it is in the page cache: no need to ask. */
 bool partitions_is_tail(struct partitions *partitions, const struct read *read);
 
@@ -324,7 +342,10 @@ struct follower_view {
     int64_t start, end, high_watermark;
     struct epoch_entry latest; /* epoch −1: none */
     struct uuid topic_id;
+    bool is_throttled; /* what is fetched counts for the follower's quota */
 };
+/* The follower's quota is used up: throttled partitions that lag are not asked for. */
+bool partitions_is_fetching_enough(struct partitions *partitions);
 MUST_CHECK enum err partitions_follower(struct partitions *partitions, struct slice topic,
                                         int32_t partition, int32_t leader_epoch,
                                         struct follower_view *out);

@@ -221,14 +221,33 @@ static enum err check_reader(const struct hosted *hosted, const struct read_by *
     return ERR_OK;
 }
 
-static enum err read_slice(struct hosted *hosted, const struct read_by *reader, struct read *read)
+/* A follower that is not in sync gets nothing of a throttled partition while the quota is used up;
+ * one in the ISR is never held back: acks=all would wait for it. */
+static bool is_held_back(struct hosted *hosted, int slot)
+{
+    const struct isr *isr = &hosted->machine.isr;
+    struct partitions *partitions = hosted->of;
+
+    return hosted->is_leader_throttled && slot > 0 && (isr->committed >> slot & 1) == 0 &&
+           throttle_is_exceeded(&partitions->throttle, THROTTLE_LEADER,
+                                shard_now(partitions->shard));
+}
+
+void partitions_sent(struct partitions *partitions, uint64_t bytes)
+{
+    throttle_record(&partitions->throttle, THROTTLE_LEADER, bytes);
+}
+
+static enum err read_slice(struct hosted *hosted, const struct read_by *reader, struct read *read,
+                           bool is_held)
 {
     const struct partition *machine = &hosted->machine;
 
     if (read->offset < machine->log_start || read->offset > machine->end_offset) return ERR_RANGE;
     enum err err = read_limit(hosted, reader, &read->limit);
     if (err != ERR_OK) return hosted_log_failed(hosted, err);
-    if (read->offset >= read->limit.offset || (read->bytes_max <= 0 && !read->at_least_one)) {
+    if (read->offset >= read->limit.offset || is_held ||
+        (read->bytes_max <= 0 && !read->at_least_one)) {
         if (read->offset == machine->end_offset)
             read->start = log_end_position(hosted->log);
         else
@@ -257,6 +276,7 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->diverges = false;
     read->preferred = -1;
     read->leader = read->leader_epoch_here = -1;
+    read->is_throttled = false;
     read->slice = (struct log_slice){0};
     read->err = ERR_NOT_FOUND;
     if (hosted == NULL || hosted->is_leaving) return;
@@ -267,7 +287,8 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->leader_epoch_here = machine->leader_epoch;
     read->err = check_reader(hosted, reader, read, &slot);
     if (read->err == ERR_OK) read->err = check_divergence(hosted, read);
-    if (read->err == ERR_OK && !read->diverges) read->err = read_slice(hosted, reader, read);
+    if (read->err == ERR_OK && !read->diverges)
+        read->err = read_slice(hosted, reader, read, is_held_back(hosted, slot));
     if (read->err != ERR_OK) return;
 
     /* What a follower asks for is what it has: the offset acknowledges all below. Never on a second
@@ -289,6 +310,7 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->is_zstd = log_config(hosted->log)->compression == COMPRESSION_ZSTD;
     read->high_watermark = read->last_stable = partition_high_watermark(machine);
     read->log_start_here = machine->log_start;
+    read->is_throttled = reader->replica >= 0 && hosted->is_leader_throttled;
     if (reader->replica >= 0)
         counter_add(&partitions->counts.replication_bytes_out, (uint64_t)read->slice.len);
     else
@@ -343,6 +365,12 @@ static bool look(struct watch_part *part)
         return true;
     if (part->start.offset > machine->end_offset || part->start.offset < machine->log_start)
         return true; /* truncated, or gone */
+    if (watch->reader.replica >= 0 && hosted->is_leader_throttled &&
+        is_held_back(hosted, isr_slot_of(&machine->isr, watch->reader.replica))) {
+        watch->bytes -= part->bytes;
+        part->bytes = 0;
+        return false;
+    }
     if (watch->reader.replica < 0 && partition_high_watermark(machine) <= part->start.offset)
         return false;
     if (read_limit(hosted, &watch->reader, &limit) != ERR_OK) return true;

@@ -9,11 +9,14 @@ libottla_common_a_SOURCES += \
 	common/cluster/options_describe.c common/cluster/options_private.h \
 	common/cluster/options_table.c common/cluster/options_topic.c \
 	common/cluster/options_topic.inc \
+	common/cluster/quota.c common/cluster/quota.h \
+	common/cluster/throttled.c common/cluster/throttled.h \
 	common/cluster/types.c common/cluster/types.h
 
 EXTRA_DIST += common/cluster/README.md
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_assign tests/unit/test_image tests/unit/test_listeners \
-	tests/unit/test_options tests/unit/test_options_topic tests/unit/test_types
+	tests/unit/test_options tests/unit/test_options_topic tests/unit/test_quota \
+	tests/unit/test_types
 endif

@@ -116,6 +116,8 @@ enum option_type option_type(enum option option);
 enum option_dynamic option_dynamic(enum option option);
 const char *option_default(enum option option); /* NULL: none */
 const char *option_doc(enum option option);
+/* Ottla acts on a change at run time; of other keys it takes the value at the start. */
+bool option_is_live(enum option option);
 bool option_is_internal(enum option option); /* not shown unless set */
 bool option_is_common(enum option option);   /* one that operators set */
 /* What a value may be, for people: "at least 1", "one of a, b"; "" when anything goes. */
@@ -206,6 +208,9 @@ MUST_CHECK enum err topic_options_check(const struct options *options,
 /* All topic keys, with synonyms under the broker's names. Gives the count. */
 int topic_options_describe(const struct options *options, const struct option_pair *pairs, int count,
                            struct arena *arena, struct option_entry **entries);
+
+/* Whether a topic without overrides could be configured otherwise by one than by the other. */
+bool topic_options_differ(const struct options *one, const struct options *other);
 
 const char *topic_option_key(enum topic_option option);
 /* −1 when there is no such key. */

@@ -171,6 +171,40 @@ void topic_options_resolve(const struct options *options, const struct option_pa
     resolve(options, &given, out);
 }
 
+static bool is_same_value(const struct options *one, const struct options *other,
+                          enum option option)
+{
+    const char *a = option_current(one, option), *b = option_current(other, option);
+
+    return a == b || (a != NULL && b != NULL && slice_equal(slice_text(a), slice_text(b)));
+}
+
+bool topic_options_differ(const struct options *one, const struct options *other)
+{
+    for (int i = 0; i < TOPIC_OPTION_COUNT; i++) {
+        enum option option = topic_option_rows[i].broker_option;
+        const enum option *group = option == OPTION_NONE ? NULL : option_synonyms(option);
+
+        if (option != OPTION_NONE && !is_same_value(one, other, option)) return true;
+        for (int k = 0; group != NULL && group[k] != OPTION_NONE; k++)
+            if (!is_same_value(one, other, group[k])) return true;
+    }
+    return false;
+}
+
+bool option_is_live(enum option option)
+{
+    static const enum option others[] = {OPTION_LEADER_REPLICATION_THROTTLED_RATE,
+                                         OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE,
+                                         OPTION_NUM_REPLICA_FETCHERS};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (others[i] == option) return true;
+    for (int i = 0; i < TOPIC_OPTION_COUNT; i++)
+        if (topic_option_rows[i].broker_option == option && option != OPTION_NONE) return true;
+    return false;
+}
+
 /* What Ottla and ZooKeeper mode do not have: true would be a promise that nobody keeps. */
 static const char *remote_refusal(const struct overrides *given)
 {

@@ -819,7 +819,70 @@ START_TEST(an_epoch_that_is_over_is_followed_again_only_by_leader_and_isr)
 }
 END_TEST
 
-UNIT(what_is_above_the_watermark_stays_where_the_leader_has_it,
+/* The topic's list names partition 0 here; the quota lets through what it is. */
+static void throttle(int64_t rate)
+{
+    int32_t zero = 0;
+    struct topic_throttles throttles = {.follower = {.partitions = &zero, .count = 1}};
+
+    w.settings.follower_throttle_rate = rate;
+    w.settings.fetch_backoff_ms = 20;
+    partitions_set_settings(w.partitions, &w.settings);
+    fetchers_set_settings(w.fetchers, &w.settings);
+    partitions_configure(w.partitions, TOPIC, &w.config, 1, &throttles);
+}
+
+START_TEST(a_follower_that_lags_does_not_ask_above_its_quota)
+{
+    start(LEVEL_3_9_IV0);
+    leader_has(0, (int[]){1, 0, -1}, 0, 3, 50); /* of 50 it gives three: it lags on */
+    leader_has(1, (int[]){1, 0, -1}, 0, 3, 3);
+    lead(0, LEADER, 1);
+    lead(1, LEADER, 1);
+    loop_until(&w.shard, w.is_waiting && view_of(0, 1).end == 3 && view_of(1, 1).end == 3);
+    throttle(1);
+    w.led[0].end = 6; /* some bytes that count: the quota is used up by them */
+    w.led[1].end = 6;
+    let_go();
+    loop_until(&w.shard, w.is_waiting && view_of(0, 1).end == 6 && view_of(1, 1).end == 6);
+    w.led[1].end = 9;
+    let_go(); /* for one of them */
+    loop_until(&w.shard, w.is_waiting && view_of(1, 1).end == 9);
+    ck_assert(!w.led[0].is_in_session); /* the throttled one is not asked for, the other is */
+    ck_assert(w.led[1].is_in_session);
+    ck_assert_int_eq(view_of(0, 1).end, 6);
+
+    throttle(INT64_MAX);
+    w.led[0].end = 50;
+    w.led[1].end = 12;
+    let_go();
+    loop_until(&w.shard, view_of(0, 1).end == 50);
+    stop();
+}
+END_TEST
+
+/* Its quota is used up, but it has all that is committed: acks=all must not wait for it. */
+START_TEST(a_follower_that_keeps_up_asks_on_whatever_its_quota)
+{
+    start(LEVEL_3_9_IV0);
+    leader_has(0, (int[]){1, 0, -1}, 0, 3, 0);
+    lead(0, LEADER, 1);
+    loop_until(&w.shard, w.is_waiting && view_of(0, 1).end == 3);
+    throttle(1);
+    for (int end = 6; end < 20; end += 3) {
+        w.led[0].watermark = w.led[0].end;
+        w.led[0].end = end;
+        let_go();
+        loop_until(&w.shard, w.is_waiting && view_of(0, 1).end == end);
+        ck_assert(w.led[0].is_in_session);
+    }
+    stop();
+}
+END_TEST
+
+UNIT(a_follower_that_lags_does_not_ask_above_its_quota,
+     a_follower_that_keeps_up_asks_on_whatever_its_quota,
+     what_is_above_the_watermark_stays_where_the_leader_has_it,
      fast_elections_are_undone_through_fetch, fast_elections_are_undone_by_asking_for_epochs,
      a_follower_behind_the_leaders_start_begins_anew_there,
      a_follower_ahead_of_the_leaders_end_is_cut_to_it,

@@ -857,7 +857,9 @@ START_TEST(a_log_has_its_topics_latest_configuration)
             .call = {.changes = &change, .change_count = 1, .done = control_done}, .world = &world};
         world.is_done = false;
         partitions_control(world.partitions, &control.call);
-        if (is_late) partitions_configure(world.partitions, slice_text(topic), &second, 2);
+        if (is_late)
+            partitions_configure(world.partitions, slice_text(topic), &second, 2,
+                                 &(struct topic_throttles){0});
         until(&world, &world.is_done);
         ck_assert_int_eq(change.err, ERR_OK);
         ck_assert_int_eq(log_config(change.log)->retention_ms, is_late ? 2000 : 1000);
@@ -907,7 +909,78 @@ START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
 }
 END_TEST
 
-UNIT(a_sync_that_could_not_begin_is_asked_for_again, a_log_has_its_topics_latest_configuration,
+/* A quota that is used up for as long as the test runs; the partition counts for it. */
+static void throttle(struct world *world, bool is_leader_throttled)
+{
+    struct replica_settings settings;
+    struct topic_throttles throttles = {.leader.is_all = is_leader_throttled};
+
+    replica_settings_init(&settings);
+    settings.leader_throttle_rate = 1;
+    partitions_set_settings(world->partitions, &settings);
+    partitions_configure(world->partitions, SLICE("t"), &world->config, 1, &throttles);
+}
+
+START_TEST(a_throttled_follower_gets_nothing_while_the_quota_is_used_up)
+{
+    struct world world;
+    struct watching waits;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 3, 2, 1), ERR_OK); /* 3 is not in sync */
+    throttle(&world, true);
+    produce(&world, "t", false, 3, &produced);
+    struct read read = read_as(&world, "t", 3, 0, true);
+    ck_assert_int_gt(read.slice.len, 0); /* nothing was sent so far */
+    ck_assert(read.is_throttled);
+    partitions_sent(world.partitions, 1000000);
+    log_slice_release(&read.slice);
+
+    read = read_as(&world, "t", 3, 0, true);
+    ck_assert_int_eq(read.err, ERR_OK); /* no error, the watermark, and no records */
+    ck_assert_int_eq(read.slice.len, 0);
+    ck_assert_int_eq(read.high_watermark, 0);
+    watch(&world, &waits, &read, 3, 1); /* what it is not given does not end its wait */
+    produce(&world, "t", false, 3, &produced);
+    turn(&world);
+    turn(&world);
+    ck_assert(!waits.is_ready);
+    ck_assert_int_eq(apply(&world, "t", SELF, 2, 3, 2, 1), ERR_OK);
+    until(&world, &waits.is_ready); /* a new epoch does */
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(who_is_in_sync_or_not_listed_is_never_held_back)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 3, 2, 1), ERR_OK);
+    throttle(&world, true);
+    produce(&world, "t", false, 3, &produced);
+    partitions_sent(world.partitions, 1000000);
+    struct read read = read_as(&world, "t", FOLLOWER, 0, true);
+    ck_assert_int_gt(read.slice.len, 0);
+    ck_assert(read.is_throttled); /* it uses the quota nevertheless */
+    log_slice_release(&read.slice);
+    read = read_as(&world, "t", 3, 0, true);
+    ck_assert_int_eq(read.slice.len, 0);
+
+    throttle(&world, false);
+    read = read_as(&world, "t", 3, 0, true);
+    ck_assert_int_gt(read.slice.len, 0);
+    ck_assert(!read.is_throttled);
+    log_slice_release(&read.slice);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
+     who_is_in_sync_or_not_listed_is_never_held_back,
+     a_sync_that_could_not_begin_is_asked_for_again, a_log_has_its_topics_latest_configuration,
      what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
      lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,
