@@ -12,18 +12,18 @@
 #include "cluster/image.h"
 #include <stdlib.h>
 
-#define DISK_THREADS_SOON            2
-#define DISK_THREADS_LONG            1
-#define FRAMES_PENDING_MAX           128
-#define REPLY_BYTES_MAX              (8 * 1024 * 1024)
-#define MEMORY_BYTES_SPARE           (64 * 1024 * 1024)
-#define STORE_TICK_MS                30000
-#define SEALED_MS                    1000 /* recovery points after a roll */
-#define FILES_SHARE                  4 /* of the descriptors: for idle open segments; the rest for the others */
-#define FILES_OPEN_MIN               16
+#define DISK_THREADS_SOON  2
+#define DISK_THREADS_LONG  1
+#define FRAMES_PENDING_MAX 128
+#define REPLY_BYTES_MAX    (8 * 1024 * 1024)
+#define MEMORY_BYTES_SPARE (64 * 1024 * 1024)
+#define STORE_TICK_MS      30000
+#define SEALED_MS          1000 /* recovery points after a roll */
+#define FILES_SHARE        4 /* of the descriptors: for idle open segments; the rest for the others */
+#define FILES_OPEN_MIN     16
 /* Of connections that are not accepted yet: after a restart all clients come at once, and one that
  * finds the queue full tries again after a second. Kafka's default, 50, is too few for that. */
-#define BACKLOG_MIN 1024
+#define BACKLOG_MIN                  1024
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -76,10 +76,8 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     fetchers_follow(api->fetchers, topic, partition, leader, leader_epoch);
 }
 
-static const struct partitions_ops partitions_ops = {.propose = alter_propose,
-                                                     .is_alive = is_alive,
-                                                     .dir_failed = say_dir_failed,
-                                                     .follow = follow};
+static const struct partitions_ops partitions_ops = {
+    .propose = alter_propose, .is_alive = is_alive, .dir_failed = say_dir_failed, .follow = follow};
 
 /* Where followers find a leader: at its inter-broker listener. */
 static bool leader_address(void *owner, int32_t id, struct net_address *out)
@@ -88,8 +86,7 @@ static bool leader_address(void *owner, int32_t id, struct net_address *out)
     const struct listeners *listeners = api->process->listeners;
     const struct image_broker *broker = image_broker(api->image, id);
     const struct endpoint *endpoint =
-        broker == NULL ? NULL
-                       : image_endpoint(broker, listeners->at[listeners->inter_broker].name);
+        broker == NULL ? NULL : image_endpoint(broker, listeners->at[listeners->inter_broker].name);
 
     if (endpoint == NULL || endpoint->host.len >= sizeof(out->host)) return false;
     *out = (struct net_address){.port = (uint16_t)endpoint->port};
@@ -175,7 +172,8 @@ static void fill_replica_settings(const struct options *options, struct replica_
 
 static void open_partitions(struct broker *broker, struct broker_shard *shard)
 {
-    uint64_t files = process_files_max() / FILES_SHARE / (uint64_t)broker->data_shards;
+    uint64_t files_max = broker->files_max > 0 ? (uint64_t)broker->files_max : process_files_max();
+    uint64_t files = files_max / FILES_SHARE / (uint64_t)broker->data_shards;
     struct partitions_options options = {
         .shard = &shard->shard,
         .broker_id = broker->process.broker_id,
@@ -252,6 +250,10 @@ enum err broker_open_shards(struct broker *broker)
         for (int i = 0; i < broker->data_shards && err == ERR_OK; i++)
             err = open_listener(broker, &broker->shards[i], l);
     for (int i = 0; i < broker->data_shards && err == ERR_OK; i++) {
+        if (broker->shard_opened != NULL) {
+            broker->shard_opened(broker->owner, &broker->shards[i].shard);
+            continue;
+        }
         err = thread_start(&broker->shards[i].thread, &broker->shards[i].shard);
         broker->shards[i].is_running = err == ERR_OK;
     }
@@ -487,9 +489,15 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     broker->options = options->options;
     broker->listeners = *options->listeners;
     broker->takes_signals = options->takes_signals;
+    broker->shard_opened = options->shard_opened;
+    broker->owner = options->owner;
+    broker->files_max = options->files_max;
     broker->began = env_now(options->env);
-    int cpus = thread_cpus(), wanted = options_int(broker->options, OPTION_NUM_NETWORK_THREADS);
-    broker->data_shards = wanted < cpus ? wanted : cpus;
+    broker->data_shards = options->data_shards;
+    if (broker->data_shards <= 0) {
+        int cpus = thread_cpus(), wanted = options_int(broker->options, OPTION_NUM_NETWORK_THREADS);
+        broker->data_shards = wanted < cpus ? wanted : cpus;
+    }
     if (broker->data_shards > SHARDS_MAX - 1) broker->data_shards = SHARDS_MAX - 1;
 
     const char *rack = options_text(broker->options, OPTION_BROKER_RACK);
@@ -517,6 +525,21 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     control_set_store(broker->control, broker->store);
     *out = broker;
     return ERR_OK;
+}
+
+enum err broker_start(struct broker *broker)
+{
+    return start_begin(broker);
+}
+
+struct shard *broker_shard(struct broker *broker)
+{
+    return &broker->main->shard;
+}
+
+enum err broker_result(const struct broker *broker)
+{
+    return broker->result;
 }
 
 enum err broker_run(struct broker *broker)

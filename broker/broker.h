@@ -11,12 +11,20 @@
 #include "runtime/env.h"
 
 struct broker;
+struct shard;
 
 struct broker_options {
     struct env *env;
     const struct options *options;     /* checked (options_check); borrowed until broker_destroy */
     const struct listeners *listeners; /* likewise */
     bool takes_signals;                /* SIGTERM and SIGINT end it */
+
+    /* For a world that turns shards itself, without threads. Told of each data shard, on the
+     * control shard, when it may have its first turn; NULL: they get threads of their own. */
+    void (*shard_opened)(void *owner, struct shard *shard);
+    void *owner;
+    int data_shards; /* 0: as configured, at most one per processor */
+    int files_max;   /* descriptors to reckon with; 0: as the system says */
 };
 
 /* Locks and reads the log directories. ERR_BUSY, ERR_INVALID, ERR_OFFLINE, ERR_IO …; `problem` gets
@@ -27,6 +35,12 @@ MUST_CHECK enum err broker_create(const struct broker_options *options, struct b
 /* Until the end. ERR_OK: it was asked to end, and has done so in order. Else why it could not
  * start, or go on; it has been logged. */
 MUST_CHECK enum err broker_run(struct broker *broker);
+
+/* The same in parts, where the caller turns the shards: broker_start, then turns of broker_shard
+ * and of the data shards until the control shard has been stopped, then broker_result. */
+MUST_CHECK enum err broker_start(struct broker *broker);
+struct shard *broker_shard(struct broker *broker); /* the control shard */
+enum err broker_result(const struct broker *broker);
 
 /* Asks for the orderly end. On the control shard. */
 void broker_stop(struct broker *broker);

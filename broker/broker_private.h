@@ -49,7 +49,9 @@ struct broker {
     struct connections connections;
     struct mesh *mesh;
     struct disk *disk;
-    int data_shards;
+    int data_shards, files_max;
+    void (*shard_opened)(void *owner, struct shard *shard); /* NULL: threads */
+    void *owner;
     struct broker_shard *shards; /* data shards, then the control shard */
     struct broker_shard *main;   /* the control shard */
     struct control *control;

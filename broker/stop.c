@@ -271,7 +271,7 @@ static void on_ended(void *owner)
     struct broker *broker = owner;
 
     log_info("broker", "stopped", "id=%d", broker->process.broker_id);
-    process_signals_close(&broker->signals);
+    if (broker->takes_signals) process_signals_close(&broker->signals);
     shard_stop(&broker->main->shard);
 }
 

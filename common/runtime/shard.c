@@ -146,22 +146,16 @@ static bool has_work(struct shard *shard)
            shard->disk_left != NULL || atomic_load(&shard->is_stopping);
 }
 
-/* Until when the shard may wait: at most until its next timer, not at all while there is work. */
-static void wait_for_work(struct shard *shard)
+struct instant shard_rest(struct shard *shard)
 {
     struct heap_node *first = heap_first(&shard->timers);
-    struct instant until = first == NULL ? INSTANT_NEVER : (struct instant){first->key};
 
-    if (has_work(shard)) {
-        net_wait(shard->env, shard->net, INSTANT_ZERO);
-        return;
-    }
+    if (has_work(shard)) return INSTANT_ZERO;
     sleeper_sleeps(&shard->sleeper);
     if (mailbox_has_mail(shard->mailbox) || atomic_load(&shard->is_stopping) ||
         atomic_load_explicit(&shard->disk_done, memory_order_relaxed) != NULL)
-        until = INSTANT_ZERO;
-    net_wait(shard->env, shard->net, until);
-    sleeper_wakes(&shard->sleeper);
+        return INSTANT_ZERO;
+    return first == NULL ? INSTANT_NEVER : (struct instant){first->key};
 }
 
 static void note_length(struct shard *shard)
@@ -177,7 +171,9 @@ static void note_length(struct shard *shard)
 
 void shard_turn(struct shard *shard)
 {
-    wait_for_work(shard);
+    /* At most until the next timer, not at all while there is work. */
+    net_wait(shard->env, shard->net, shard_rest(shard));
+    sleeper_wakes(&shard->sleeper);
     shard->is_busy = false;
     shard->now = env_now(shard->env); /* read once: a turn is one instant */
     if (mailbox_drain(shard->mailbox)) shard->is_busy = true;

@@ -1,13 +1,16 @@
 # tests/sim: whole clusters of the production code in one seeded, virtual world. What is linked with
 # libsim.a takes SIM_LDFLAGS too: memory belongs to a heap (heap.h).
 noinst_LIBRARIES += tests/sim/libsim.a
-tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/world.c tests/sim/world.h
+tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/net.c tests/sim/net.h \
+	tests/sim/world.c tests/sim/world.h
 SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_sim_world
+check_PROGRAMS += tests/unit/test_sim_net tests/unit/test_sim_world
+tests_unit_test_sim_net_LDADD = $(SIM_LDADD)
+tests_unit_test_sim_net_LDFLAGS = $(SIM_LDFLAGS)
 tests_unit_test_sim_world_LDADD = $(SIM_LDADD)
 tests_unit_test_sim_world_LDFLAGS = $(SIM_LDFLAGS)
 endif

@@ -374,6 +374,7 @@ struct sim_host *host_create(struct world *world, const char *name)
     char stream[64];
 
     host->world = world;
+    host->has_power = true;
     snprintf(host->name, sizeof(host->name), "%s", name);
     list_each (node, &world->hosts)
         host->id++;
@@ -521,6 +522,10 @@ void process_resume(struct sim_process *process)
         list_push(&process->calls, &call->node);
         world_arm(world, &call->event, world->now);
     }
+    list_each (node, &world->parts) {
+        struct world_part *part = list_entry(node, struct world_part, node);
+        if (part->resumed != NULL) part->resumed(part->owner, process);
+    }
 }
 
 void host_power_loss(struct sim_host *host)
@@ -528,12 +533,24 @@ void host_power_loss(struct sim_host *host)
     struct world *world = host->world;
     struct sim_process *running = world->running;
 
+    host->has_power = false;
     list_each (node, &world->processes) {
         struct sim_process *process = list_entry(node, struct sim_process, node);
         if (process->host == host && process != running) process_kill(process);
     }
     if (running != NULL && running->host == host) longjmp(*running->out, DIED_OF_POWER_LOSS);
     tell_power_loss(host);
+}
+
+void host_power_on(struct sim_host *host)
+{
+    if (host->has_power) return;
+    host->has_power = true;
+    world_trace(host->world, "power-on host=%s", host->name);
+    list_each (node, &host->world->parts) {
+        struct world_part *part = list_entry(node, struct world_part, node);
+        if (part->power_came != NULL) part->power_came(part->owner, host);
+    }
 }
 
 void world_add_part(struct world *world, struct world_part *part)

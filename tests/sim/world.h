@@ -157,7 +157,8 @@ struct sim_host {
     struct world *world;
     int id; /* from 0 in order of making */
     char name[32];
-    struct sim_disk *disk;  /* disk.h; NULL: it has none */
+    struct sim_disk *disk; /* disk.h; NULL: it has none */
+    bool has_power;
     int64_t wall_offset_ms; /* of its wall clock; steps */
     struct prng luck;       /* of env_random on this host */
 };
@@ -177,6 +178,9 @@ struct sim_process {
     struct env env; /* what its code gets; ops: env_sim.c */
     struct sim_heap *heap;
     void *owner; /* of the program's driver (cluster.c): world memory */
+
+    /* A shard of it has been told to stop (shard_stop): by the world, after its last turn. */
+    void (*shard_stopped)(struct sim_process *process, struct shard *shard);
 
     /* world.c */
     struct list calls;   /* process_at that has not run */
@@ -205,6 +209,7 @@ void process_pause(struct sim_process *process);
 void process_resume(struct sim_process *process);
 /* All its processes die at once, and the parts forget what the host had not synced. */
 void host_power_loss(struct sim_host *host);
+void host_power_on(struct sim_host *host);
 
 /* What a part of the world wants to hear. Called in the order of adding, with the world's heap. */
 struct world_part {
@@ -213,6 +218,8 @@ struct world_part {
     void (*killed)(void *owner, struct sim_process *process);
     /* After its processes were killed. */
     void (*power_lost)(void *owner, struct sim_host *host);
+    void (*power_came)(void *owner, struct sim_host *host);
+    void (*resumed)(void *owner, struct sim_process *process);
     void *owner;
 };
 
