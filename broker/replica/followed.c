@@ -42,11 +42,14 @@ static void cut(struct followed *it, const struct fetcher_effects *effects)
     int32_t epoch = it->machine.leader_epoch;
     enum err err = ERR_OK;
 
-    log_info("replica", effects->restart ? "log_restarted" : "log_truncated",
-             "topic=%.*s partition=%d leader=%d epoch=%d from=%lld to=%lld watermark=%lld",
-             SLICE_ARGS(followed_topic(it)), it->partition, it->link->broker, epoch,
-             (long long)it->view.end, (long long)effects->offset,
-             (long long)it->view.high_watermark);
+    /* Where no record goes, an epoch may go in which none was written: else the leader, which does
+     * not know it, would tell of the same divergence for ever. */
+    if (effects->restart || effects->offset != it->view.end)
+        log_info("replica", effects->restart ? "log_restarted" : "log_truncated",
+                 "topic=%.*s partition=%d leader=%d epoch=%d from=%lld to=%lld watermark=%lld",
+                 SLICE_ARGS(followed_topic(it)), it->partition, it->link->broker, epoch,
+                 (long long)it->view.end, (long long)effects->offset,
+                 (long long)it->view.high_watermark);
     if (effects->restart)
         err = partitions_restart_at(partitions, followed_topic(it), it->partition, epoch,
                                     effects->offset, &it->view);
@@ -79,11 +82,7 @@ void followed_step(struct followed *it, struct fetcher_event event)
                       SLICE_ARGS(followed_topic(it)), it->partition, it->link->broker,
                       it->machine.leader_epoch);
     }
-    if (effects.cut && effects.offset == it->view.end)
-        followed_step(it,
-                      (struct fetcher_event){.type = FETCHER_CUT, .log = followed_log(&it->view)});
-    else if (effects.cut || effects.restart)
-        cut(it, &effects);
+    if (effects.cut || effects.restart) cut(it, &effects);
 }
 
 enum err followed_look(struct followed *it)

@@ -652,6 +652,27 @@ START_TEST(fast_elections_are_undone_by_asking_for_epochs)
 }
 END_TEST
 
+/* We led epoch 2 and wrote nothing in it: there is nothing to cut but what we know of the epoch. */
+static void forget_empty_epoch(enum level level)
+{
+    start(level);
+    wrote(0, 1, 10);
+    wrote(0, 2, 0);
+    leader_has(0, (int[]){1, 0, 3, 10, -1}, 0, 12, 12);
+    lead(0, LEADER, 3);
+    loop_until(&w.shard, w.is_waiting);
+    ck_assert_int_eq(view_of(0, 3).end, 12);
+    ck_assert_int_eq(own_end(0, 2).epoch, 1);
+    stop();
+}
+
+START_TEST(an_epoch_in_which_we_wrote_nothing_is_forgotten)
+{
+    forget_empty_epoch(LEVEL_3_9_IV0);
+    forget_empty_epoch(LEVEL_2_6_IV0);
+}
+END_TEST
+
 START_TEST(a_follower_behind_the_leaders_start_begins_anew_there)
 {
     start(LEVEL_3_9_IV0);
@@ -884,6 +905,7 @@ UNIT(a_follower_that_lags_does_not_ask_above_its_quota,
      a_follower_that_keeps_up_asks_on_whatever_its_quota,
      what_is_above_the_watermark_stays_where_the_leader_has_it,
      fast_elections_are_undone_through_fetch, fast_elections_are_undone_by_asking_for_epochs,
+     an_epoch_in_which_we_wrote_nothing_is_forgotten,
      a_follower_behind_the_leaders_start_begins_anew_there,
      a_follower_ahead_of_the_leaders_end_is_cut_to_it,
      a_lost_session_is_made_anew_and_nothing_is_missed,
