@@ -456,14 +456,52 @@ void broker_changed(struct context *context, struct event *event)
 
 /* ---- the detector's word ---- */
 
+static struct broker *spoken_of(const struct context *context, const struct event *event)
+{
+    struct broker *broker = context_broker(context, event->broker);
+
+    return broker != NULL && broker->epoch == event->broker_epoch ? broker : NULL;
+}
+
+/* A suspicion that waited for its turn while ZooKeeper was slow, or away, may have been lifted
+ * since: then there is nothing to move. */
+static bool is_lifted(const struct context *context, const struct event *suspicion)
+{
+    bool is_back = false;
+
+    list_each (node, &context->events) {
+        const struct event *event = list_entry(node, struct event, node);
+
+        if (event->broker != suspicion->broker || event->broker_epoch != suspicion->broker_epoch)
+            continue;
+        if (event->type == EVENT_BROKER_BACK) is_back = true;
+        if (event->type == EVENT_BROKER_SUSPECT) is_back = false;
+    }
+    return is_back;
+}
+
+/* What a broker that is back must be told, and may lead again, takes its turn behind what waits for
+ * ZooKeeper. That others can reach it does not: clients would be without the partitions that it has
+ * led all the time, for as long as ZooKeeper is away. */
+void broker_verdict_waits(struct context *context, const struct event *event)
+{
+    if (event->type != EVENT_BROKER_BACK && event->type != EVENT_BROKER_SUSPECT) return;
+    struct broker *broker = spoken_of(context, event);
+    if (broker == NULL || !broker->is_suspect) return;
+    broker->is_returning = event->type == EVENT_BROKER_BACK;
+    if (!broker->is_returning) return;
+    context_note(context, "broker %d returns", broker->id);
+    outbox_tell_returning(context);
+}
+
 /* The broker is registered, but does not answer. Its leaderships move where another of the ISR can
  * take them; as safe as any other election, for the new epochs fence it. */
 void broker_suspect(struct context *context, struct event *event)
 {
-    struct broker *broker = context_broker(context, event->broker);
+    struct broker *broker = spoken_of(context, event);
     struct ids only = {0};
 
-    if (broker == NULL || broker->epoch != event->broker_epoch || broker->is_suspect) return;
+    if (broker == NULL || broker->is_suspect || is_lifted(context, event)) return;
     context_note(context, "broker %d suspect", broker->id);
     broker->is_suspect = true;
     /* Its channel stays, with what is queued: when it is back it hears everything anew, except what
@@ -475,12 +513,12 @@ void broker_suspect(struct context *context, struct event *event)
 
 void broker_back(struct context *context, struct event *event)
 {
-    struct broker *broker = context_broker(context, event->broker);
+    struct broker *broker = spoken_of(context, event);
     struct ids only = {0};
 
-    if (broker == NULL || broker->epoch != event->broker_epoch || !broker->is_suspect) return;
+    if (broker == NULL || !broker->is_suspect) return;
     context_note(context, "broker %d back", broker->id);
-    broker->is_suspect = false;
+    broker->is_suspect = broker->is_returning = false;
     ids_add(&only, broker->id);
     brokers_start_up(context, &only);
     ids_fini(&only);

@@ -92,6 +92,7 @@ struct broker {
     char *rack; /* NULL: none */
     bool is_shutting_down;
     bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
+    bool is_returning;    /* suspect still, but heard again: brokers know, the machines will */
     int32_t dirs_offline; /* replicas of its that are is_dir_offline */
 };
 

@@ -10,6 +10,8 @@ void brokers_changed(struct context *context, struct event *event);
 void broker_changed(struct context *context, struct event *event);
 void broker_suspect(struct context *context, struct event *event);
 void broker_back(struct context *context, struct event *event);
+/* A BROKER_SUSPECT or a BROKER_BACK has come and must wait for its turn. */
+void broker_verdict_waits(struct context *context, const struct event *event);
 void controlled_shutdown(struct context *context, struct event *event);
 void log_dirs_notified(struct context *context, struct event *event);
 void leader_and_isr_answered(struct context *context, struct event *event);

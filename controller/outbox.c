@@ -322,24 +322,50 @@ static struct control *add_control(struct sending *s, enum control_kind kind, in
     return control;
 }
 
-static void add_updates(struct sending *s, const struct ids *alive, const struct ids *suspect)
+/* Alive, or about to be. */
+static void list_reachable(const struct context *context, struct ids *out)
+{
+    struct ids all = {0};
+
+    context_broker_ids(context, &all);
+    for (int32_t i = 0; i < all.count; i++) {
+        const struct broker *broker = context_broker(context, all.at[i]);
+
+        if (!broker->is_suspect || broker->is_returning) ids_add(out, broker->id);
+    }
+    ids_fini(&all);
+}
+
+static struct control_broker *make_live(struct sending *s, int32_t *count)
 {
     struct context *context = s->context;
-    struct outbox *outbox = context->outbox;
     struct arena *arena = &s->batch->arena;
+    struct ids reachable = {0};
 
-    if (outbox->update_to.count == 0) return;
-    int32_t count;
-    struct control_item *items = make_items(s, &outbox->updates, true, false, &count);
-    struct control_broker *live = arena_zalloc(arena, (size_t)(alive->count + 1) * sizeof(*live));
-    int32_t live_count = 0;
-    for (int32_t i = 0; i < alive->count; i++)
-        live[live_count++] = broker_in(arena, context_broker(context, alive->at[i]));
+    list_reachable(context, &reachable);
+    struct control_broker *live =
+        arena_zalloc(arena, (size_t)(reachable.count + 1) * sizeof(*live));
+    int32_t n = 0;
+    for (int32_t i = 0; i < reachable.count; i++)
+        live[n++] = broker_in(arena, context_broker(context, reachable.at[i]));
     if (context->config.is_in_live_brokers) {
         struct broker self = {
             .id = context->config.id, .endpoints = &context->config.self, .endpoint_count = 1};
-        live[live_count++] = broker_in(arena, &self);
+        live[n++] = broker_in(arena, &self);
     }
+    ids_fini(&reachable);
+    *count = n;
+    return live;
+}
+
+static void add_updates(struct sending *s, const struct ids *alive, const struct ids *suspect)
+{
+    struct outbox *outbox = s->context->outbox;
+    int32_t count, live_count;
+
+    if (outbox->update_to.count == 0) return;
+    struct control_item *items = make_items(s, &outbox->updates, true, false, &count);
+    struct control_broker *live = make_live(s, &live_count);
     for (int32_t i = 0; i < alive->count; i++) {
         if (!ids_have(&outbox->update_to, alive->at[i])) continue;
         struct control *control = add_control(s, CONTROL_UPDATE_METADATA, alive->at[i]);
@@ -420,6 +446,26 @@ void outbox_send(struct context *context)
         outbox_batch_destroy(&batch);
     else
         context_effect(context, EFFECT_CONTROL)->batch = batch;
+}
+
+void outbox_tell_returning(struct context *context)
+{
+    struct ids to = {0};
+
+    list_reachable(context, &to);
+    struct control_batch *batch = ensure_zalloc(sizeof(*batch));
+    arena_init(&batch->arena, SIZE_MAX);
+    batch->at = arena_zalloc(&batch->arena, (size_t)(to.count + 1) * sizeof(*batch->at));
+    struct sending s = {.context = context, .batch = batch};
+    int32_t live_count;
+    struct control_broker *live = make_live(&s, &live_count);
+    for (int32_t i = 0; i < to.count; i++) {
+        struct control *control = add_control(&s, CONTROL_UPDATE_METADATA, to.at[i]);
+        control->live = live;
+        control->live_count = live_count;
+    }
+    ids_fini(&to);
+    context_effect(context, EFFECT_CONTROL)->batch = batch;
 }
 
 void outbox_batch_destroy(struct control_batch **batch)

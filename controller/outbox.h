@@ -5,8 +5,8 @@
  * LeaderAndIsr addition tells the partition to all alive brokers by UpdateMetadata too; requests
  * leave as all LeaderAndIsr, then UpdateMetadata, then all StopReplica, each in order of broker
  * ids. They go to alive brokers only; but a suspect one, whose channel keeps what it is given, is
- * sent the ends: of topics, and of replicas. What is sent is what the context says
- * when outbox_send is called. */
+ * sent the ends: of topics, and of replicas. One that is returning is named as live. What is sent
+ * is what the context says when outbox_send is called. */
 #pragma once
 #include "controller/context.h"
 
@@ -29,6 +29,10 @@ void outbox_stop(struct context *context, int32_t broker, struct partition *p, b
 
 /* Makes an EFFECT_CONTROL of what was gathered, if it was anything. */
 void outbox_send(struct context *context);
+
+/* UpdateMetadata without partitions, at once and apart from what is gathered: to alive brokers and
+ * those that are returning, naming both. */
+void outbox_tell_returning(struct context *context);
 
 void outbox_batch_destroy(struct control_batch **batch); /* NULL is fine */
 /* One line per request, for logs and transcripts. */

@@ -209,6 +209,7 @@ void context_post(struct context *context, struct event **event)
         context_finish_event(context, &e);
         return;
     }
+    if (!context_is_idle(context)) broker_verdict_waits(context, e);
     list_push(&context->events, &e->node);
     run(context);
 }

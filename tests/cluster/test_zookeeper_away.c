@@ -64,6 +64,67 @@ START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
 }
 END_TEST
 
+static void signal_brokers(int signal)
+{
+    for (int i = 1; i <= cluster.options.brokers; i++)
+        node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, i), signal);
+}
+
+static bool has_lost(const struct node *controller, int broker)
+{
+    char line[64];
+
+    snprintf(line, sizeof(line), "broker-dead broker=%d", broker);
+    return node_has_logged(controller, line);
+}
+
+static bool all_are_lost(void *of)
+{
+    (void)of;
+    for (int i = 1; i <= cluster.options.brokers; i++)
+        if (!has_lost(cluster_node(&cluster, NODE_CONTROLLER, 1), i) &&
+            !has_lost(cluster_node(&cluster, NODE_CONTROLLER, 2), i))
+            return false;
+    return true;
+}
+
+/* The controller took them for dead and said so; then ZooKeeper went away, and what follows from
+ * their being heard again cannot be written. Clients must find them all the same. */
+START_TEST(brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients)
+{
+    struct node *zookeeper = cluster_node(&cluster, NODE_ZOOKEEPER, 1);
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "heard",
+                                     .partitions = 6,
+                                     .numbers_max = 20000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, "heard", 6, 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+
+    signal_brokers(SIGSTOP);
+    ck_assert(wait_for(all_are_lost, NULL, 30));
+    node_signal(&cluster, zookeeper, SIGKILL);
+    signal_brokers(SIGCONT);
+    double until = seconds_now() + 12; /* the sender asks for metadata every 5 s */
+    while (seconds_now() < until) {
+        ck_assert(sender_send(sender, 60));
+        ck_assert_msg(sender_flush(sender, 15), "partitions are lost to clients");
+        poll(NULL, 0, 50);
+    }
+    node_start(&cluster, zookeeper);
+    node_wait_ready(&cluster, zookeeper, 60);
+    ck_assert(wait_for(all_registered, NULL, 60));
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+    ck_assert_int_eq(sender_acknowledged(sender), sender_sent(sender));
+    ck_assert(sender_verify(sender, false, 60));
+    sender_close(&sender);
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
@@ -71,14 +132,16 @@ int main(void)
                                       .brokers = 3,
                                       .broker_properties = "zookeeper.session.timeout.ms=6000",
                                       .controller_properties = "zookeeper.session.timeout.ms=6000"};
-    const TTest *const tests[] = {data_flows_while_zookeeper_is_away_and_all_return_with_it};
+    const TTest *const tests[] = {
+        data_flows_while_zookeeper_is_away_and_all_return_with_it,
+        brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());
         return 77;
     }
     cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, 1, 400);
+    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 400);
     cluster_stop(&cluster);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -176,6 +176,12 @@ static void back(struct world *world, struct words *words)
     world_post(world, &event);
 }
 
+/* zookeeper away; zookeeper back */
+static void zookeeper(struct world *world, struct words *words)
+{
+    world_zookeeper(world, strcmp(words->at[1], "away") == 0);
+}
+
 static void shut_down(struct world *world, struct words *words)
 {
     struct event *event = asked(world, EVENT_CONTROLLED_SHUTDOWN);
@@ -359,6 +365,7 @@ static const struct {
     {"take-over", take_over},
     {"topic", topic},
     {"unclean", unclean},
+    {"zookeeper", zookeeper},
 };
 
 static bool run_command(struct world *world, char *line)

@@ -239,17 +239,22 @@ static void print_reply(struct world *world, const struct event *event)
     buf_add_text(&world->out, "\n");
 }
 
+static void answer(struct world *world, struct task *task)
+{
+    for (int32_t i = 0; i < task->requests.count; i++)
+        perform(world, &task->requests.at[i]);
+    context_answered(&world->context, task);
+}
+
 static void perform_effect(struct world *world, struct effect *effect)
 {
     switch (effect->type) {
-    case EFFECT_ZK: {
-        struct task *task = effect->task;
-
-        for (int32_t i = 0; i < task->requests.count; i++)
-            perform(world, &task->requests.at[i]);
-        context_answered(&world->context, task);
+    case EFFECT_ZK:
+        if (world->is_away)
+            world->unanswered = effect->task;
+        else
+            answer(world, effect->task);
         break;
-    }
     case EFFECT_CONTROL:
         for (int32_t i = 0; i < effect->batch->count && !world->is_quiet; i++) {
             outbox_print(&world->out, &effect->batch->at[i]);
@@ -297,6 +302,17 @@ static void settle(struct world *world)
 void world_post(struct world *world, struct event **event)
 {
     context_post(&world->context, event);
+    settle(world);
+}
+
+void world_zookeeper(struct world *world, bool is_away)
+{
+    struct task *task = world->unanswered;
+
+    world->is_away = is_away;
+    if (is_away || task == NULL) return;
+    world->unanswered = NULL;
+    answer(world, task);
     settle(world);
 }
 

@@ -10,7 +10,9 @@ struct world {
     struct map nodes; /* path → struct node * */
     struct buf out;   /* what happened since it was last cleared */
     int64_t zxid;
-    bool is_quiet; /* control requests are not printed */
+    bool is_quiet;           /* control requests are not printed */
+    bool is_away;            /* ZooKeeper: nothing asked of it is answered */
+    struct task *unanswered; /* what was asked meanwhile; a machine asks one thing at a time */
     /* This many writes of states from now on meet another writer first. */
     int conflicts;
 };
@@ -33,5 +35,7 @@ void world_state(struct world *world, const char *topic, int32_t partition, int3
 void world_take_over(struct world *world, int32_t epoch);
 /* Takes. Everything that follows from it is done on return. */
 void world_post(struct world *world, struct event **event);
+/* ZooKeeper goes, or returns and answers. */
+void world_zookeeper(struct world *world, bool is_away);
 void world_happens(struct world *world, enum event_type type);
 void world_ids(const char *text, struct ids *out);
