@@ -2,6 +2,7 @@
 #include "base/ensure.h"
 #include "base/map.h"
 #include "broker/api/leaders.h"
+#include "broker/log/aborted.h"
 #include "cluster/image.h"
 #include "cluster/options.h"
 #include "wire/gen/fetch.h"
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 
 #define ORPHAN_CHECK_MS                                                                            \
-    5000 /* a fetch whose connection has gone, or whose memory others wait for, ends within this */
+    5000 /* a fetch whose connection has gone, or whose memory others wait for, ends within this   \
+          */
 #define NAMED_FEW           16
 #define NAME_LEN_MAX        249
 #define PARTITION_KEY_BYTES (sizeof(int32_t) + sizeof(struct uuid) + NAME_LEN_MAX)
@@ -110,10 +112,27 @@ static int16_t code_of(const struct fetch *fetch, const struct fetch_item *item)
     return fetch_code(read->err, true, fetch->request->version);
 }
 
+/* Null for those who read everything. */
+static void fill_aborted(struct fetch *fetch, const struct read *read,
+                         struct fetch_response_topic_partition *out)
+{
+    const struct fetch_request *in = fetch->request->body;
+
+    out->aborted_transactions.count = -1;
+    if (in->isolation_level != 1 || out->error_code != KAFKA_NONE) return;
+    int count = read == NULL ? 0 : read->aborted_count;
+    out->aborted_transactions.count = count;
+    out->aborted_transactions.at =
+        arena_zalloc(&fetch->request->arena, sizeof(*out->aborted_transactions.at) * (size_t)count);
+    for (int i = 0; i < count; i++) {
+        out->aborted_transactions.at[i].producer_id = read->aborted[i].producer_id;
+        out->aborted_transactions.at[i].first_offset = read->aborted[i].first_offset;
+    }
+}
+
 static void fill_partition(struct fetch *fetch, struct leaders *leaders, struct fetch_item *item,
                            struct fetch_response_topic_partition *out)
 {
-    const struct fetch_request *in = fetch->request->body;
     const struct read *read = item->read;
     int16_t code = code_of(fetch, item);
     bool is_ok = code == KAFKA_NONE;
@@ -129,7 +148,7 @@ static void fill_partition(struct fetch *fetch, struct leaders *leaders, struct 
     out->snapshot_id.epoch = -1;
     out->snapshot_id.end_offset = -1;
     out->preferred_read_replica = is_ok ? read->preferred : -1;
-    out->aborted_transactions.count = in->isolation_level == 1 && is_ok ? 0 : -1;
+    fill_aborted(fetch, read, out);
     out->records = slice_of("", 0);
     if (is_ok && read->diverges) {
         out->diverging_epoch.epoch = read->diverging.epoch;
@@ -413,8 +432,7 @@ static void timed_out(struct timer *timer)
     struct fetch *fetch = list_entry(timer, struct fetch, timer);
 
     if (instant_reached(shard_now(fetch->request->at->shard), fetch->deadline) ||
-        request_is_orphan(fetch->request) ||
-        conn_limits_are_reached(&fetch->request->at->limits)) {
+        request_is_orphan(fetch->request) || conn_limits_are_reached(&fetch->request->at->limits)) {
         fetch->is_last = true;
         reads_hurry(&fetch->reads);
     } else {

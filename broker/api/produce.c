@@ -84,8 +84,10 @@ int16_t produce_code(enum err err, bool is_known)
         return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     case ERR_PRODUCER_EPOCH:
         return KAFKA_INVALID_PRODUCER_EPOCH;
-    case ERR_UNKNOWN_PRODUCER:
-        return KAFKA_UNKNOWN_PRODUCER_ID;
+    case ERR_TXN_STATE:
+        return KAFKA_INVALID_TXN_STATE;
+    case ERR_COORDINATOR_FENCED:
+        return KAFKA_TRANSACTION_COORDINATOR_FENCED;
     default:
         return KAFKA_UNKNOWN_SERVER_ERROR;
     }
@@ -428,6 +430,8 @@ static int16_t check(const struct request *request, const struct produce_request
     enum err err = check_version(request->version, records);
     if (err != ERR_OK) return produce_code(err, true);
     if (in->acks < -1 || in->acks > 1) return KAFKA_INVALID_REQUIRED_ACKS;
+    /* Nobody coordinates transactions here, so that no partition is in one (KIP-890). */
+    if (is_transactional(records)) return KAFKA_INVALID_TXN_STATE;
     if (topic_is_internal(topic) && !slice_is(request->client_id, ADMIN_CLIENT))
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     return KAFKA_NONE;

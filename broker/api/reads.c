@@ -135,10 +135,18 @@ static void read_part(struct api_shard *api, struct reads_part *part, const stru
     }
 }
 
+static void forget_aborted(struct read *read)
+{
+    free(read->aborted);
+    read->aborted = NULL;
+}
+
 static void release_part(struct reads_part *part)
 {
-    for (int i = 0; i < part->count; i++)
+    for (int i = 0; i < part->count; i++) {
         log_slice_release(&part->at[i].slice);
+        forget_aborted(&part->at[i]);
+    }
 }
 
 static void end_watch(struct owner_watch *it)
@@ -386,6 +394,8 @@ void reads_release(struct reads *reads)
             release_part(part);
             continue;
         }
+        for (int i = 0; i < part->count; i++)
+            forget_aborted(&part->at[i]);
         if (bytes_of(part) == 0) continue;
         struct msg_read_release *call =
             ensure_zalloc(sizeof(*call) + sizeof(call->slices[0]) * (size_t)part->count);

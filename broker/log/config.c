@@ -25,5 +25,6 @@ void log_config_default(struct log_config *out)
         .gzip_level = -1,
         .lz4_level = 9,
         .zstd_level = 3,
+        .producer_expiration_ms = 86400000,
     };
 }

@@ -1,5 +1,6 @@
 # broker/log: one partition's bytes on disk.
 libottla_broker_a_SOURCES += \
+	broker/log/aborted.c broker/log/aborted.h \
 	broker/log/check.c broker/log/check.h \
 	broker/log/checkpoint.c broker/log/checkpoint.h \
 	broker/log/config.c broker/log/config.h \
@@ -10,10 +11,12 @@ libottla_broker_a_SOURCES += \
 	broker/log/names.c broker/log/names.h \
 	broker/log/parts.h \
 	broker/log/policy.c broker/log/policy.h \
+	broker/log/producers.c broker/log/producers.h \
 	broker/log/recover.c broker/log/recover.h \
 	broker/log/scan.c broker/log/scan.h \
 	broker/log/search.c \
 	broker/log/segment.c broker/log/segment.h \
+	broker/log/snapshots.c broker/log/snapshots.h \
 	broker/log/store.c broker/log/store.h broker/log/store_parts.h \
 	broker/log/store_load.c broker/log/store_save.c \
 	broker/log/sync.c \
@@ -28,6 +31,8 @@ check_PROGRAMS += \
 	tests/unit/test_log_index \
 	tests/unit/test_names \
 	tests/unit/test_policy \
+	tests/unit/test_producers \
+	tests/unit/test_snapshots \
 	tests/unit/test_recover \
 	tests/unit/test_store
 endif

@@ -4,6 +4,8 @@
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "broker/log/policy.h"
+#include "broker/log/snapshots.h"
+#include "wire/batch.h"
 #include "wire/prim.h"
 #include <stdlib.h>
 
@@ -23,6 +25,7 @@ struct log *log_create(const struct env *env, struct log_dir *dir, char *path, s
     log->partition = partition;
     log->config = *config;
     epochs_init(&log->epochs);
+    producers_init(&log->producers);
     log_forget_recent(log);
     return log;
 }
@@ -37,6 +40,8 @@ void log_destroy(struct log **log)
         segment_destroy(&l->segments[i]);
     free(l->segments);
     epochs_fini(&l->epochs);
+    producers_fini(&l->producers);
+    free(l->snapshots);
     free(l->garbage);
     free(l->path);
     free(l);
@@ -230,6 +235,25 @@ int64_t log_high_watermark(const struct log *log)
 void log_set_high_watermark(struct log *log, int64_t offset)
 {
     atomic_store_explicit(&log->high_watermark, offset, memory_order_relaxed);
+    if (log->producers.unreplicated_count > 0) producers_replicated(&log->producers, offset);
+}
+
+int64_t log_last_stable(const struct log *log, int64_t high_watermark)
+{
+    int64_t first = producers_first_unstable(&log->producers), start = log_start_offset(log);
+
+    if (first < 0 || first >= high_watermark) return high_watermark;
+    return first > start ? first : start;
+}
+
+const struct producers *log_producers(const struct log *log)
+{
+    return &log->producers;
+}
+
+void log_expire_producers(struct log *log, int64_t now_ms)
+{
+    (void)producers_expire(&log->producers, now_ms, log->config.producer_expiration_ms);
 }
 
 int64_t log_size_bytes(const struct log *log)
@@ -353,6 +377,8 @@ enum err log_roll_at(struct log *log, int64_t base, int64_t now_ms)
         segment->jitter_ms = policy_jitter(&log->config, env_random(log->env, "segment-jitter"));
     if (replaces) log_drop_segments(log, log->count - 1, 1);
     log_add_segment(log, segment);
+    err = log_settle(log, snapshots_take(log, base));
+    if (err != ERR_OK) return err;
     log->was_allocated = log->config.preallocate;
     log->directory_dirty = true;
     log_forget_recent(log);
@@ -372,6 +398,7 @@ struct planned {
     struct segment_chunk chunk;
     int64_t first_offset;
     bool is_legacy;
+    bool has_producer, has_control;
 };
 
 static enum err must_roll(struct log *log, const struct planned *plan, int64_t now_ms, bool *out)
@@ -426,7 +453,14 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
     struct segment *active = log_active(log);
     struct segment_place place = log_place(log, active->base);
     struct log_position start = {plan->first_offset, active->base, active->size};
-    err = segment_append(active, &place, &plan->chunk, log->config.index_interval_bytes);
+    /* What an aborted transaction adds to its index is there before the marker is: more than is
+     * true does no harm. */
+    if (plan->has_control) err = snapshots_note(log, plan->chunk.bytes);
+    if (err == ERR_OK)
+        err = segment_append(active, &place, &plan->chunk, log->config.index_interval_bytes);
+    if (err != ERR_OK && plan->has_control && snapshots_reload(log) != ERR_OK) err = ERR_IO;
+    if (err == ERR_OK && plan->has_producer && !plan->has_control)
+        err = snapshots_note(log, plan->chunk.bytes);
     if (err != ERR_OK) return log_settle(log, err);
 
     remember(log, plan->first_offset, start.position);
@@ -448,8 +482,9 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
 
 /* Epochs that the batches carry become known before the batches are there: what is too much is
  * harmless and cut at the next start, what is missing would not be. */
-static enum err note_epochs(struct log *log, struct slice bytes)
+static enum err note_epochs(struct log *log, struct planned *plan)
 {
+    struct slice bytes = plan->chunk.bytes;
     struct scan_batch batch;
     bool changed = false;
 
@@ -461,6 +496,10 @@ static enum err note_epochs(struct log *log, struct slice bytes)
             enum err err = epochs_start(&log->epochs, batch.leader_epoch, batch.base_offset, &one);
             if (err != ERR_OK) return err;
             changed |= one;
+        }
+        if (batch.magic == 2 && batch.producer_id >= 0) {
+            plan->has_producer = true;
+            plan->has_control |= (batch.attributes & BATCH_CONTROL) != 0;
         }
         bytes = slice_of(bytes.ptr + batch.size, bytes.len - (size_t)batch.size);
     }
@@ -491,8 +530,24 @@ enum err log_append_leader(struct log *log, const struct checked *batch, int32_t
 
     if (log_is_offline(log)) return ERR_OFFLINE;
     if (batch->offset_count > INT64_MAX - 1 - first) return ERR_RANGE;
+    struct producers_known known;
+    enum err err = snapshots_check(log, batch, first, &known);
+    if (err == ERR_EXISTS) {
+        *out = (struct log_appended){
+            .first_offset = known.first_offset,
+            .last_offset = known.last_offset,
+            .max_timestamp = known.timestamp,
+            .max_timestamp_offset = known.last_offset,
+            .append_time_ms = known.timestamp,
+            .start = log_end_position(log),
+            .end = log_end_position(log),
+            .is_duplicate = true,
+        };
+        return ERR_OK;
+    }
+    if (err != ERR_OK) return err;
     stamp(batch, first, leader_epoch);
-    const struct planned plan = {
+    struct planned plan = {
         .chunk = {.bytes = slice_of(batch->bytes, batch->len),
                   .last_offset = first + batch->offset_count - 1,
                   .max_timestamp = batch->max_timestamp,
@@ -500,7 +555,7 @@ enum err log_append_leader(struct log *log, const struct checked *batch, int32_t
                       batch->max_timestamp_offset < 0 ? -1 : first + batch->max_timestamp_offset},
         .first_offset = first,
     };
-    enum err err = note_epochs(log, plan.chunk.bytes);
+    err = note_epochs(log, &plan);
     if (err == ERR_OK) err = append(log, &plan, now_ms, out);
     if (err == ERR_OK)
         out->append_time_ms = batch->append_time_ms;
@@ -519,7 +574,7 @@ enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms
     if (err != ERR_OK) return err;
     if (run.batches == 0) return ERR_TRUNCATED;
     if (run.first_offset < log->end) return ERR_RANGE;
-    const struct planned plan = {
+    struct planned plan = {
         .chunk = {.bytes = slice_of(bytes.ptr, run.len),
                   .last_offset = run.last_offset,
                   .max_timestamp = run.max_timestamp,
@@ -527,7 +582,7 @@ enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms
         .first_offset = run.first_offset,
         .is_legacy = run.is_legacy,
     };
-    err = note_epochs(log, plan.chunk.bytes);
+    err = note_epochs(log, &plan);
     return err == ERR_OK ? append(log, &plan, now_ms, out) : err;
 }
 

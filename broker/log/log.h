@@ -65,6 +65,15 @@ int log_segment_count(const struct log *log);
 int64_t log_high_watermark(const struct log *log);
 void log_set_high_watermark(struct log *log, int64_t offset);
 
+/* All below is decided: no open transaction, and no ended one whose marker is not below the
+ * watermark. At most the watermark, at least the log start. */
+int64_t log_last_stable(const struct log *log, int64_t high_watermark);
+/* Who writes (producers.h). */
+struct producers;
+const struct producers *log_producers(const struct log *log);
+/* Forgets who has been silent for producer.id.expiration.ms. */
+void log_expire_producers(struct log *log, int64_t now_ms);
+
 /* Where an offset lies: for "bytes available" between two of the same segment, and for limits. */
 struct log_position {
     int64_t offset;
@@ -93,14 +102,18 @@ struct log_appended {
     int64_t max_timestamp, max_timestamp_offset; /* -1: none */
     int64_t append_time_ms;                      /* -1: CreateTime */
     struct log_position start, end;
-    size_t len;      /* bytes of the input that were whole batches, all written */
-    bool has_rolled; /* a sync up to the new segment is wanted (log_sync_plan) */
-    bool wants_sync; /* flush.messages has been reached */
+    size_t len;        /* bytes of the input that were whole batches, all written */
+    bool has_rolled;   /* a sync up to the new segment is wanted (log_sync_plan) */
+    bool wants_sync;   /* flush.messages has been reached */
+    bool is_duplicate; /* it was in the log already, at these offsets: nothing was written; `start`,
+                          `end` and `len` say nothing, append_time_ms its highest timestamp */
 };
 
 /* As leader: gives offsets from the log's end, stamps `leader_epoch` and writes, patching
  * `batch->bytes`. ERR_TOO_LARGE: larger than a segment (RECORD_LIST_TOO_LARGE, 18); ERR_IO,
- * ERR_FULL, ERR_OFFLINE, ERR_TOO_MANY. After any of them the log ends where it ended. */
+ * ERR_FULL, ERR_OFFLINE, ERR_TOO_MANY; of its producer (producers_check): ERR_SEQUENCE,
+ * ERR_PRODUCER_EPOCH, ERR_TXN_STATE, ERR_COORDINATOR_FENCED. After any of them the log ends where
+ * it ended. */
 MUST_CHECK enum err log_append_leader(struct log *log, const struct checked *batch,
                                       int32_t leader_epoch, int64_t now_ms,
                                       struct log_appended *out);
@@ -136,6 +149,12 @@ struct file *log_slice_file(const struct log_slice *slice);
 bool log_slice_is_cached(const struct env *env, const struct log_slice *slice);
 /* In a disk job: brings it in. */
 MUST_CHECK enum err log_slice_warm_run(const struct env *env, const struct log_slice *slice);
+
+/* Aborted transactions that have records in `slice`, and perhaps others: into `*out` (malloc; NULL:
+ * none), for readers of committed records. ERR_IO …, ERR_CORRUPT. */
+struct aborted;
+MUST_CHECK enum err log_aborted(struct log *log, const struct log_slice *slice,
+                                struct aborted **out, int *count);
 
 /* ---- find by time: ListOffsets ---- */
 #define LOG_TIME_MAX (-3) /* the record with the highest timestamp */

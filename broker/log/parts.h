@@ -2,6 +2,7 @@
  * search.c, recover.c and store.c work on it. */
 #pragma once
 #include "base/buf.h"
+#include "broker/log/producers.h"
 #include "broker/log/segment.h"
 #include <stdatomic.h>
 
@@ -49,6 +50,15 @@ struct log {
 
     struct log_garbage *garbage;
     int garbage_count;
+
+    /* snapshots.h */
+    struct producers producers;
+    int64_t noted; /* the producers' state has batches up to here */
+    struct log_snapshot {
+        int64_t offset;
+        bool is_synced;
+    } * snapshots; /* files, ascending */
+    int snapshot_count;
 };
 
 /* Takes `path`. An empty shell without segments. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
+#include "broker/log/snapshots.h"
 #include <stdlib.h>
 
 #define SCAN_BYTES         (256 * 1024) /* read at once; grows for a larger batch */
@@ -324,6 +325,7 @@ static enum err load_segments(struct loading *l)
         qsort(listing->at, (size_t)listing->count, sizeof(*listing->at), by_base);
     for (int i = 0; err == ERR_OK && i < listing->count; i++) {
         struct found *found = &listing->at[i];
+        if (is_kind(found, NAMES_PRODUCERS, "")) snapshots_found(l->log, found->file.base);
         bool is_index = is_kind(found, NAMES_OFFSETS, "") || is_kind(found, NAMES_TIMES, "") ||
                         is_kind(found, NAMES_ABORTED, "");
         if (is_index && find(l, found->file.base, NAMES_LOG) == NULL) err = remove_found(l, found);
@@ -333,6 +335,7 @@ static enum err load_segments(struct loading *l)
         if (err != ERR_OK) break;
         struct segment *segment = segment_open(found->file.base, (int64_t)status.size);
         segment->opened_ms = l->request->now_ms;
+        segment->has_aborted = find(l, found->file.base, NAMES_ABORTED) != NULL;
         log_add_segment(l->log, segment);
         if (find(l, found->file.base, NAMES_OFFSETS) == NULL)
             err = recover_one(l, segment, &next, &was_cut);
@@ -490,6 +493,17 @@ static enum err load_topic_id(struct loading *l)
     return err;
 }
 
+/* Step 12. After a crash a file above the segment of the recovery point is of a history that may be
+ * gone. */
+static enum err load_producers(struct loading *l)
+{
+    struct log *log = l->log;
+    int floor = log_floor(log, l->request->recovery_point);
+    int64_t believed = log->segments[floor < 0 ? 0 : floor]->base;
+
+    return snapshots_load(log, believed, l->request->is_clean, l->request->now_ms);
+}
+
 static struct log *shell(const struct recover_request *request)
 {
     char path[FILES_PATH_MAX];
@@ -516,6 +530,7 @@ enum err recover_log(const struct recover_request *request, struct recover_resul
     if (err == ERR_OK && !request->is_clean) err = recover_unflushed(&l);
     if (err == ERR_OK) err = settle_bounds(&l);
     if (err == ERR_OK) err = load_times(l.log);
+    if (err == ERR_OK) err = load_producers(&l);
     listing_fini(&l.listing);
     log_detach(l.log);
     if (err == ERR_OK)

@@ -16,6 +16,9 @@ static enum err head_legacy(struct slice bytes, struct scan_batch *out)
     out->last_offset = out->base_offset;
     out->max_timestamp = has_timestamp ? (int64_t)prim_load64(bytes.ptr + 18) : -1;
     out->record_count = -1;
+    out->producer_id = -1;
+    out->producer_epoch = -1;
+    out->base_sequence = -1;
     return ERR_OK;
 }
 
@@ -27,6 +30,9 @@ static enum err head_v2(struct slice bytes, struct scan_batch *out)
     out->leader_epoch = (int32_t)prim_load32(bytes.ptr + 12);
     out->attributes = (int16_t)prim_load16(bytes.ptr + 21);
     out->max_timestamp = (int64_t)prim_load64(bytes.ptr + 35);
+    out->producer_id = (int64_t)prim_load64(bytes.ptr + 43);
+    out->producer_epoch = (int16_t)prim_load16(bytes.ptr + 51);
+    out->base_sequence = (int32_t)prim_load32(bytes.ptr + 53);
     out->record_count = (int32_t)prim_load32(bytes.ptr + 57);
     if (delta < 0 || out->base_offset > INT64_MAX - 1 - delta) return ERR_CORRUPT;
     out->last_offset = out->base_offset + delta;

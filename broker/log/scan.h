@@ -17,6 +17,9 @@ struct scan_batch {
     int32_t leader_epoch;  /* -1: v0/v1, or not set */
     int64_t max_timestamp; /* -1: none */
     int32_t record_count;  /* v2 */
+    int64_t producer_id;   /* v2; -1: none, and in older ones */
+    int16_t producer_epoch;
+    int32_t base_sequence;
 };
 
 /* Reads the head at the front of `bytes` (up to SCAN_HEAD_BYTES of it are enough; the rest of the

@@ -20,6 +20,7 @@ struct segment {
     int64_t since_index; /* bytes appended since the last index entry */
     int64_t synced;      /* bytes known to be on the device */
     int64_t indexed;     /* its size when its indexes were known to be there too; -1: never since */
+    bool has_aborted; /* there is a file of aborted transactions (aborted.h) */
     struct index offsets, times;
     struct log_file *slot;
 };

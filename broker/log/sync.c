@@ -4,6 +4,7 @@
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "broker/log/parts.h"
+#include "broker/log/snapshots.h"
 #include <stdlib.h>
 
 struct log_sync {
@@ -13,6 +14,11 @@ struct log_sync {
     char *directory;
     bool syncs_directory, has_epochs, has_topic_id, is_closing;
     struct buf epochs, topic_id;
+    struct small_file { /* synced by name: they are seldom, and never open */
+        int64_t base;
+        const char *extension;
+    } * small;
+    int small_count;
     int64_t end; /* all below is on the device afterwards */
     int64_t active_base, active_size;
     uint32_t cuts;
@@ -55,6 +61,20 @@ static void add(struct log_sync *sync, struct log_file *file)
     sync->files[sync->count++] = file;
 }
 
+static void add_small(struct log_sync *sync, int64_t base, const char *extension)
+{
+    sync->small =
+        ensure_realloc(sync->small, (size_t)(sync->small_count + 1) * sizeof(*sync->small));
+    sync->small[sync->small_count++] = (struct small_file){base, extension};
+}
+
+static void add_snapshots(const struct log *log, struct log_sync *sync)
+{
+    for (int i = 0; i < log->snapshot_count; i++)
+        if (!log->snapshots[i].is_synced && log->snapshots[i].offset <= sync->end)
+            add_small(sync, log->snapshots[i].offset, NAMES_PRODUCERS);
+}
+
 /* A sealed segment with its indexes, which were saved when it was sealed; of the active one only
  * the batches: up to the recovery point in it its indexes are built anew after a crash. */
 static enum err add_segment(struct log *log, struct log_sync *sync, struct segment *segment,
@@ -63,6 +83,7 @@ static enum err add_segment(struct log *log, struct log_sync *sync, struct segme
     struct segment_place place = log_place(log, segment->base);
     struct log_file *file = NULL;
 
+    if (segment->has_aborted) add_small(sync, segment->base, NAMES_ABORTED);
     enum err err = segment_use(segment, &place, &file);
     if (err == ERR_OK) add(sync, file);
     if (err == ERR_OK && with_indexes) err = index_use(&segment->offsets, &place, &file);
@@ -103,6 +124,7 @@ static void free_sync(struct log_sync **sync)
         handles_drop(&(*sync)->files[i]);
     free((*sync)->files);
     free((*sync)->directory);
+    free((*sync)->small);
     buf_fini(&(*sync)->epochs);
     buf_fini(&(*sync)->topic_id);
     free(*sync);
@@ -136,6 +158,7 @@ static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_s
 
     /* Without open files the whole file system is synced. */
     enum err err = log->files == NULL ? ERR_OK : add_segments(log, sync, is_closing);
+    add_snapshots(log, sync);
     if (err != ERR_OK) {
         free_sync(&sync);
         return log_settle(log, err);
@@ -165,6 +188,20 @@ enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync *
     return plan_up_to(log, log_active(log)->base, now_ms, out);
 }
 
+/* One that has been deleted or truncated away meanwhile is not missed. */
+static enum err sync_small(const struct log_sync *sync, const struct small_file *small)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+
+    enum err err = names_segment(path, sync->directory, small->base, small->extension, "");
+    if (err == ERR_OK) err = files_open(sync->env, path, FILE_WRITE, &file);
+    if (err == ERR_NOT_FOUND) return ERR_OK;
+    if (err == ERR_OK && file_sync(sync->env, file) != ERR_OK) err = ERR_IO;
+    file_close(sync->env, &file);
+    return err;
+}
+
 void log_sync_run(struct log_sync *sync)
 {
     enum err err = ERR_OK;
@@ -177,6 +214,8 @@ void log_sync_run(struct log_sync *sync)
      * on, and the next sync would find nothing to complain of. */
     for (int i = 0; err == ERR_OK && i < sync->count; i++)
         if (file_sync(sync->env, sync->files[i]->file) != ERR_OK) err = ERR_IO;
+    for (int i = 0; err == ERR_OK && i < sync->small_count; i++)
+        err = sync_small(sync, &sync->small[i]);
     if (err == ERR_OK && sync->syncs_directory)
         err = files_sync_directory(sync->env, sync->directory);
     sync->err = err;
@@ -195,6 +234,8 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
     } else if (s->cuts == log->cuts) {
         for (int i = 0; i < log->count && log->segments[i]->base < s->active_base; i++)
             log->segments[i]->synced = log->segments[i]->indexed = log->segments[i]->size;
+        for (int i = 0; i < log->snapshot_count; i++)
+            log->snapshots[i].is_synced |= log->snapshots[i].offset <= s->end;
         int active = log_floor(log, s->active_base);
         if (s->end > s->active_base && active >= 0 &&
             log->segments[active]->base == s->active_base) {
@@ -218,6 +259,7 @@ enum err log_finish(struct log *log, int64_t now_ms)
 
     if (log_is_offline(log)) return ERR_OFFLINE;
     enum err err = log_settle(log, segment_seal(active, &place, log->was_allocated));
+    if (err == ERR_OK) err = log_settle(log, snapshots_take(log, log->end));
     if (err != ERR_OK) return err;
     log->was_allocated = false;
     log->synced_ms = now_ms;
@@ -232,7 +274,8 @@ bool log_needs_finish(const struct log *log)
 {
     const struct segment *active = log_active(log);
 
-    return has_work(log, log->end) || active->synced < active->size || lacks_indexes(active);
+    return has_work(log, log->end) || snapshots_wanted(log, log->end) ||
+           active->synced < active->size || lacks_indexes(active);
 }
 
 static enum err write_small(const struct log_sync *sync, const char *name, const struct buf *text)
@@ -260,6 +303,7 @@ enum err log_finish_write(struct log *log, struct log_files *files, int64_t now_
     struct segment_place place = log_place(log, log_active(log)->base);
     enum err err = log_settle(log, segment_seal(log_active(log), &place, log->was_allocated));
     log_detach(log);
+    if (err == ERR_OK) err = log_settle(log, snapshots_take(log, log->end));
     if (err != ERR_OK) return err;
     log->was_allocated = false;
     log->synced_ms = now_ms;

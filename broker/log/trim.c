@@ -1,9 +1,11 @@
 /* broker/log/trim.c - what makes a log shorter: truncation, log start, retention, and the unlinking
  * of what they leave (storage reference §6, §7). */
 #include "base/ensure.h"
+#include "broker/log/aborted.h"
 #include "broker/log/names.h"
 #include "broker/log/parts.h"
 #include "broker/log/policy.h"
+#include "broker/log/snapshots.h"
 #include <stdlib.h>
 
 /* ---- deleted segments ---- */
@@ -21,6 +23,7 @@ enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
         struct segment_place place = log_place(log, segment->base);
         err = segment_mark_deleted(segment, &place);
         if (err != ERR_OK) break;
+        snapshots_gone(log, segment->base);
         log->garbage =
             ensure_realloc(log->garbage, (size_t)(log->garbage_count + 1) * sizeof(*log->garbage));
         log->garbage[log->garbage_count++] =
@@ -133,7 +136,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
     if (log_is_offline(log)) return ERR_OFFLINE;
     if (offset >= log->end) {
         log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
-        return ERR_OK;
+        return log_settle(log, snapshots_reload(log)); /* an earlier truncation may have failed */
     }
     if (offset < log->segments[0]->base) return log_truncate_fully(log, offset, -1);
 
@@ -150,6 +153,8 @@ enum err log_truncate_to(struct log *log, int64_t offset)
     struct segment *active = log_active(log);
     struct segment_place place = log_place(log, active->base);
     if (err == ERR_OK) err = log_settle(log, segment_truncate(active, &place, offset));
+    if (err == ERR_OK && active->has_aborted)
+        err = log_settle(log, aborted_truncate(log->env, &place, offset));
     if (err == ERR_CORRUPT) {
         /* What cannot be read cannot be cut at a batch: the disk is not to be trusted. */
         err = log_settle(log, ERR_IO);
@@ -158,7 +163,9 @@ enum err log_truncate_to(struct log *log, int64_t offset)
 
     end_at(log, offset);
     log_publish(log);
-    return ERR_OK;
+    err = snapshots_drop_above(log, offset);
+    if (err == ERR_OK) err = snapshots_reload(log);
+    return log_settle(log, err);
 }
 
 /* There is no room for an empty segment, where there were some: what they held goes now instead of
@@ -187,6 +194,9 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
         return err;
     }
     log->was_allocated = false;
+    producers_clear(&log->producers);
+    log->noted = 0;
+    if (err == ERR_OK) err = log_settle(log, snapshots_drop_above(log, -1));
     if (err == ERR_OK) err = log_roll_at(log, offset, now_ms);
     if (err == ERR_FULL) err = roll_in_freed_room(log, offset, now_ms);
     /* A log without a segment is no log. */

@@ -20,6 +20,7 @@ struct hosted {
     bool wakes_all;         /* … and each of them reads again */
     struct timer tick;
     struct log_position watermark_at; /* where the high watermark was last found */
+    struct log_position stable_at;    /* and the last stable offset, where that is another */
     bool is_leader_throttled, is_follower_throttled;
 
     /* upkeep.c */

@@ -204,10 +204,12 @@ struct append {
     /* Results. ERR_NOT_FOUND: not here (6 if the metadata has it, else 3). ERR_NOT_LEADER (6),
      * ERR_OFFLINE and ERR_IO (56), ERR_NOT_ENOUGH_REPLICAS (19). From the checks: ERR_TOO_LARGE
      * (10), ERR_CORRUPT (2), ERR_INVALID_RECORD (87), ERR_INVALID_TIMESTAMP (32), ERR_INVALID (-1),
+     * of the producer: ERR_SEQUENCE (45), ERR_PRODUCER_EPOCH (47), ERR_TXN_STATE (48),
+     * ERR_COORDINATOR_FENCED (52);
      * ERR_LIMIT: larger than a segment (18). ERR_FULL, ERR_TOO_MANY: nothing was written, try later
      * (-1 would end a producer; use 19). Nothing was appended unless ERR_OK. */
     enum err err;
-    bool waits; /* appended; `wait` is kept */
+    bool waits; /* appended, now or (a duplicate) before; `wait` is kept */
     int64_t base_offset;
     int64_t append_time_ms;       /* −1 unless LogAppendTime */
     int64_t log_start;            /* −1: not to be told */
@@ -256,6 +258,8 @@ struct read {
     bool is_zstd;                     /* the topic stores zstd: not for Fetch before v10 */
     bool is_throttled;                /* for a follower: what is sent counts (partitions_sent) */
     struct log_slice slice;           /* yours to release, on this shard */
+    struct aborted *aborted;          /* transactions in it, for a reader of committed records; */
+    int aborted_count;                /* yours: free() */
     struct log_position start, limit; /* for the watch: where it stands, where reading ends */
 };
 void partitions_read(struct partitions *partitions, const struct read_by *reader,

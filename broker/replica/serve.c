@@ -20,6 +20,8 @@ static bool tells_log_start(enum err err)
     case ERR_INVALID:
     case ERR_SEQUENCE:
     case ERR_PRODUCER_EPOCH:
+    case ERR_TXN_STATE:
+    case ERR_COORDINATOR_FENCED:
     case ERR_FULL:
     case ERR_TOO_MANY:
         return true;
@@ -54,6 +56,21 @@ static enum err check_and_append(struct hosted *hosted, struct append *append,
     return err == ERR_TOO_LARGE ? ERR_LIMIT : hosted_log_failed(hosted, err);
 }
 
+static void note_appended(struct hosted *hosted, const struct log_appended *appended,
+                          const struct checked *checked)
+{
+    struct partitions_counts *counts = &hosted->of->counts;
+    struct partition_event event = {
+        .type = PARTITION_APPENDED,
+        .appended.end_offset = appended->last_offset + 1,
+    };
+
+    hosted_feed(hosted, &event);
+    upkeep_appended(hosted, appended);
+    counter_add(&counts->bytes_in, checked->len);
+    counter_add(&counts->messages_in, (uint64_t)checked->record_count);
+}
+
 void partitions_append(struct partitions *partitions, struct append *append)
 {
     struct hosted *hosted = partitions_find(partitions, append->topic, append->partition);
@@ -77,17 +94,9 @@ void partitions_append(struct partitions *partitions, struct append *append)
         return;
     }
 
-    struct partition_event event = {
-        .type = PARTITION_APPENDED,
-        .appended.end_offset = appended.last_offset + 1,
-    };
-    hosted_feed(hosted, &event);
-    upkeep_appended(hosted, &appended);
-    counter_add(&partitions->counts.bytes_in, checked.len);
-    counter_add(&partitions->counts.messages_in, (uint64_t)checked.record_count);
-
+    if (!appended.is_duplicate) note_appended(hosted, &appended, &checked);
     append->base_offset = appended.first_offset;
-    append->append_time_ms = checked.append_time_ms;
+    append->append_time_ms = appended.append_time_ms;
     append->log_start = machine->log_start;
     if (append->acks_all && partition_high_watermark(machine) <= appended.last_offset) {
         append->waits = true;
@@ -176,8 +185,25 @@ static enum err watermark_position(struct hosted *hosted, struct log_position *o
     return err;
 }
 
-/* Followers read to the end, others to the watermark. Transactions are not there yet, so that the
- * last stable offset is the watermark. */
+static int64_t last_stable(const struct hosted *hosted)
+{
+    return log_last_stable(hosted->log, partition_high_watermark(&hosted->machine));
+}
+
+static enum err stable_position(struct hosted *hosted, struct log_position *out)
+{
+    int64_t stable = last_stable(hosted);
+    enum err err = ERR_OK;
+
+    if (stable == partition_high_watermark(&hosted->machine))
+        return watermark_position(hosted, out);
+    if (hosted->stable_at.offset != stable)
+        err = log_locate(hosted->log, stable, &hosted->stable_at);
+    if (err == ERR_OK) *out = hosted->stable_at;
+    return err;
+}
+
+/* Followers read to the end, others to the watermark, or to where everything is decided. */
 static enum err read_limit(struct hosted *hosted, const struct read_by *reader,
                            struct log_position *out)
 {
@@ -185,7 +211,7 @@ static enum err read_limit(struct hosted *hosted, const struct read_by *reader,
         *out = log_end_position(hosted->log);
         return ERR_OK;
     }
-    return watermark_position(hosted, out);
+    return reader->is_committed ? stable_position(hosted, out) : watermark_position(hosted, out);
 }
 
 /* Did the follower's log part from ours before the offset that it asks for? */
@@ -264,7 +290,10 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
     if (err != ERR_OK) return hosted_log_failed(hosted, err);
     read->start = read->slice.start;
     if (read->slice.is_cut && !reader->takes_cut) log_slice_release(&read->slice);
-    return ERR_OK;
+    if (!reader->is_committed || reader->replica >= 0) return ERR_OK;
+    err = log_aborted(hosted->log, &read->slice, &read->aborted, &read->aborted_count);
+    if (err != ERR_OK) log_slice_release(&read->slice);
+    return hosted_log_failed(hosted, err);
 }
 
 void partitions_read(struct partitions *partitions, const struct read_by *reader, struct read *read)
@@ -278,6 +307,8 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->leader = read->leader_epoch_here = -1;
     read->is_throttled = false;
     read->slice = (struct log_slice){0};
+    read->aborted = NULL;
+    read->aborted_count = 0;
     read->err = ERR_NOT_FOUND;
     if (hosted == NULL || hosted->is_leaving) return;
 
@@ -308,7 +339,8 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
         hosted_feed(hosted, &event);
     }
     read->is_zstd = log_config(hosted->log)->compression == COMPRESSION_ZSTD;
-    read->high_watermark = read->last_stable = partition_high_watermark(machine);
+    read->high_watermark = partition_high_watermark(machine);
+    read->last_stable = last_stable(hosted);
     read->log_start_here = machine->log_start;
     read->is_throttled = reader->replica >= 0 && hosted->is_leader_throttled;
     if (reader->replica >= 0)
@@ -372,7 +404,7 @@ static bool look(struct watch_part *part)
         return false;
     }
     if (watch->reader.replica < 0 && partition_high_watermark(machine) <= part->start.offset)
-        return false;
+        return false; /* the last stable offset is no higher */
     if (read_limit(hosted, &watch->reader, &limit) != ERR_OK) return true;
     if (limit.offset <= part->start.offset) return false;
     if (limit.segment_base != part->start.segment_base) return true;
@@ -466,10 +498,16 @@ void serve_wake(struct post *post)
 
 /* ---- offsets ---- */
 
-static bool may_be_named(const struct offset_query *query, const struct partition *machine,
-                         int64_t offset)
+/* Up to where a client may be told of records. */
+static int64_t visible_end(const struct offset_query *query)
 {
-    return query->replica != -1 || offset < partition_high_watermark(machine);
+    return query->is_committed ? last_stable(query->at)
+                               : partition_high_watermark(&query->at->machine);
+}
+
+static bool may_be_named(const struct offset_query *query, int64_t offset)
+{
+    return query->replica != -1 || offset < visible_end(query);
 }
 
 static void answer_found(struct offset_query *query, const struct log_found *found)
@@ -478,7 +516,7 @@ static void answer_found(struct offset_query *query, const struct log_found *fou
 
     query->offset = query->found_timestamp = -1;
     query->found_epoch = -1;
-    if (found->offset >= 0 && may_be_named(query, machine, found->offset)) {
+    if (found->offset >= 0 && may_be_named(query, found->offset)) {
         query->offset = found->offset;
         query->found_timestamp = found->timestamp;
         query->found_epoch = found->leader_epoch;
@@ -532,7 +570,7 @@ static void answer_latest(struct offset_query *query, const struct partition *ma
         query->err = ERR_BUSY;
         return;
     } else {
-        query->offset = partition_high_watermark(machine);
+        query->offset = visible_end(query);
     }
     query->found_epoch = machine->leader_epoch;
 }

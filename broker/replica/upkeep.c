@@ -253,6 +253,7 @@ static void retain(struct hosted *hosted, int64_t now_ms)
         return;
     if (log_sync_due(hosted->log, now_ms)) upkeep_sync(hosted);
     if (!is_retention_due(hosted)) return;
+    log_expire_producers(hosted->log, now_ms);
     enum err err = hosted_log_failed(hosted, log_retain(hosted->log, now_ms, &removed));
     if (err != ERR_OK || removed == 0) return;
     upkeep_garbage(hosted);

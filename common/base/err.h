@@ -57,7 +57,8 @@
     X(ERR_INVALID_TIMESTAMP, "a record's timestamp is out of bounds")                              \
     X(ERR_SEQUENCE, "producer sequence is out of order")                                           \
     X(ERR_PRODUCER_EPOCH, "producer epoch is old")                                                 \
-    X(ERR_UNKNOWN_PRODUCER, "producer id is not known")
+    X(ERR_TXN_STATE, "does not fit the producer's transaction")                                    \
+    X(ERR_COORDINATOR_FENCED, "coordinator epoch is old")
 
 #define ERR_ENUM(name, text) name,
 enum err { ERR_TABLE(ERR_ENUM) ERR_COUNT };

@@ -462,7 +462,8 @@ START_TEST(a_roll_on_a_full_disk_leaves_nothing_behind)
         world_fault(one.w, FAULT_FAIL, ERR_FULL, at);
         enum err err = log_append_leader(one.log, &checked, 1, 0, &appended);
         rolled = err == ERR_OK && one.w->changes <= at;
-        ck_assert(rolled || err == ERR_FULL);
+        /* A snapshot of producers that finds no room is done without. */
+        ck_assert(err == ERR_OK || err == ERR_FULL);
         world_fault(one.w, FAULT_NONE, ERR_OK, 0);
         int64_t end_before = log_end_offset(one.log);
         append_at(&one, 2, 20, 2000, 1, NULL); /* fits where the other did not */
