@@ -68,6 +68,23 @@ static void hear_dir_failed(void *owner, struct msg *msg)
     mailbox_reply(broker->main->shard.mailbox, msg);
 }
 
+static void say_save(void *owner)
+{
+    struct api_shard *api = owner;
+    struct msg *say = ensure_zalloc(sizeof(*say));
+
+    say->type = MSG_SAVE_WANTED;
+    mailbox_call(api->shard->mailbox, (uint8_t)api->process->shards, say);
+}
+
+static void hear_save(void *owner, struct msg *msg)
+{
+    struct broker *broker = owner;
+
+    store_checkpoint(broker->store, STORE_RECOVERY_POINTS | STORE_HIGH_WATERMARKS);
+    mailbox_reply(broker->main->shard.mailbox, msg);
+}
+
 static void follow(void *owner, struct slice topic, int32_t partition, int32_t leader,
                    int32_t leader_epoch)
 {
@@ -76,8 +93,11 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     fetchers_follow(api->fetchers, topic, partition, leader, leader_epoch);
 }
 
-static const struct partitions_ops partitions_ops = {
-    .propose = alter_propose, .is_alive = is_alive, .dir_failed = say_dir_failed, .follow = follow};
+static const struct partitions_ops partitions_ops = {.propose = alter_propose,
+                                                     .is_alive = is_alive,
+                                                     .save = say_save,
+                                                     .dir_failed = say_dir_failed,
+                                                     .follow = follow};
 
 /* Where followers find a leader: at its inter-broker listener. */
 static bool leader_address(void *owner, int32_t id, struct net_address *out)
@@ -339,6 +359,20 @@ static void ask_for_lacking_logs(struct broker *broker)
     start_log_dir_event(broker);
 }
 
+/* A replica that stood back may lead or follow now: the controller tells who is asked to tell. */
+static void ask_to_return(struct broker *broker)
+{
+    struct instant now = shard_now(&broker->main->shard);
+
+    if (!broker->is_registered || !control_may_return(broker->control) ||
+        (broker->asked_to_return_at.ns != 0 &&
+         instant_ms_between(broker->asked_to_return_at, now) < STORE_TICK_MS))
+        return;
+    broker->asked_to_return_at = now;
+    log_info("broker", "return-asked-for", "");
+    start_log_dir_event(broker);
+}
+
 static void on_store_timer(struct broker *broker, int i)
 {
     static const int what[] = {STORE_RECOVERY_POINTS, STORE_LOG_STARTS, STORE_HIGH_WATERMARKS};
@@ -351,6 +385,7 @@ static void on_store_timer(struct broker *broker, int i)
     else
         store_checkpoint_sealed(broker->store);
     if (i == 3) ask_for_lacking_logs(broker);
+    if (i == 4) ask_to_return(broker);
     timer_arm(&broker->main->shard, &broker->store_timers[i],
               instant_add_ms(shard_now(&broker->main->shard), period_ms < 1 ? 1 : period_ms));
 }
@@ -461,6 +496,7 @@ static void open_control(struct broker *broker)
     orders_answers(&control->api, &control->routes);
     broker->alter = alter_create(&control->api, &control->routes);
     messages_on_call(&control->routes, MSG_LOG_DIR_FAILED, hear_dir_failed, broker);
+    messages_on_call(&control->routes, MSG_SAVE_WANTED, hear_save, broker);
     int session_slots =
         options_int(broker->options, OPTION_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
     session_slots = (session_slots + broker->data_shards - 1) / broker->data_shards;
@@ -475,6 +511,7 @@ static void open_control(struct broker *broker)
         shard->api.fetches = fetch_open(&shard->api, &shard->routes, session_slots);
         offsets_open(&shard->api, &shard->routes);
         messages_on_answer(&shard->routes, MSG_LOG_DIR_FAILED, hear_dir_answer, shard);
+        messages_on_answer(&shard->routes, MSG_SAVE_WANTED, hear_dir_answer, shard);
         messages_on_call(&shard->routes, MSG_STOP_ACCEPTING, hear_stop_accepting, shard);
     }
 }

@@ -66,6 +66,7 @@ struct broker {
     struct log_config log_config; /* of a topic without overrides */
 #define STORE_TIMERS 5
     struct timer store_timers[STORE_TIMERS];
+    struct instant asked_to_return_at;
 
     /* start.c */
     struct zk *zk;

@@ -38,6 +38,7 @@ enum msg_type {
     /* Owners of partitions → control. */
     MSG_ISR_PROPOSED,   /* AlterPartition, please; answered at once */
     MSG_LOG_DIR_FAILED, /* tell the controller */
+    MSG_SAVE_WANTED,    /* write the checkpoints that a truncation waits for */
 
     /* A connection's shard ↔ owners of partitions: broker/replica/partitions.h and
      * broker/api/{produce,fetch,offsets}.h (their room adds what it needs). */

@@ -48,6 +48,20 @@ static bool is_staying(const struct context *context, const struct partition *p,
     return b == NULL || !b->is_shutting_down;
 }
 
+/* Of the ISR, on a live broker, but it has answered that it cannot: a failed disk, or a replica
+ * that stands back because it came back with less than it had promised. By order of the operator it
+ * is asked once more, with the recovery state that tells it so. */
+static int32_t first_refusing(const struct context *context, const struct partition *p,
+                              const struct ids *isr)
+{
+    for (int32_t i = 0; i < p->replicas.count; i++) {
+        int32_t id = p->replicas.at[i];
+
+        if (ids_have(isr, id) && broker_is_live(context, id)) return id;
+    }
+    return -1;
+}
+
 static int32_t choose_leader(const struct context *context, const struct partition *p,
                              enum election election, bool is_unclean_allowed,
                              const struct leadership *from, bool *is_clean)
@@ -64,6 +78,8 @@ static int32_t choose_leader(const struct context *context, const struct partiti
             leader = first_able(context, p, election, &p->replicas, NULL);
             *is_clean = false;
         }
+        if (leader < 0 && election == ELECTION_OFFLINE_UNCLEAN)
+            leader = first_refusing(context, p, &from->isr);
         break;
     case ELECTION_REASSIGN:
         partition_target(p, &only);
@@ -101,6 +117,7 @@ bool election_choose(const struct context *context, const struct partition *p,
         if (is_clean) {
             keep(context, p, &from->isr, replica_is_online, &to->isr);
         } else {
+            ids_add_once(recipients, leader);
             ids_set(&to->isr, &leader, 1);
             if (context->config.has_recovery_state) to->is_recovering = true;
         }

@@ -265,6 +265,9 @@ static void succeed(struct context *context, struct to_online *t, struct candida
     if (!is_first && c->next.is_recovering && !c->read.is_recovering)
         context_warn(context, "partition %s-%d unclean leader=%d lost-isr-size=%d", p->topic->name,
                      p->id, c->next.leader, c->read.isr.count);
+    /* One that refused before is asked again: its next refusal is to be news. */
+    if (context_set_dir_offline(context, p, c->next.leader, false))
+        partition_hosted(p, c->next.leader)->state = REPLICA_ONLINE;
     partition_set_leadership(p, &c->next);
     (void)set_state(context, p, PARTITION_ONLINE);
     context_note(context, "partition %s-%d leader=%d epoch=%d isr-size=%d", p->topic->name, p->id,

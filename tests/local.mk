@@ -1,5 +1,5 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
-EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
+EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
@@ -12,11 +12,13 @@ tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.
 tests_cluster_libclient_a_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(LDADD)
 check_PROGRAMS += tests/cluster/test_bad_input tests/cluster/test_controller tests/cluster/test_data \
+	tests/cluster/test_last_replica \
 	tests/cluster/test_reassign tests/cluster/test_registration tests/cluster/test_replication \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)

@@ -27,7 +27,7 @@ struct control {
     int32_t epoch; /* of the latest controller heard of */
     int32_t controller_process;
 
-    bool lacks_logs; /* see control.h */
+    bool lacks_logs, stands_back; /* see control.h */
 
     struct list queue;       /* requests that wait for their turn */
     struct request *current; /* or NULL */
@@ -474,6 +474,7 @@ static void lisr_ordered(struct work *work)
     for (int i = 0; i < work->count; i++) {
         struct item *item = &work->items[i];
         item->code = partition_code(work->changes[item->place].err);
+        if (work->changes[item->place].stands_back) work->control->stands_back = true;
         if (item->code != KAFKA_NONE) failed++;
     }
     log_info("broker", "leader-and-isr",
@@ -778,6 +779,37 @@ bool control_lacks_logs(const struct control *control)
 void control_forget_lack(struct control *control)
 {
     control->lacks_logs = false;
+}
+
+struct may_return {
+    const struct control *control;
+    bool is_any;
+};
+
+static void look_at_promise(void *to, struct log *log)
+{
+    struct may_return *may = to;
+    const struct control *control = may->control;
+    const struct image_topic *topic;
+    struct image_partition now;
+    struct log_config config;
+    int32_t min_insync;
+
+    if (may->is_any || log_promised(log) == 0) return;
+    topic_configs_get(control->topic_configs, log_topic(log), &config, &min_insync);
+    topic = image_topic(control->image, log_topic(log));
+    may->is_any = config.leads_unclean ||
+                  (topic != NULL && image_topic_partition(topic, log_partition(log), &now) &&
+                   now.leader >= 0 && now.leader != control->api->process->broker_id &&
+                   image_broker(control->image, now.leader) != NULL);
+}
+
+bool control_may_return(const struct control *control)
+{
+    struct may_return may = {control, false};
+
+    if (control->stands_back) store_each(control->store, look_at_promise, &may);
+    return may.is_any;
 }
 
 struct image *control_image(const struct control *control)

@@ -31,6 +31,11 @@ void control_set_controller_process(struct control *control, int32_t id);
 bool control_lacks_logs(const struct control *control);
 void control_forget_lack(struct control *control);
 
+/* Whether a replica that stands back (partitions.h) could lead or follow if it were told again: its
+ * topic allows unclean elections now, or another broker leads. A log directory event makes the
+ * controller tell it; after one the owner asks again only when it has had time to work. */
+bool control_may_return(const struct control *control);
+
 struct image *control_image(const struct control *control);
 struct store *control_store(const struct control *control);
 struct autocreate *control_autocreate(const struct control *control);

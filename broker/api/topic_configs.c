@@ -596,6 +596,7 @@ void log_config_from_topic(const struct topic_options *topic, const struct optio
     out->compaction_lag_ms_max = topic->max_compaction_lag_ms;
     out->cleanable_ratio_min = topic->min_cleanable_dirty_ratio;
     out->flush_messages = topic->flush_messages;
+    out->leads_unclean = topic->unclean_leader_election_enable;
     out->flush_ms = topic->flush_ms;
     out->message_bytes_max = topic->max_message_bytes;
     out->is_append_time = topic->timestamp_is_append_time;

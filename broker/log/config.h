@@ -29,6 +29,7 @@ struct log_config {
     /* durability */
     int64_t flush_messages; /* flush.messages: sync after so many records */
     int64_t flush_ms;       /* flush.ms: sync what is older */
+    bool leads_unclean; /* unclean.leader.election.enable: may lead without all it had promised */
 
     /* what producers may send */
     int32_t message_bytes_max;       /* max.message.bytes, of a batch with its prefix */

@@ -24,6 +24,7 @@ struct log *log_create(const struct env *env, struct log_dir *dir, char *path, s
     ensure(slice_equal(log->topic, topic));
     log->partition = partition;
     log->config = *config;
+    log_uncut(log);
     epochs_init(&log->epochs);
     producers_init(&log->producers);
     log_forget_recent(log);
@@ -254,6 +255,34 @@ const struct producers *log_producers(const struct log *log)
 void log_expire_producers(struct log *log, int64_t now_ms)
 {
     (void)producers_expire(&log->producers, now_ms, log->config.producer_expiration_ms);
+}
+
+int64_t log_promised(const struct log *log)
+{
+    return atomic_load_explicit(&log->promised, memory_order_relaxed);
+}
+
+void log_forget_promise(struct log *log)
+{
+    atomic_store_explicit(&log->promised, 0, memory_order_relaxed);
+}
+
+/* The store raises `saved` before it looks at `saved_max`, we the other way round: one of the two
+ * sees the other. */
+bool log_may_cut(struct log *log, int64_t offset)
+{
+    atomic_store(&log->saved_max, offset);
+    return atomic_load(&log->saved[0]) <= offset && atomic_load(&log->saved[1]) <= offset;
+}
+
+void log_uncut(struct log *log)
+{
+    atomic_store(&log->saved_max, INT64_MAX);
+}
+
+void log_want_saving(struct log *log)
+{
+    atomic_fetch_add(&log->dir->sealed, 1);
 }
 
 int64_t log_size_bytes(const struct log *log)

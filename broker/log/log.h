@@ -74,6 +74,22 @@ const struct producers *log_producers(const struct log *log);
 /* Forgets who has been silent for producer.id.expiration.ms. */
 void log_expire_producers(struct log *log, int64_t now_ms);
 
+/* What a log that was found shorter than its checkpoints say once had: all below this offset was
+ * promised (exposed, or synced by order of the ISR), and the end is lower. 0: nothing is missing.
+ * It stays, in the checkpoint too, until somebody says that the loss is accepted, or another
+ * replica's log takes its place. */
+int64_t log_promised(const struct log *log);
+void log_forget_promise(struct log *log);
+
+/* Before a truncation to `offset`: whether the checkpoint files on disk say no more than that, so
+ * that a crash in the middle does not look like a loss. False: from now on they will not, with the
+ * next write of STORE_RECOVERY_POINTS and STORE_HIGH_WATERMARKS; ask again after it. */
+bool log_may_cut(struct log *log, int64_t offset);
+/* There will be no truncation after all. */
+void log_uncut(struct log *log);
+/* What was synced by order is to be in the checkpoint soon (store_checkpoint_sealed). */
+void log_want_saving(struct log *log);
+
 /* Where an offset lies: for "bytes available" between two of the same segment, and for limits. */
 struct log_position {
     int64_t offset;

@@ -29,6 +29,13 @@ struct log {
 
     /* Written by the owner, read by the store for its checkpoints. */
     _Atomic int64_t start, first_base, recovery_point, high_watermark;
+    _Atomic int64_t promised; /* see log_promised */
+    /* The checkpoints say no more than this: a truncation is about to happen. INT64_MAX: it is not.
+     */
+    _Atomic int64_t saved_max;
+    /* What the files may say of it at most: recovery point, high watermark. Of the store. */
+    _Atomic int64_t saved[2];
+    int64_t saving[2]; /* what the write under way says; of the store's home shard */
 
     struct uuid topic_id;
     struct epochs epochs;

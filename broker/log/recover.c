@@ -411,6 +411,38 @@ static enum err find_end(struct loading *l)
     return err;
 }
 
+/* What the checkpoints say and the log has not. A checkpoint that is older than the log itself
+ * speaks of another one, of the same name, that was deleted; and a log to which nothing was ever
+ * appended has promised nothing. Both are told by partition.metadata, which is written once, before
+ * the first append. */
+static void find_loss(struct loading *l)
+{
+    const struct recover_request *request = l->request;
+    struct file_status status = {0};
+    struct log *log = l->log;
+    char path[FILES_PATH_MAX];
+    int64_t promised = 0, created_ms = 0;
+
+    if (l->listing.has_topic_id && names_join(path, log->path, CHECKPOINT_TOPIC_ID) == ERR_OK &&
+        files_status(request->env, path, &status) == ERR_OK)
+        created_ms = status.modified_ms;
+    bool is_unused = request->keeps_topic_ids && !l->listing.has_topic_id && log->end == 0;
+    if (is_unused) return;
+    if (request->high_watermark > log->end && created_ms < request->high_watermark_ms)
+        promised = request->high_watermark;
+    if (request->recovery_point > log->end && created_ms < request->recovery_point_ms &&
+        request->recovery_point > promised)
+        promised = request->recovery_point;
+    if (promised == 0) return;
+    log_error("log", "shorter_than_promised",
+              "partition=%.*s-%d end=%lld promised=%lld watermark=%lld synced=%lld clean=%d",
+              SLICE_ARGS(log->topic), log->partition, (long long)log->end, (long long)promised,
+              (long long)request->high_watermark, (long long)request->recovery_point,
+              request->is_clean);
+    atomic_store(&log->promised, promised);
+    l->result->is_short = true;
+}
+
 /* Steps 7 to 11. */
 static enum err settle_bounds(struct loading *l)
 {
@@ -447,6 +479,9 @@ static enum err settle_bounds(struct loading *l)
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
     log->epochs_dirty |= epochs_truncate_start(&log->epochs, request->log_start);
     log_publish(log);
+    find_loss(l);
+    atomic_store(&log->saved[0], request->recovery_point);
+    atomic_store(&log->saved[1], request->high_watermark);
     return ERR_OK;
 }
 

@@ -22,12 +22,14 @@ struct recover_request {
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;
     int64_t high_watermark;
+    int64_t recovery_point_ms, high_watermark_ms; /* when these were written; 0: never */
     int64_t now_ms;
 };
 
 struct recover_result {
     int segments_recovered;
     int64_t bytes_cut;
+    bool is_short; /* it ends before what was promised of it: log_promised */
 };
 
 /* ERR_IO and ERR_CORRUPT (a file that takes the directory offline), ERR_FULL, ERR_TOO_MANY. Gives a

@@ -254,6 +254,7 @@ enum err store_open(const struct store_options *options, struct buf *problem, st
     store->dirs = ensure_zalloc((size_t)options->path_count * sizeof(*store->dirs));
     map_init(&store->logs);
     map_init(&store->busy);
+    map_init(&store->missing);
     for (int i = 0; i < store->dir_count; i++) {
         struct store_dir *dir = &store->dirs[i];
         dir->store = store;
@@ -293,6 +294,9 @@ void store_destroy(struct store **store)
     }
     map_fini(&s->logs);
     map_fini(&s->busy);
+    map_each (entry, &s->missing)
+        free(entry->value);
+    map_fini(&s->missing);
     for (int i = 0; i < s->dir_count; i++) {
         struct store_dir *dir = &s->dirs[i];
         unlock(dir);

@@ -30,7 +30,8 @@ struct dir_load {
     struct found_log *found;
     int count, capacity;
     struct offsets recovery, start, high_watermark;
-    char **deleting; /* directories that wait for their removal */
+    int64_t recovery_ms, high_watermark_ms; /* when these files were written */
+    char **deleting;                        /* directories that wait for their removal */
     int deleting_count;
     _Atomic int next; /* which partition is to be taken */
     int loaders;      /* that still run */
@@ -147,6 +148,18 @@ static void find_one(void *to, const char *name, bool is_directory)
     ensure(names_parse_directory(found->name, &found->parsed));
 }
 
+/* 0: there is no such file. */
+static int64_t written_ms(const struct dir_load *load, const char *file)
+{
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+
+    if (names_join(path, load->dir->path, file) != ERR_OK ||
+        files_status(load->dir->store->options.env, path, &status) != ERR_OK)
+        return 0;
+    return status.modified_ms;
+}
+
 static void list_run(struct disk_job *job)
 {
     struct dir_load *load = list_entry(job, struct dir_load, job);
@@ -156,6 +169,8 @@ static void list_run(struct disk_job *job)
     enum err second = read_offsets(load, CHECKPOINT_LOG_START, &load->start);
     enum err third = read_offsets(load, CHECKPOINT_REPLICATION, &load->high_watermark);
     err = err != ERR_OK ? err : second != ERR_OK ? second : third;
+    load->recovery_ms = written_ms(load, CHECKPOINT_RECOVERY_POINT);
+    load->high_watermark_ms = written_ms(load, CHECKPOINT_REPLICATION);
     if (err == ERR_OK) err = files_list(env, load->dir->path, find_one, load);
     if (err != ERR_OK) load->err = err;
 }
@@ -179,6 +194,8 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .recovery_point = offset_of(&load->recovery, found->name),
         .log_start = offset_of(&load->start, found->name),
         .high_watermark = offset_of(&load->high_watermark, found->name),
+        .recovery_point_ms = load->recovery_ms,
+        .high_watermark_ms = load->high_watermark_ms,
         .now_ms = env_wall_ms(options->env),
     };
     found->err = recover_log(&request, &found->result, &found->log);
@@ -250,16 +267,18 @@ static enum err take_logs(struct store *store, struct dir_load *load)
 
 static void log_result(const struct dir_load *load)
 {
-    int recovered = 0;
+    int recovered = 0, is_short = 0;
     int64_t cut = 0;
 
     for (int i = 0; i < load->count; i++) {
         recovered += load->found[i].result.segments_recovered;
         cut += load->found[i].result.bytes_cut;
+        is_short += load->found[i].result.is_short;
     }
     log_info("log", "directory_loaded",
-             "path=%s logs=%d clean=%d segments_recovered=%d bytes_cut=%lld ms=%lld",
+             "path=%s logs=%d clean=%d segments_recovered=%d bytes_cut=%lld short=%d ms=%lld",
              load->dir->path, load->count, load->dir->was_clean, recovered, (long long)cut,
+             is_short,
              (long long)instant_ms_between(load->began, env_now(load->dir->store->options.env)));
 }
 
@@ -273,6 +292,19 @@ static void queue_deleting(struct dir_load *load)
         store_add_deleted(load->dir, load->deleting[i],
                           env_wall_ms(options->env) + config.file_delete_delay_ms);
     load->deleting_count = 0;
+}
+
+/* Lines of partitions whose directories are not there: deleted in the last moment, or lost. Which,
+ * tells LeaderAndIsr: a log that it says is not new had what the line says. */
+static void note_missing(struct store *store, struct dir_load *load)
+{
+    map_each (entry, &load->high_watermark.by_name) {
+        int64_t *offset = entry->value;
+
+        if (*offset <= 0 || map_get(&store->logs, map_key(entry)) != NULL) continue;
+        free(map_set(&store->missing, map_key(entry), offset));
+        entry->value = NULL;
+    }
 }
 
 static void all_loaded(struct store_load *all)
@@ -298,6 +330,11 @@ static void all_loaded(struct store_load *all)
         } else if (err != ERR_INVALID) {
             load->dir->failed_why = err;
         }
+    }
+    for (int i = 0; i < store->dir_count; i++) {
+        struct dir_load *load = &all->dirs[i];
+        if (load->dir == NULL) continue;
+        if (load->dir->is_loaded) note_missing(store, load);
         dir_load_fini(load);
     }
     free(all->dirs);
@@ -385,7 +422,8 @@ void store_load(struct store *store)
 struct creation {
     struct log_dir *dir;
     enum err err;
-    bool is_ours; /* the job makes it */
+    bool is_ours;     /* the job makes it */
+    int64_t promised; /* of one that should have been there */
 };
 
 struct create {
@@ -433,6 +471,7 @@ static void create_one(struct create *create, struct store_new_log *new, struct 
         if (err == ERR_OK && saves_id) err = log_save_topic_id(new->log);
     }
     if (err != ERR_OK && new->log != NULL) recover_uncreate(&new->log);
+    if (err == ERR_OK) atomic_store(&new->log->promised, creation->promised);
     new->err = err;
 }
 
@@ -496,6 +535,9 @@ static void prepare(struct store *store, struct store_new_log *new, struct creat
     map_set(&store->busy, slice_text(name), store);
     dir->log_count++;
     *creation = (struct creation){.dir = &dir->dir, .is_ours = true};
+    int64_t *promised = map_remove(&store->missing, slice_text(name));
+    if (promised != NULL && !new->is_new) creation->promised = *promised;
+    free(promised);
 }
 
 void store_create_many(struct store *store, struct store_new_log *logs, int count,

@@ -44,8 +44,9 @@ struct store {
     struct store_options options;
     struct store_dir *dirs;
     int dir_count;
-    struct map logs; /* "topic-partition" → struct log * */
-    struct map busy; /* names whose directory is being made or renamed */
+    struct map logs;    /* "topic-partition" → struct log * */
+    struct map busy;    /* names whose directory is being made or renamed */
+    struct map missing; /* names that a checkpoint had without a directory → int64_t *, watermark */
     int32_t broker_id;
     int64_t last_session; /* as found in a lock file */
     char *cluster_id;

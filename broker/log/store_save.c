@@ -15,18 +15,54 @@ static const char *const checkpoint_files[STORE_CHECKPOINTS] = {
 
 /* ---- checkpoints ---- */
 
-/* False: the log needs no line. */
-static bool value_of(const struct log *log, int which, int64_t *value)
+/* Of recovery points and high watermarks: their place in log->saved. */
+static int saved_place(int which)
 {
     switch (1 << which) {
     case STORE_RECOVERY_POINTS:
-        *value = log_recovery_point(log);
+        return 0;
+    case STORE_HIGH_WATERMARKS:
+        return 1;
+    default:
+        return -1;
+    }
+}
+
+/* What may be written of `value`, with a truncation perhaps about to happen: see log_may_cut. */
+static int64_t to_save(struct log *log, int place, int64_t value)
+{
+    if (value > atomic_load(&log->saved[place])) atomic_store(&log->saved[place], value);
+    int64_t max = atomic_load(&log->saved_max);
+    log->saving[place] = value < max ? value : max;
+    return log->saving[place];
+}
+
+/* What was to be written is what the file says. */
+static void note_saved(struct store_dir *dir, int which)
+{
+    int place = saved_place(which);
+
+    if (place < 0) return;
+    map_each (entry, &dir->store->logs) {
+        struct log *log = entry->value;
+        if (log_directory(log) == &dir->dir) atomic_store(&log->saved[place], log->saving[place]);
+    }
+}
+
+/* False: the log needs no line. */
+static bool value_of(struct log *log, int which, int64_t *value)
+{
+    switch (1 << which) {
+    case STORE_RECOVERY_POINTS:
+        *value = to_save(log, 0, log_recovery_point(log));
         return true;
     case STORE_LOG_STARTS:
         *value = log_start_offset(log);
         return *value > atomic_load_explicit(&log->first_base, memory_order_relaxed);
     default:
-        *value = log_high_watermark(log);
+        /* What is missing stays in the file, so that the next start knows of it too. */
+        *value = log_promised(log);
+        *value = to_save(log, 1, *value > 0 ? *value : log_high_watermark(log));
         return true;
     }
 }
@@ -39,7 +75,7 @@ static void write_text(const struct store_dir *dir, int which, struct buf *out)
 
     buf_init(&lines);
     map_each (entry, &dir->store->logs) {
-        const struct log *log = entry->value;
+        struct log *log = entry->value;
         if (log_directory(log) != &dir->dir || !value_of(log, which, &value)) continue;
         checkpoint_add(&lines, log_topic(log), log_partition(log), value);
         count++;
@@ -77,7 +113,9 @@ static void write_done(struct disk_job *job)
     int which = write->which;
 
     dir->checkpoints[which].is_writing = false;
-    if (write->err != ERR_OK) {
+    if (write->err == ERR_OK) {
+        note_saved(dir, which);
+    } else {
         /* Written again next time, whatever it says then. */
         dir->checkpoints[which].len = 0;
         if (write->err == ERR_FULL || write->err == ERR_TOO_MANY)
@@ -108,6 +146,7 @@ static void write_one(struct store_dir *dir, int which)
 
     uint32_t crc = crc32c(buf_slice(&write->text));
     if (dir->checkpoints[which].len == write->text.len && dir->checkpoints[which].crc == crc) {
+        note_saved(dir, which);
         buf_fini(&write->text);
         free(write);
         return;

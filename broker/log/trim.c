@@ -136,6 +136,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
     if (log_is_offline(log)) return ERR_OFFLINE;
     if (offset >= log->end) {
         log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
+        log_uncut(log);
         return log_settle(log, snapshots_reload(log)); /* an earlier truncation may have failed */
     }
     if (offset < log->segments[0]->base) return log_truncate_fully(log, offset, -1);
@@ -163,6 +164,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
 
     end_at(log, offset);
     log_publish(log);
+    log_uncut(log);
     err = snapshots_drop_above(log, offset);
     if (err == ERR_OK) err = snapshots_reload(log);
     return log_settle(log, err);
@@ -209,6 +211,7 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
         atomic_store_explicit(&log->recovery_point, offset, memory_order_relaxed);
     log_set_high_watermark(log, offset);
     clamp_to_end(log);
+    log_uncut(log);
     return ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* broker/replica/follow.c - what a follower does to its log, for the fetchers. Each call names the
  * leader epoch under which it was decided: one that LeaderAndIsr has overtaken changes nothing. */
 #include "base/ensure.h"
+#include "base/log.h"
 #include "broker/replica/hosted.h"
 
 static enum err find_follower(struct partitions *partitions, struct slice topic, int32_t partition,
@@ -109,6 +110,31 @@ enum err partitions_replicate(struct partitions *partitions, struct slice topic,
     return ERR_OK;
 }
 
+/* A crash between cut and checkpoint must not look as if what was cut had been lost: the checkpoint
+ * goes first. */
+static bool may_cut(struct hosted *hosted, int64_t offset)
+{
+    const struct partitions_options *options = &hosted->of->options;
+
+    if (options->ops->save == NULL || log_may_cut(hosted->log, offset)) return true;
+    options->ops->save(options->owner);
+    return false;
+}
+
+/* What a leader lacks that we had been told was committed: an unclean election's price. */
+static void note_loss(struct hosted *hosted, int64_t watermark)
+{
+    int64_t end = log_end_offset(hosted->log);
+
+    if (end >= watermark) return;
+    counter_add(&hosted->of->counts.guard_records_lost, (uint64_t)(watermark - end));
+    log_warn("replica", "committed_records_cut",
+             "topic=%.*s partition=%d leader=%d epoch=%d lost_from=%lld lost_to=%lld lost=%lld",
+             SLICE_ARGS(hosted_topic(hosted)), hosted->partition, hosted->machine.leader,
+             hosted->machine.leader_epoch, (long long)end, (long long)watermark,
+             (long long)(watermark - end));
+}
+
 static void cut(struct hosted *hosted, struct follower_view *out)
 {
     struct partition_event event = {
@@ -134,10 +160,14 @@ enum err partitions_truncate(struct partitions *partitions, struct slice topic, 
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
     if (err != ERR_OK) return err;
+    if (!may_cut(hosted, offset)) return ERR_BUSY;
+    int64_t watermark = partition_high_watermark(&hosted->machine);
     err = hosted_log_failed(hosted, log_truncate_to(hosted->log, offset));
     /* What could not be done to its end may have been begun. */
-    if (err == ERR_OK || log_end_offset(hosted->log) != hosted->machine.end_offset)
+    if (err == ERR_OK || log_end_offset(hosted->log) != hosted->machine.end_offset) {
+        note_loss(hosted, watermark);
         cut(hosted, out);
+    }
     return err;
 }
 
@@ -147,9 +177,14 @@ enum err partitions_restart_at(struct partitions *partitions, struct slice topic
     struct hosted *hosted = NULL;
     enum err err = find_follower(partitions, topic, partition, leader_epoch, &hosted);
 
-    if (err == ERR_OK) err = hosted_log_failed(hosted, log_truncate_fully(hosted->log, offset, -1));
-    if (err == ERR_OK) cut(hosted, out);
-    return err;
+    if (err == ERR_OK && !may_cut(hosted, offset)) err = ERR_BUSY;
+    if (err != ERR_OK) return err;
+    int64_t watermark = partition_high_watermark(&hosted->machine);
+    err = hosted_log_failed(hosted, log_truncate_fully(hosted->log, offset, -1));
+    if (err != ERR_OK) return err;
+    note_loss(hosted, watermark);
+    cut(hosted, out);
+    return ERR_OK;
 }
 
 enum err partitions_own_epoch_end(struct partitions *partitions, struct slice topic,

@@ -44,18 +44,24 @@ static void cut(struct followed *it, const struct fetcher_effects *effects)
 
     /* Where no record goes, an epoch may go in which none was written: else the leader, which does
      * not know it, would tell of the same divergence for ever. */
-    if (effects->restart || effects->offset != it->view.end)
-        log_info("replica", effects->restart ? "log_restarted" : "log_truncated",
-                 "topic=%.*s partition=%d leader=%d epoch=%d from=%lld to=%lld watermark=%lld",
-                 SLICE_ARGS(followed_topic(it)), it->partition, it->link->broker, epoch,
-                 (long long)it->view.end, (long long)effects->offset,
-                 (long long)it->view.high_watermark);
+    struct follower_view before = it->view;
     if (effects->restart)
         err = partitions_restart_at(partitions, followed_topic(it), it->partition, epoch,
                                     effects->offset, &it->view);
     else
         err = partitions_truncate(partitions, followed_topic(it), it->partition, epoch,
                                   effects->offset, &it->view);
+    if (err == ERR_BUSY) { /* the checkpoints are being lowered: soon again */
+        followed_step(
+            it, (struct fetcher_event){.type = FETCHER_RETRY, .log = followed_log(&it->view)});
+        return;
+    }
+    if (effects->restart || effects->offset != before.end)
+        log_info("replica", effects->restart ? "log_restarted" : "log_truncated",
+                 "topic=%.*s partition=%d leader=%d epoch=%d from=%lld to=%lld watermark=%lld",
+                 SLICE_ARGS(followed_topic(it)), it->partition, it->link->broker, epoch,
+                 (long long)before.end, (long long)effects->offset,
+                 (long long)before.high_watermark);
     if (err == ERR_OK)
         followed_step(it,
                       (struct fetcher_event){.type = FETCHER_CUT, .log = followed_log(&it->view)});

@@ -30,6 +30,7 @@ struct hosted {
     bool is_syncing, sync_again;
     bool is_writing_behind;
     int64_t sync_wanted_to; /* the ISR waits for this end to be on the device; −1 */
+    struct instant sync_asked_at;
     int64_t bytes_unwritten;
     bool is_leaving; /* given back when its jobs have ended */
     struct replica_call *stopped_by;

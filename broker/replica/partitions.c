@@ -232,6 +232,8 @@ static void tell_led(struct hosted *hosted, bool is_leader)
                           hosted->machine.leader_epoch);
 }
 
+static void settle_promise(struct hosted *hosted, const struct partition_effects *effects);
+
 static void perform(struct hosted *hosted, const struct partition_effects *effects)
 {
     struct partition *machine = &hosted->machine;
@@ -241,6 +243,8 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
         serve_refuse_commits(hosted,
                              machine->role == PARTITION_OFFLINE ? ERR_OFFLINE : ERR_NOT_LEADER);
     if (effects->unfollow) tell_follow(hosted, -1);
+    if ((effects->lead || effects->follow) && hosted->log != NULL) log_uncut(hosted->log);
+    settle_promise(hosted, effects);
     if (effects->lead) /* before any append: KIP-279 */
         (void)hosted_log_failed(
             hosted, log_start_epoch(hosted->log, machine->leader_epoch, machine->isr.epoch_start));
@@ -348,7 +352,72 @@ static void configure(struct hosted *hosted, int32_t min_insync)
         hosted_feed(hosted, &event);
 }
 
-static enum err apply_change(struct partitions *partitions, const struct replica_change *change)
+/* ---- a log that lacks what was promised of it ---- */
+
+static bool is_in_isr(const struct replica_change *change, int32_t broker)
+{
+    for (int i = 0; i < change->isr_count; i++)
+        if (change->isr[i] == broker) return true;
+    return false;
+}
+
+/* It must not lead, for what it would write next would stand where acknowledged records stood, and
+ * followers that still have these would cut them off. Without a leader the controller is told the
+ * same, or it would elect us. An unclean election, or the topic's leave for one, is the operator's
+ * word that the loss is accepted. */
+static bool must_stand_back(const struct partitions *partitions,
+                            const struct replica_change *change, const struct log_config *config)
+{
+    int32_t self = partitions->options.broker_id;
+
+    if (log_promised(change->log) == 0 || change->is_recovering || config->leads_unclean)
+        return false;
+    return change->leader == self || (change->leader < 0 && is_in_isr(change, self));
+}
+
+static enum err stand_back(struct partitions *partitions, struct replica_change *change)
+{
+    int64_t end = log_end_offset(change->log), promised = log_promised(change->log);
+
+    change->stands_back = true;
+    counter_add(&partitions->counts.guard_stood_back, 1);
+    log_error(
+        "replica", "stands_back",
+        "topic=%.*s partition=%d epoch=%d isr_count=%d end=%lld promised=%lld lost=%lld "
+        "hint=\"this replica was in the ISR and came back with less than it had acknowledged: "
+        "it does not lead. Bring back another replica of the ISR or the missing data; or accept "
+        "the loss: ottla elect-leaders --election-type unclean --topic %.*s --partition %d, or "
+        "set unclean.leader.election.enable=true on the topic\"",
+        SLICE_ARGS(change->topic), change->partition, change->leader_epoch, change->isr_count,
+        (long long)end, (long long)promised, (long long)(promised - end), SLICE_ARGS(change->topic),
+        change->partition);
+    return ERR_OFFLINE;
+}
+
+/* It leads or follows now: the question is settled. */
+static void settle_promise(struct hosted *hosted, const struct partition_effects *effects)
+{
+    int64_t promised = hosted->log == NULL ? 0 : log_promised(hosted->log);
+
+    if (promised == 0 || (!effects->lead && !effects->follow)) return;
+    if (effects->lead) {
+        int64_t lost = promised - hosted->machine.end_offset;
+        counter_add(&hosted->of->counts.guard_records_lost, (uint64_t)(lost > 0 ? lost : 0));
+        log_warn("replica", "leads_with_loss",
+                 "topic=%.*s partition=%d epoch=%d lost_from=%lld lost_to=%lld lost=%lld",
+                 SLICE_ARGS(hosted_topic(hosted)), hosted->partition, hosted->machine.leader_epoch,
+                 (long long)hosted->machine.end_offset, (long long)promised, (long long)lost);
+    } else {
+        log_info("replica", "loss_made_up",
+                 "topic=%.*s partition=%d epoch=%d leader=%d end=%lld promised=%lld",
+                 SLICE_ARGS(hosted_topic(hosted)), hosted->partition, hosted->machine.leader_epoch,
+                 hosted->machine.leader, (long long)hosted->machine.end_offset,
+                 (long long)promised);
+    }
+    log_forget_promise(hosted->log);
+}
+
+static enum err apply_change(struct partitions *partitions, struct replica_change *change)
 {
     struct hosted *hosted = partitions_find(partitions, change->topic, change->partition);
     struct partition_change to = {
@@ -369,6 +438,9 @@ static enum err apply_change(struct partitions *partitions, const struct replica
     if (partitions->is_closing) return ERR_OFFLINE;
     if (err != ERR_OK) return err;
     if (atomic_load(&log_directory(change->log)->is_offline)) return ERR_OFFLINE;
+    if (must_stand_back(partitions, change,
+                        change->config != NULL ? change->config : log_config(change->log)))
+        return stand_back(partitions, change);
     if (hosted == NULL) {
         struct partition fresh;
         partition_init(&fresh, 1, 1);

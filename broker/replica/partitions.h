@@ -62,6 +62,9 @@ struct partitions_ops {
      * NULL. */
     void (*led)(void *owner, struct slice topic, int32_t partition, bool is_leader,
                 int32_t leader_epoch);
+    /* The checkpoints of recovery points and high watermarks are to be written now: a truncation
+     * waits for them. NULL: they are never written. */
+    void (*save)(void *owner);
     /* A log gave ERR_IO: for MSG_LOG_DIR_FAILED → store_fail_dir. */
     void (*dir_failed)(void *owner, struct log_dir *dir);
     /* For the fetchers: follow `leader` at this epoch from now on (log open, truncation not yet
@@ -114,6 +117,10 @@ struct replica_change {
      * broker. */
     bool is_leader_throttled, is_follower_throttled;
 
+    /* Result: `err` is ERR_OFFLINE because the log lacks what was promised of it, and it would
+     * lead.
+     */
+    bool stands_back;
     /* ERR_STALE_CONTROLLER_EPOCH: leader epoch not newer (wire: 11). ERR_TOPIC_ID (103).
      * ERR_NOT_FOUND: we are no replica (3). ERR_OFFLINE, ERR_IO (56). ERR_LIMIT (-1). When it is
      * not ERR_OK and this shard did not have the log before, it is not attached. */
@@ -360,6 +367,8 @@ MUST_CHECK enum err partitions_replicate(struct partitions *partitions, struct s
                                          int32_t partition, int32_t leader_epoch,
                                          struct slice records, int64_t leader_watermark,
                                          int64_t leader_log_start, struct follower_view *out);
+/* Both cuts: ERR_BUSY, and nothing was done: what the checkpoints on disk say is being lowered
+ * first, try again soon. */
 MUST_CHECK enum err partitions_truncate(struct partitions *partitions, struct slice topic,
                                         int32_t partition, int32_t leader_epoch, int64_t offset,
                                         struct follower_view *out);
@@ -378,6 +387,11 @@ struct partitions_counts {
     struct gauge partitions, leaders, offline, under_replicated, under_min_isr, at_min_isr;
     struct gauge waiting_produce, waiting_fetch;
     struct counter isr_shrinks, isr_expands, isr_failed;
+    /* The last replica standing: what syncing before an ISR change costs; partitions that came back
+     * with less than they had promised, and records given up, by leading without them or by
+     * following a leader that lacks them. */
+    struct counter guard_syncs, guard_syncs_failed, guard_stood_back, guard_records_lost;
+    struct histogram guard_sync_ns;
     struct counter bytes_in, messages_in, bytes_out, replication_bytes_in, replication_bytes_out;
     struct counter produce_requests, fetch_requests, produce_failed, fetch_failed;
 };

@@ -57,7 +57,16 @@ static void tell_synced(struct hosted *hosted, bool failed)
         .type = PARTITION_SYNCED,
         .synced = {.end_offset = hosted->sync_wanted_to, .failed = failed},
     };
+    struct partitions_counts *counts = &hosted->of->counts;
+    int64_t ns = instant_ns_between(hosted->sync_asked_at, shard_now(hosted->of->shard));
 
+    counter_add(failed ? &counts->guard_syncs_failed : &counts->guard_syncs, 1);
+    histogram_add(&counts->guard_sync_ns, (uint64_t)(ns < 0 ? 0 : ns));
+    log_debug("replica", "synced_for_isr", "topic=%.*s partition=%d to=%lld failed=%d us=%lld",
+              SLICE_ARGS(hosted_topic(hosted)), hosted->partition,
+              (long long)hosted->sync_wanted_to, failed, (long long)(ns / 1000));
+    /* A durable floor of what was promised: the next start is to know of it. */
+    if (!failed) log_want_saving(hosted->log);
     hosted->sync_wanted_to = -1;
     hosted_feed(hosted, &event);
 }
@@ -130,6 +139,7 @@ static void nothing_done(struct disk_job *job)
 void upkeep_sync_to_end(struct hosted *hosted)
 {
     hosted->sync_wanted_to = log_end_offset(hosted->log);
+    hosted->sync_asked_at = shard_now(hosted->of->shard);
     upkeep_sync(hosted);
     if (hosted->is_syncing) return;
     struct sync_job *job = ensure_zalloc(sizeof(*job));

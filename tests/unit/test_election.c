@@ -129,6 +129,29 @@ START_TEST(an_offline_directory_is_a_dead_replica)
 }
 END_TEST
 
+/* A replica of the ISR that has said it cannot is asked once more when the operator orders an
+ * unclean election and nobody else is there: with the recovery state, which says that it may. */
+START_TEST(an_ordered_unclean_election_asks_a_refusing_replica_last)
+{
+    begin();
+    isr(1, 0);
+    context_set_dir_offline(&context, partition, 1, true);
+    ck_assert(choose(ELECTION_OFFLINE_UNCLEAN, false));
+    ck_assert_int_eq(chosen.leader, 2);
+    context_remove_broker(&context, 2);
+    context_remove_broker(&context, 3);
+    ck_assert(!choose(ELECTION_OFFLINE, true));
+    ck_assert(choose(ELECTION_OFFLINE_UNCLEAN, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    ck_assert(chosen.is_recovering);
+    ck_assert_str_eq(text(&chosen.isr), "1");
+    ck_assert_str_eq(text(&told), "1");
+    context_remove_broker(&context, 1);
+    ck_assert(!choose(ELECTION_OFFLINE_UNCLEAN, false));
+    end();
+}
+END_TEST
+
 START_TEST(preferred_is_the_first_or_nobody)
 {
     begin();
@@ -184,5 +207,6 @@ UNIT(the_first_replica_in_the_isr_that_lives_leads,
      the_order_of_the_assignment_counts_not_that_of_the_isr,
      nobody_outside_the_isr_leads_unless_it_may_be_unclean,
      a_living_member_of_the_isr_makes_it_clean, an_offline_directory_is_a_dead_replica,
-     preferred_is_the_first_or_nobody, a_broker_that_shuts_down_leads_nothing_and_leaves_the_isr,
+     an_ordered_unclean_election_asks_a_refusing_replica_last, preferred_is_the_first_or_nobody,
+     a_broker_that_shuts_down_leads_nothing_and_leaves_the_isr,
      a_reassignment_elects_among_its_target, a_suspect_broker_is_not_live)

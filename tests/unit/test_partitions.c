@@ -9,7 +9,10 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SELF     1
@@ -32,6 +35,8 @@ struct world {
     struct isr_change proposed;
     int32_t proposed_isr[8];
     bool is_dead; /* the other brokers */
+    bool is_recovering;
+    int saves;
 };
 
 static void idle(struct post *post)
@@ -114,8 +119,9 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     world->followed++;
     world->followed_leader = leader;
 }
+static void note_save(void *owner);
 static const struct partitions_ops ops = {
-    .propose = propose, .is_alive = is_alive, .led = led, .follow = follow};
+    .propose = propose, .is_alive = is_alive, .led = led, .follow = follow, .save = note_save};
 
 static void open_store(struct world *world)
 {
@@ -251,7 +257,8 @@ static enum err apply(struct world *world, const char *topic, int32_t leader, in
         .replica_count = replica_count,
         .isr = replicas,
         .isr_count = isr_count,
-        .is_leader_alive = true,
+        .is_leader_alive = leader >= 0,
+        .is_recovering = world->is_recovering,
         .log = log_of(world, topic),
         .min_insync = min_insync,
         .err = ERR_CANCELLED,
@@ -814,6 +821,138 @@ START_TEST(a_restart_remembers_records_epochs_and_watermark)
 }
 END_TEST
 
+/* A broker lost its page cache: the log ends at 5, and `promised` was the watermark. */
+static void come_back_short(struct world *world, int promised)
+{
+    char name[128], text[64];
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+
+    close_store(world);
+    snprintf(name, sizeof(name), "%s/t-0/partition.metadata", world->path);
+    clock_gettime(CLOCK_REALTIME, &times[1]);
+    times[1].tv_sec -= 60;
+    ck_assert_int_eq(utimensat(AT_FDCWD, name, times, 0), 0);
+    snprintf(name, sizeof(name), "%s/.kafka_cleanshutdown", world->path);
+    ck_assert_int_eq(unlink(name), 0);
+    snprintf(name, sizeof(name), "%s/replication-offset-checkpoint", world->path);
+    FILE *file = fopen(name, "w");
+    ck_assert_ptr_nonnull(file);
+    snprintf(text, sizeof(text), "0\n1\nt 0 %d\n", promised);
+    fputs(text, file);
+    fclose(file);
+    open_store(world);
+}
+
+START_TEST(a_replica_that_lost_what_it_promised_does_not_lead)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 4, 3, 1, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced);
+    come_back_short(&world, 9);
+    struct partitions_counts *counts = partitions_counts(world.partitions);
+
+    /* Alone in the ISR, or with others: they may have what is missing. */
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 3, 1, 1), ERR_OFFLINE);
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 3, 2, 1), ERR_OFFLINE);
+    /* Nobody leads, and it is in the ISR: if it said yes it would be elected. */
+    ck_assert_int_eq(apply(&world, "t", -1, 6, 3, 1, 1), ERR_OFFLINE);
+    ck_assert_int_eq(counter_value(&counts->guard_stood_back), 3);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_NOT_FOUND);
+
+    /* The topic gives leave: the same order is taken now, and what it cost is counted. */
+    world.config.leads_unclean = true;
+    log_set_config(store_find(world.store, SLICE("t"), 0), &world.config);
+    ck_assert_int_eq(apply(&world, "t", SELF, 7, 3, 1, 1), ERR_OK);
+    ck_assert_int_eq(counter_value(&counts->guard_records_lost), 4);
+    produce(&world, "t", false, 1, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+    ck_assert_int_eq(produced.append.base_offset, 5);
+    /* It is settled: leave taken back does not matter any more. */
+    world.config.leads_unclean = false;
+    log_set_config(store_find(world.store, SLICE("t"), 0), &world.config);
+    ck_assert_int_eq(apply(&world, "t", SELF, 8, 3, 1, 1), ERR_OK);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(a_replica_that_lost_what_it_promised_follows_another)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 4, 3, 1, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced);
+    come_back_short(&world, 9);
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 3, 1, 1), ERR_OFFLINE);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 6, 3, 1, 1), ERR_OK);
+    ck_assert_int_eq(world.followed_leader, FOLLOWER);
+    ck_assert_int_eq(log_promised(store_find(world.store, SLICE("t"), 0)), 0);
+    ck_assert_int_eq(apply(&world, "t", SELF, 7, 3, 2, 1), ERR_OK);
+    close_world(&world);
+}
+END_TEST
+
+/* An unclean election by order of the operator comes with the recovery state. */
+START_TEST(an_unclean_election_makes_a_short_log_lead)
+{
+    struct world world;
+    struct produced produced;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 4, 3, 1, 1), ERR_OK);
+    produce(&world, "t", false, 5, &produced);
+    come_back_short(&world, 9);
+    world.is_recovering = true;
+    ck_assert_int_eq(apply(&world, "t", SELF, 5, 3, 1, 1), ERR_OK);
+    ck_assert_int_eq(log_promised(store_find(world.store, SLICE("t"), 0)), 0);
+    close_world(&world);
+}
+END_TEST
+
+static void note_save(void *owner)
+{
+    ((struct world *)owner)->saves++;
+}
+
+START_TEST(a_cut_below_what_the_checkpoints_say_waits_for_them)
+{
+    struct world world;
+    struct follower_view view;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 7, 2, 2, 1), ERR_OK);
+    struct slice batch = batch_of(&world, 4, "from the leader");
+    batch_set_base_offset(world.batch.ptr, 0);
+    batch_set_leader_epoch(world.batch.ptr, 7);
+    ck_assert_int_eq(partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 4, 0, &view),
+                     ERR_OK);
+    store_checkpoint(world.store, STORE_HIGH_WATERMARKS);
+    for (int i = 0; i < 200; i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    ck_assert_int_eq(partitions_truncate(world.partitions, SLICE("t"), 0, 7, 0, &view), ERR_BUSY);
+    ck_assert_int_eq(world.saves, 1);
+    ck_assert_int_eq(log_end_offset(log_of(&world, "t")), 4);
+    store_checkpoint(world.store, STORE_HIGH_WATERMARKS | STORE_RECOVERY_POINTS);
+    enum err err = ERR_BUSY;
+    for (int i = 0; i < 2000 && err == ERR_BUSY; i++) {
+        turn(&world);
+        usleep(1000);
+        err = partitions_truncate(world.partitions, SLICE("t"), 0, 7, 0, &view);
+    }
+    ck_assert_int_eq(err, ERR_OK);
+    ck_assert_int_eq(view.end, 0);
+    ck_assert_int_eq(counter_value(&partitions_counts(world.partitions)->guard_records_lost), 4);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_topic_lives_where_its_hash_says)
 {
     int counts[4] = {0};
@@ -988,4 +1127,7 @@ UNIT(a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
      control_answers_each_partition, bad_batches_leave_nothing,
      a_follower_writes_what_the_leader_sent, divergence_is_told_and_not_noted,
      offsets_are_found_up_to_what_is_committed, a_restart_remembers_records_epochs_and_watermark,
-     a_topic_lives_where_its_hash_says)
+     a_replica_that_lost_what_it_promised_does_not_lead,
+     a_replica_that_lost_what_it_promised_follows_another,
+     an_unclean_election_makes_a_short_log_lead,
+     a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says)

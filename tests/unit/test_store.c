@@ -1,6 +1,9 @@
 #include "broker/log/store.h"
 #include "base/log.h"
 #include "log_world.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
 
 static struct world *w;
 static struct shard home;
@@ -296,6 +299,146 @@ START_TEST(a_crash_recovers_from_the_recovery_point)
     a = store_find(store, SLICE("a"), 0);
     ck_assert_int_eq(log_end_offset(a), 21);
     ck_assert_int_eq(log_recovery_point(a), 15);
+    end();
+}
+END_TEST
+
+/* As if it had been created so long before now. */
+static void age(const char *name, int seconds)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+    char path[1200];
+
+    snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+    clock_gettime(CLOCK_REALTIME, &times[1]);
+    times[1].tv_sec -= seconds;
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void save_watermark(struct log *log, int64_t watermark)
+{
+    log_set_high_watermark(log, watermark);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+}
+
+/* The page cache is gone, and with it what consumers had seen. It is known for as long as nobody
+ * has said that it is accepted: over every later checkpoint and start, clean or not. */
+START_TEST(a_log_shorter_than_its_watermark_says_what_was_promised)
+{
+    begin(1);
+    append_some(create("a", 0), 5);
+    append_some(create("b", 0), 5);
+    struct log *a = store_find(store, SLICE("a"), 0);
+    save_watermark(a, 15);
+    save_watermark(store_find(store, SLICE("b"), 0), 12);
+    age("d0/a-0/partition.metadata", 60);
+    age("d0/b-0/partition.metadata", 60);
+    world_cut(w, "d0/a-0/00000000000000000000.log",
+              world_size(w, "d0/a-0/00000000000000000000.log") - 1);
+    start_again(1);
+    a = store_find(store, SLICE("a"), 0);
+    ck_assert_int_eq(log_end_offset(a), 12);
+    ck_assert_int_eq(log_high_watermark(a), 12);
+    ck_assert_int_eq(log_promised(a), 15);
+    ck_assert_int_eq(log_promised(store_find(store, SLICE("b"), 0)), 0);
+
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    expect_file("d0/replication-offset-checkpoint", "0\n2\na 0 15\nb 0 12\n");
+    start_again(1);
+    a = store_find(store, SLICE("a"), 0);
+    ck_assert_int_eq(log_promised(a), 15);
+    close_store();
+    start_again(1);
+    a = store_find(store, SLICE("a"), 0);
+    ck_assert_int_eq(log_promised(a), 15);
+
+    log_forget_promise(a);
+    close_store();
+    expect_file("d0/replication-offset-checkpoint", "0\n2\na 0 12\nb 0 12\n");
+    start_again(1);
+    ck_assert_int_eq(log_promised(store_find(store, SLICE("a"), 0)), 0);
+    end();
+}
+END_TEST
+
+/* What was synced by order of the ISR was in the recovery point: a device that lost it is found
+ * out too. */
+START_TEST(a_log_shorter_than_its_recovery_point_says_so)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    append_some(a, 5);
+    age("d0/a-0/partition.metadata", 60);
+    world_put(w, "d0/recovery-point-offset-checkpoint", SLICE("0\n1\na 0 18\n"));
+    start_again(1);
+    a = store_find(store, SLICE("a"), 0);
+    ck_assert_int_eq(log_promised(a), 18);
+    ck_assert_int_eq(log_recovery_point(a), 15);
+    end();
+}
+END_TEST
+
+/* The checkpoint is of a topic that was deleted; the one that has its name now is younger. */
+START_TEST(a_topic_that_was_made_again_has_promised_nothing)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    append_some(a, 2);
+    world_put(w, "d0/replication-offset-checkpoint", SLICE("0\n2\na 0 1000\nc 0 50\n"));
+    age("d0/replication-offset-checkpoint", 5);
+    start_again(1);
+    ck_assert_int_eq(log_promised(store_find(store, SLICE("a"), 0)), 0);
+    /* Nothing is there of c: if the controller says that it is new, so it is … */
+    create("c", 0);
+    ck_assert_int_eq(log_promised(created), 0);
+    end();
+}
+END_TEST
+
+START_TEST(a_partition_whose_directory_is_gone_is_not_taken_for_a_new_one)
+{
+    begin(1);
+    create("a", 0);
+    world_put(w, "d0/replication-offset-checkpoint", SLICE("0\n2\na 0 0\nc 0 50\n"));
+    start_again(1);
+    store_create(store, SLICE("c"), 0, UUID_ZERO, &config, false, on_created, NULL);
+    world_run_jobs(w);
+    ck_assert_int_eq(created_err, ERR_OK);
+    ck_assert_int_eq(log_end_offset(created), 0);
+    ck_assert_int_eq(log_promised(created), 50);
+    end();
+}
+END_TEST
+
+/* Cut, crash, start: nothing was lost. So the checkpoint on disk goes down before the log does. */
+START_TEST(a_truncation_waits_until_the_checkpoints_say_less)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    append_some(a, 5);
+    ck_assert(log_may_cut(a, 9)); /* no checkpoint has ever said anything of it */
+    log_uncut(a);
+    save_watermark(a, 12);
+    ck_assert(log_may_cut(a, 12));
+    ck_assert(!log_may_cut(a, 9));
+    store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_HIGH_WATERMARKS);
+    ck_assert(!log_may_cut(a, 9)); /* not yet written */
+    world_run_jobs(w);
+    expect_file("d0/replication-offset-checkpoint", "0\n1\na 0 9\n");
+    ck_assert(log_may_cut(a, 9));
+    log_uncut(a);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    expect_file("d0/replication-offset-checkpoint", "0\n1\na 0 12\n");
+
+    /* A write that fails has lowered nothing. */
+    ck_assert(!log_may_cut(a, 6));
+    world_fault(w, FAULT_FAIL, ERR_FULL, 0);
+    store_checkpoint(store, STORE_HIGH_WATERMARKS);
+    world_run_jobs(w);
+    ck_assert(!log_may_cut(a, 6));
     end();
 }
 END_TEST
@@ -694,7 +837,12 @@ END_TEST
 
 UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_directory_has_one_broker, logs_come_back_after_a_clean_stop,
-     a_crash_recovers_from_the_recovery_point, damaged_checkpoints_cost_what_kafka_says,
+     a_crash_recovers_from_the_recovery_point,
+     a_log_shorter_than_its_watermark_says_what_was_promised,
+     a_log_shorter_than_its_recovery_point_says_so,
+     a_topic_that_was_made_again_has_promised_nothing,
+     a_partition_whose_directory_is_gone_is_not_taken_for_a_new_one,
+     a_truncation_waits_until_the_checkpoints_say_less, damaged_checkpoints_cost_what_kafka_says,
      strange_directories_stop_the_start, creation_answers_once_for_each,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
