@@ -58,7 +58,26 @@
     X(ERR_SEQUENCE, "producer sequence is out of order")                                           \
     X(ERR_PRODUCER_EPOCH, "producer epoch is old")                                                 \
     X(ERR_TXN_STATE, "does not fit the producer's transaction")                                    \
-    X(ERR_COORDINATOR_FENCED, "coordinator epoch is old")
+    X(ERR_COORDINATOR_FENCED, "coordinator epoch is old")                                          \
+    /* groups */                                                                                   \
+    X(ERR_NOT_COORDINATOR, "is not coordinated by this broker")                                    \
+    X(ERR_COORDINATOR_LOADING, "the coordinator is still reading its log")                         \
+    X(ERR_NO_COORDINATOR, "no coordinator is available")                                           \
+    X(ERR_UNKNOWN_MEMBER, "is no member of the group")                                             \
+    X(ERR_ILLEGAL_GENERATION, "is of another generation")                                          \
+    X(ERR_FENCED_INSTANCE, "another member has this instance id now")                              \
+    X(ERR_REBALANCING, "the group is rebalancing")                                                 \
+    X(ERR_MEMBER_ID_REQUIRED, "must join again with its member id")                                \
+    X(ERR_PROTOCOL, "has no protocol that all members have")                                       \
+    X(ERR_GROUP_FULL, "the group has as many members as allowed")                                  \
+    X(ERR_GROUP_NAME, "is no group id")                                                            \
+    X(ERR_GROUP_NOT_FOUND, "there is no such group")                                               \
+    X(ERR_GROUP_NOT_EMPTY, "the group has members")                                                \
+    X(ERR_SUBSCRIBED, "the group reads this topic")                                                \
+    X(ERR_SESSION_TIMEOUT, "session timeout is outside of what is allowed")                        \
+    X(ERR_UNSTABLE_OFFSET, "a commit of this offset is under way")                                 \
+    X(ERR_METADATA_TOO_LARGE, "metadata of an offset is too long")                                 \
+    X(ERR_COMMIT_TOO_LARGE, "offsets are larger than a record may be")
 
 #define ERR_ENUM(name, text) name,
 enum err { ERR_TABLE(ERR_ENUM) ERR_COUNT };

@@ -5,6 +5,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_codec \
 	tests/fuzz/fuzz_docs \
 	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_group_log \
 	tests/fuzz/fuzz_log \
 	tests/fuzz/fuzz_oldset
 
