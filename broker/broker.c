@@ -495,6 +495,7 @@ static void open_control(struct broker *broker)
     control->api.forward = broker->forward;
     orders_answers(&control->api, &control->routes);
     broker->alter = alter_create(&control->api, &control->routes);
+    broker->producer_ids = producer_ids_create(&control->api);
     messages_on_call(&control->routes, MSG_LOG_DIR_FAILED, hear_dir_failed, broker);
     messages_on_call(&control->routes, MSG_SAVE_WANTED, hear_save, broker);
     int session_slots =
@@ -599,6 +600,7 @@ void broker_destroy(struct broker **it)
 
     if (broker == NULL) return;
     alter_destroy(&broker->alter);
+    producer_ids_destroy(&broker->producer_ids);
     if (broker->configs != NULL) broker_configs_destroy(&broker->configs);
     forward_destroy(&broker->forward);
     for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++)

@@ -2,6 +2,7 @@
  * start.c (start, sessions, registration), stop.c (the orderly end). */
 #pragma once
 #include "broker/api/alter.h"
+#include "broker/api/producer_ids.h"
 #include "broker/api/broker_configs.h"
 #include "broker/api/connections.h"
 #include "broker/api/dispatch.h"
@@ -57,6 +58,7 @@ struct broker {
     struct control *control;
     struct forward *forward;
     struct alter *alter;
+    struct producer_ids *producer_ids;
     struct broker_configs *configs;
     struct throttle_cell *throttle_cells; /* one per data shard */
 

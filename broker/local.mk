@@ -13,6 +13,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/metadata.c \
 	broker/api/orders.c broker/api/orders.h \
 	broker/api/pass.c broker/api/pass.h \
+	broker/api/producer_ids.c broker/api/producer_ids.h \
 	broker/api/table.c broker/api/table.h \
 	broker/api/topic_configs.c broker/api/topic_configs.h \
 	broker/api/update.c broker/api/update.h \
@@ -31,6 +32,7 @@ check_PROGRAMS += \
 	tests/unit/test_control \
 	tests/unit/test_topic_configs \
 	tests/unit/test_dispatch \
-	tests/unit/test_metadata
+	tests/unit/test_metadata \
+	tests/unit/test_producer_ids
 endif
 EXTRA_DIST += tests/unit/broker_rig.h broker/README.md broker/api/README.md

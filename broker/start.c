@@ -379,6 +379,7 @@ static void session_begins(struct broker *broker)
         recipe_ensure(broker->zk, path_ensured, path_ensured_count, on_paths, broker);
     autocreate_set_zk(control_autocreate(broker->control), broker->zk);
     forward_set_zk(broker->forward, broker->zk);
+    producer_ids_set_zk(broker->producer_ids, broker->zk);
     read_feature(broker);
 }
 
@@ -392,6 +393,7 @@ static void session_ends(struct broker *broker)
     broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);
     forward_set_zk(broker->forward, NULL);
+    producer_ids_set_zk(broker->producer_ids, NULL);
 }
 
 static void on_zk(void *owner, const struct zk_event *event)

@@ -173,6 +173,7 @@ static void step_forget_controller(void *owner)
     struct broker *broker = owner;
 
     alter_stop(broker->alter);
+    producer_ids_stop(broker->producer_ids);
     forward_stop(broker->forward, done_forget_controller, broker);
 }
 

@@ -11,14 +11,21 @@ noinst_LIBRARIES += tests/cluster/libclient.a
 tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.h
 tests_cluster_libclient_a_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(LDADD)
-check_PROGRAMS += tests/cluster/test_bad_input tests/cluster/test_controller tests/cluster/test_data \
+check_PROGRAMS += \
+	tests/cluster/test_bad_input \
+	tests/cluster/test_controller \
+	tests/cluster/test_data \
+	tests/cluster/test_idempotence \
 	tests/cluster/test_last_replica \
-	tests/cluster/test_reassign tests/cluster/test_registration tests/cluster/test_replication \
+	tests/cluster/test_reassign \
+	tests/cluster/test_registration \
+	tests/cluster/test_replication \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)

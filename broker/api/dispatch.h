@@ -66,13 +66,14 @@ struct api_shard {
     struct fetchers *fetchers;     /* broker/replica/fetchers.h; NULL: nothing is followed */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
-    struct image *held_image;       /* the same, as this shard's hold of it (orders.c) */
-    struct forward *forward;        /* control shard only */
-    struct control *control;        /* control shard only */
-    struct broker_configs *configs; /* control shard only: broker/api/broker_configs.h */
-    struct slice cluster_id;        /* set once, before the first connection */
-    int64_t broker_epoch;           /* −1: not registered yet */
-    int64_t feature_epoch;          /* data version of /feature; −1: not seen */
+    struct image *held_image;          /* the same, as this shard's hold of it (orders.c) */
+    struct forward *forward;           /* control shard only */
+    struct control *control;           /* control shard only */
+    struct producer_ids *producer_ids; /* broker/api/producer_ids.h; control shard only */
+    struct broker_configs *configs;    /* control shard only: broker/api/broker_configs.h */
+    struct slice cluster_id;           /* set once, before the first connection */
+    int64_t broker_epoch;              /* −1: not registered yet */
+    int64_t feature_epoch;             /* data version of /feature; −1: not seen */
 
     /* of dispatch.c */
     struct list spare; /* requests to use again */

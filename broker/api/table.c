@@ -13,6 +13,7 @@ const struct api *const *api_table(void)
         &versions_api,
         &create_topics_api,
         &delete_topics_api,
+        &init_producer_id_api,
         &offset_for_leader_epoch_api,
         &describe_configs_api,
         &create_partitions_api,

@@ -12,6 +12,7 @@ extern const struct api create_topics_api, delete_topics_api, create_partitions_
 extern const struct api elect_leaders_api, alter_partition_reassignments_api,
     list_partition_reassignments_api;
 extern const struct api produce_api;                                   /* produce.c */
+extern const struct api init_producer_id_api;                          /* producer_ids.c */
 extern const struct api fetch_api;                                     /* fetch.c */
 extern const struct api list_offsets_api, offset_for_leader_epoch_api; /* offsets.c */
 

@@ -79,11 +79,12 @@ struct sender *sender_open(const struct sender_options *options)
     for (int64_t i = 0; i < options->numbers_max; i++)
         sender->offsets[i] = NOT_SENT;
     set(conf, "acks", options->acks);
+    if (options->idempotent) set(conf, "enable.idempotence", "true");
     set(conf, "retries", options->retries ? "1000000" : "0");
     set(conf, "retry.backoff.ms", "20");
     set(conf, "linger.ms", "5");
     /* A retry must not overtake: order is what is verified. */
-    if (options->retries) set(conf, "max.in.flight", "1");
+    if (options->retries && !options->idempotent) set(conf, "max.in.flight", "1");
     set(conf, "message.timeout.ms", "60000");
     set(conf, "topic.metadata.refresh.interval.ms", "5000");
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
@@ -280,28 +281,52 @@ bool sender_verify(const struct sender *sender, bool once, double seconds)
     return complete && v.good;
 }
 
-bool client_topic_is_led(const char *bootstrap, const char *topic, int partitions, double seconds)
+static bool is_led(const rd_kafka_metadata_partition_t *partition, int replicas)
+{
+    (void)replicas;
+    return partition->leader >= 0 && partition->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static bool is_in_sync(const rd_kafka_metadata_partition_t *partition, int replicas)
+{
+    return is_led(partition, replicas) && partition->isr_cnt == replicas;
+}
+
+/* Asks until `good` says so of all partitions, and of at least one. */
+static bool wait_for_partitions(const char *bootstrap, const char *topic,
+                                bool (*good)(const rd_kafka_metadata_partition_t *, int),
+                                int replicas, int partitions, const char *what, double seconds)
 {
     rd_kafka_t *client = client_open(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), bootstrap);
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
     double until = seconds_now() + seconds;
-    int led = -1;
+    int count = -1, all = partitions;
 
     do {
         const struct rd_kafka_metadata *metadata;
-        led = 0;
+        count = 0;
         if (rd_kafka_metadata(client, 0, handle, &metadata, 2000) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            if (metadata->topic_cnt == 1 && partitions < 0) all = metadata->topics[0].partition_cnt;
             for (int p = 0; metadata->topic_cnt == 1 && p < metadata->topics[0].partition_cnt; p++)
-                led += metadata->topics[0].partitions[p].leader >= 0 &&
-                       metadata->topics[0].partitions[p].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+                count += good(&metadata->topics[0].partitions[p], replicas);
             rd_kafka_metadata_destroy(metadata);
         }
-    } while (led != partitions && seconds_now() < until);
+    } while ((count != all || all < 1) && seconds_now() < until);
     rd_kafka_topic_destroy(handle);
     rd_kafka_destroy(client);
-    if (led != partitions)
-        fprintf(stderr, "%d of %d partitions of %s are led\n", led, partitions, topic);
-    return led == partitions;
+    if (count != all || all < 1)
+        fprintf(stderr, "%d of %d partitions of %s are %s\n", count, all, topic, what);
+    return count == all && all >= 1;
+}
+
+bool client_topic_is_led(const char *bootstrap, const char *topic, int partitions, double seconds)
+{
+    return wait_for_partitions(bootstrap, topic, is_led, 0, partitions, "led", seconds);
+}
+
+bool client_topic_is_in_sync(const char *bootstrap, const char *topic, int replicas, double seconds)
+{
+    return wait_for_partitions(bootstrap, topic, is_in_sync, replicas, -1, "in sync", seconds);
 }
 
 /* One admin request; its outcome as text, "" if good. */

@@ -18,6 +18,7 @@ struct sender_options {
     /* librdkafka's. Without them too it sends anew what was refused by a leader that is none any
      * more, although that may have been written. */
     bool retries;
+    bool idempotent; /* enable.idempotence, with five requests in flight; wants `retries` */
     bool may_repeat; /* what was written already may be there again: no matter of order */
 };
 struct sender *sender_open(const struct sender_options *options);
@@ -44,3 +45,6 @@ bool client_create_topic(const char *bootstrap, const char *topic, int partition
 bool client_delete_topic(const char *bootstrap, const char *topic, double seconds);
 /* Leaders known for all partitions (and `partitions` of them). */
 bool client_topic_is_led(const char *bootstrap, const char *topic, int partitions, double seconds);
+/* … and all partitions there are have `replicas` replicas in sync. */
+bool client_topic_is_in_sync(const char *bootstrap, const char *topic, int replicas,
+                             double seconds);

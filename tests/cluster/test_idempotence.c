@@ -1,0 +1,93 @@
+/* Idempotent producers through what makes them send again: brokers that die with answers unsent,
+ * leaders that move. Nothing twice, nothing missing, in order. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <stdio.h>
+
+#define PARTITIONS 6
+#define ROUND      60000
+
+static struct cluster cluster;
+
+static struct sender *open_sender(const char *topic)
+{
+    const struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                           .topic = topic,
+                                           .partitions = PARTITIONS,
+                                           .numbers_max = 10 * ROUND,
+                                           .value_bytes = 100,
+                                           .acks = "all",
+                                           .retries = true,
+                                           .idempotent = true};
+
+    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 30));
+    return sender_open(&options);
+}
+
+static void all_are_there_once(struct sender *sender)
+{
+    ck_assert(sender_flush(sender, 90));
+    ck_assert_msg(sender_acknowledged(sender) == sender_sent(sender), "%lld of %lld: %s",
+                  (long long)sender_acknowledged(sender), (long long)sender_sent(sender),
+                  sender_last_failure(sender));
+    ck_assert(sender_verify(sender, true, 60));
+}
+
+START_TEST(killed_leaders_neither_lose_nor_repeat)
+{
+    struct sender *sender = open_sender("killed");
+
+    for (int number = 1; number <= 3; number++) {
+        struct node *broker = cluster_node(&cluster, NODE_BROKER, number);
+        ck_assert(sender_send(sender, ROUND));
+        node_signal(&cluster, broker, SIGKILL); /* with requests under way */
+        ck_assert(sender_send(sender, ROUND));
+        ck_assert(sender_flush(sender, 90));
+        node_start(&cluster, broker);
+        node_wait_ready(&cluster, broker, 30);
+        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "killed", 3, 60));
+    }
+    all_are_there_once(sender);
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(leaders_that_leave_in_order_neither_lose_nor_repeat)
+{
+    struct sender *sender = open_sender("moved");
+
+    for (int number = 1; number <= 3; number++) {
+        struct node *broker = cluster_node(&cluster, NODE_BROKER, number);
+        ck_assert(sender_send(sender, ROUND / 2));
+        node_signal(&cluster, broker, SIGTERM);
+        ck_assert(sender_send(sender, ROUND / 2));
+        node_start(&cluster, broker);
+        node_wait_ready(&cluster, broker, 30);
+        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "moved", 3, 60));
+    }
+    all_are_there_once(sender);
+    sender_close(&sender);
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1,
+                                      .controllers = 2,
+                                      .brokers = 3,
+                                      .broker_properties = "min.insync.replicas=2\n"
+                                                           "log.segment.bytes=1048576\n"};
+    const TTest *const tests[] = {killed_leaders_neither_lose_nor_repeat,
+                                  leaders_that_leave_in_order_neither_lose_nor_repeat};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
