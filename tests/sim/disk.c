@@ -277,12 +277,17 @@ void sim_disk_break(struct sim_disk *disk, const char *path, uint64_t position)
     sim_inode_break(file_at(disk, path), position);
 }
 
+void sim_disk_set_time(struct sim_disk *disk, const char *path, int64_t wall_ms)
+{
+    file_at(disk, path)->modified_ms = wall_ms;
+}
+
 /* ---- faults ---- */
 
 const char *sim_disk_fault_name(enum sim_disk_fault fault)
 {
-    static const char *const names[] = {"disk.write-error", "disk.read-error", "disk.sync-error",
-                                        "disk.name-error",  "disk.cache-miss", "disk.slow"};
+    static const char *const names[] = {"write-error", "read-error", "sync-error",
+                                        "name-error",  "cache-miss", "slow"};
 
     _Static_assert(sizeof(names) / sizeof(names[0]) == SIM_DISK_FAULTS, "a name for each");
     return names[fault];

@@ -59,6 +59,8 @@ bool sim_disk_rot(struct sim_disk *disk, const char *path);
 void sim_disk_flip(struct sim_disk *disk, const char *path, uint64_t position, uint8_t bits);
 /* The sector that has the position cannot be read until it is written again. */
 void sim_disk_break(struct sim_disk *disk, const char *path, uint64_t position);
+/* When the file was last written. */
+void sim_disk_set_time(struct sim_disk *disk, const char *path, int64_t wall_ms);
 /* Nothing of the device is in the page cache. */
 void sim_disk_cool(struct sim_device *device);
 
@@ -150,6 +152,8 @@ void sim_files_set_pause(struct sim_files *files, void (*pause)(void *owner, int
                          void *owner);
 
 struct sim_files_counts {
-    int opens, reads, writes, syncs;
+    int opens, reads, writes;
+    int syncs; /* of files and systems */
+    int directory_syncs;
 };
 struct sim_files_counts sim_files_counts(const struct sim_files *files);

@@ -468,7 +468,7 @@ static enum err sim_sync_directory(void *world, const char *path)
     if (files->is_dead) return ERR_IO;
     enum err err = names_find(files->disk, path, &inode);
     if (err != ERR_OK || !inode->is_directory) return end_with(files, step, ERR_NOT_FOUND);
-    files->counts.syncs++;
+    files->counts.directory_syncs++;
     uint64_t up_to = files->disk->sequence;
     struct file *directory = open_file(files, inode, false); /* which may be renamed meanwhile */
     take_time(files, device, SYNC_NS);

@@ -19,3 +19,12 @@ tests_unit_test_sim_world_LDADD = $(SIM_LDADD)
 tests_unit_test_sim_world_LDFLAGS = $(SIM_LDFLAGS)
 endif
 EXTRA_DIST += tests/unit/files_promises.h tests/unit/sim_env.h
+
+# The tests of broker/log run on simulated disks.
+if HAVE_CHECK
+tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_snapshots_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_store_LDADD = tests/sim/libsim.a $(LDADD)
+endif

@@ -1,9 +1,6 @@
-/* tests/unit/log_world.h - what the tests of broker/log stand on: a directory of their own, the
- * real world behind a table of functions that can fail or "die" at the nth change, jobs run by
- * hand, and batches.
- *
- * A world that died has left on disk what was done until then, the last write perhaps in part;
- * nothing after it reaches the disk. Opening the same directory in a fresh world is the restart. */
+/* tests/unit/log_world.h - what the tests of broker/log stand on: a process on a simulated disk
+ * (tests/sim/disk.h) whose nth operation can fail, or end the process, or the power; jobs run by
+ * hand; and batches. Opening the same disk in a fresh world is the restart. */
 #pragma once
 #include "base/ensure.h"
 #include "broker/log/checkpoint.h"
@@ -11,7 +8,7 @@
 #include "broker/log/parts.h"
 #include "broker/log/recover.h"
 #include "runtime/disk.h"
-#include "runtime/env_posix.h"
+#include "tests/sim/disk.h"
 #include "unit.h"
 #include "wire/record.h"
 #include <stdio.h>
@@ -21,113 +18,35 @@ enum fault { FAULT_NONE, FAULT_FAIL, FAULT_DIE };
 struct world {
     struct env env; /* first: this is what the code under test gets */
     struct env_ops ops;
-    struct files_ops files;
+    struct sim_disk *machine;
+    struct sim_files *files; /* of the process */
+    struct sim_nth nth;
+    struct env_ops outside;
+    struct env look; /* of who looks at the disk from outside: meets no faults */
     struct env *real;
-    enum fault fault;
-    enum err fault_err;
-    int fault_at; /* which change, from 0 */
-    int changes;  /* so far */
-    bool is_dead;
-    int opens, reads, syncs;
+    struct prng luck;
     int64_t wall_ms;
     struct disk_job *first_job, **last_job;
     char dir[512];
 };
 
-static struct world *the_world; /* file calls do not carry it */
+static struct world *the_world; /* the calls do not carry it */
 
-/* Counts a change. False: it does not happen. */
-static inline bool world_change(enum err *err)
-{
-    struct world *w = the_world;
-
-    if (w->is_dead) {
-        *err = ERR_IO;
-        return false;
-    }
-    if (w->fault == FAULT_NONE || w->changes++ != w->fault_at) return true;
-    w->is_dead = w->fault == FAULT_DIE;
-    *err = w->fault == FAULT_DIE ? ERR_IO : w->fault_err;
-    return false;
-}
-
-static inline const struct files_ops *world_real(void)
-{
-    return the_world->real->ops->files;
-}
-
-static inline enum err world_open(void *world, const char *path, int flags, struct file **out)
-{
-    enum err err;
-    (void)world;
-    the_world->opens++;
-    if ((flags & FILE_TRUNCATE) != 0 && !world_change(&err)) return err;
-    if (the_world->is_dead) return ERR_IO;
-    return world_real()->open(the_world->real->world, path, flags, out);
-}
-static inline enum err world_read_at(struct file *file, uint64_t position, void *to, size_t len,
-                                     size_t *n)
-{
-    the_world->reads++;
-    return world_real()->read_at(file, position, to, len, n);
-}
-static inline enum err world_write_at(struct file *file, uint64_t position,
-                                      const struct iovec *parts, int count)
-{
-    enum err err;
-    if (world_change(&err)) return world_real()->write_at(file, position, parts, count);
-    /* A part of it is there all the same. */
-    struct iovec part = {parts[0].iov_base, parts[0].iov_len * 2 / 3};
-    if (the_world->changes == the_world->fault_at + 1 && part.iov_len > 0)
-        ck_assert_int_eq(world_real()->write_at(file, position, &part, 1), ERR_OK);
-    return err;
-}
-static inline enum err world_sync(struct file *file)
-{
-    enum err err;
-    the_world->syncs++;
-    return world_change(&err) ? world_real()->sync(file) : err;
-}
-static inline enum err world_sync_system(void *world, const char *path)
-{
-    enum err err;
-    (void)world;
-    the_world->syncs++;
-    /* Counted, not done: it would wait for all that others write. */
-    return world_change(&err) ? world_real()->sync_directory(the_world->real->world, path) : err;
-}
-static inline enum err world_truncate(struct file *file, uint64_t size)
-{
-    enum err err;
-    return world_change(&err) ? world_real()->truncate(file, size) : err;
-}
-static inline enum err world_allocate(struct file *file, uint64_t size)
-{
-    enum err err;
-    return world_change(&err) ? world_real()->allocate(file, size) : err;
-}
-static inline enum err world_rename(void *world, const char *from, const char *to)
-{
-    enum err err;
-    (void)world;
-    return world_change(&err) ? world_real()->rename(the_world->real->world, from, to) : err;
-}
-static inline enum err world_remove(void *world, const char *path)
-{
-    enum err err;
-    (void)world;
-    return world_change(&err) ? world_real()->remove(the_world->real->world, path) : err;
-}
-static inline enum err world_make_directory(void *world, const char *path)
-{
-    enum err err;
-    (void)world;
-    return world_change(&err) ? world_real()->make_directory(the_world->real->world, path) : err;
-}
 static inline int64_t world_wall_ms(void *world)
 {
     (void)world;
     return the_world->wall_ms;
+}
+static inline struct instant world_now(void *world)
+{
+    (void)world;
+    return (struct instant){the_world->wall_ms * 1000000};
+}
+static inline uint64_t world_random(void *world, const char *purpose)
+{
+    (void)world;
+    (void)purpose;
+    return prng_next(&the_world->luck);
 }
 static inline void world_submit(struct disk *disk, enum disk_class class, struct disk_job *job)
 {
@@ -149,70 +68,90 @@ static inline void world_run_jobs(struct world *w)
     }
 }
 
-/* A world over `dir`, or over a new directory if that is NULL. */
-static inline struct world *world_create(const char *dir)
+/* A process on `machine`, or on a new one with that seed if that is NULL. */
+static inline struct world *world_on(struct sim_disk *machine, uint64_t seed)
 {
-    static struct disk_ops disk_ops;
+    static const struct disk_ops disk_ops = {.submit = world_submit};
     struct world *w = ensure_zalloc(sizeof(*w));
 
-    w->real = env_posix_create(NULL);
-    w->ops = *w->real->ops;
-    w->files = *w->real->ops->files;
-    w->files.open = world_open;
-    w->files.read_at = world_read_at;
-    w->files.write_at = world_write_at;
-    w->files.sync = world_sync;
-    w->files.sync_system = world_sync_system;
-    w->files.truncate = world_truncate;
-    w->files.allocate = world_allocate;
-    w->files.rename = world_rename;
-    w->files.remove = world_remove;
-    w->files.make_directory = world_make_directory;
-    disk_ops.submit = world_submit;
-    w->ops.files = &w->files;
-    w->ops.disk = &disk_ops;
-    w->ops.wall_ms = world_wall_ms;
-    w->env = (struct env){&w->ops, w->real->world};
+    if (machine == NULL) {
+        machine = sim_disk_create(seed, "machine");
+        sim_disk_mount(machine, "/data", UINT64_C(1) << 30);
+    }
+    w->machine = machine;
+    w->files = sim_files_create(machine, world_wall_ms, w);
+    w->ops = (struct env_ops){.now = world_now,
+                              .wall_ms = world_wall_ms,
+                              .random = world_random,
+                              .files = &sim_files_ops,
+                              .disk = &disk_ops};
+    w->env = (struct env){&w->ops, w->files};
+    w->outside = w->ops;
+    w->look = (struct env){&w->outside, sim_files_create(machine, world_wall_ms, w)};
+    w->real = &w->look;
     w->wall_ms = 1700000000000;
     w->last_job = &w->first_job;
-    if (dir == NULL) {
-        const char *base = getenv("TMPDIR");
-        snprintf(w->dir, sizeof(w->dir), "%s/ottla-log-XXXXXX", base == NULL ? "/tmp" : base);
-        ck_assert_ptr_nonnull(mkdtemp(w->dir));
-    } else {
-        snprintf(w->dir, sizeof(w->dir), "%s", dir);
-    }
+    prng_init(&w->luck, seed);
+    snprintf(w->dir, sizeof(w->dir), "/data");
     the_world = w;
     return w;
 }
 
-/* The same directory after the process has gone. */
+static inline struct world *world_create(void)
+{
+    return world_on(NULL, 1);
+}
+
+/* The process and who looks on have gone; the machine stays. */
+static inline struct sim_disk *world_end(struct world *w)
+{
+    struct sim_disk *machine = w->machine;
+    struct sim_files *look = w->look.world;
+
+    sim_files_destroy(&look);
+    sim_files_destroy(&w->files);
+    free(w);
+    return machine;
+}
+
+/* The same disk after the process has gone. */
 static inline struct world *world_restart(struct world *old)
 {
-    char dir[512];
+    return world_on(world_end(old), 1);
+}
 
-    memcpy(dir, old->dir, sizeof(dir));
-    env_posix_destroy(&old->real);
-    free(old);
-    return world_create(dir);
+/* The same disk after the power has gone. */
+static inline struct world *world_restart_after_power_loss(struct world *old, enum sim_fate fate)
+{
+    struct sim_disk *machine = world_end(old);
+
+    sim_disk_power_loss(machine, fate);
+    return world_on(machine, 1);
 }
 
 static inline void world_destroy(struct world *w)
 {
-    char command[600];
+    struct sim_disk *machine = world_end(w);
 
-    snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-    ck_assert_int_eq(system(command), 0);
-    env_posix_destroy(&w->real);
-    free(w);
+    sim_disk_destroy(&machine);
 }
 
+/* Of the changes from now on, number `at`. */
 static inline void world_fault(struct world *w, enum fault fault, enum err err, int at)
 {
-    w->fault = fault;
-    w->fault_err = err;
-    w->fault_at = at;
-    w->changes = 0;
+    w->nth =
+        (struct sim_nth){.kinds = SIM_CHANGES, .at = at, .dies = fault == FAULT_DIE, .err = err};
+    sim_files_plan(w->files, fault == FAULT_NONE ? NULL : &w->nth);
+}
+
+static inline bool world_is_dead(const struct world *w)
+{
+    return sim_files_is_dead(w->files);
+}
+
+static inline struct sim_files_counts world_counts(const struct world *w)
+{
+    return sim_files_counts(w->files);
 }
 
 /* ---- files of the directory ---- */

@@ -6,7 +6,7 @@ static struct one_log one;
 
 static void begin(void)
 {
-    one = (struct one_log){.w = world_create(NULL)};
+    one = (struct one_log){.w = world_create()};
     log_config_default(&one.config);
 }
 static void begin_log(void)
@@ -648,7 +648,8 @@ START_TEST(the_recovery_point_moves_when_the_device_has_it)
 }
 END_TEST
 
-/* The marker of a clean stop says that indexes are whole: they are synced though the records were. */
+/* The marker of a clean stop says that indexes are whole: they are synced though the records were.
+ */
 START_TEST(what_was_synced_while_it_was_written_still_lacks_its_indexes)
 {
     struct log_sync *sync = NULL;
@@ -660,9 +661,9 @@ START_TEST(what_was_synced_while_it_was_written_still_lacks_its_indexes)
     ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
     ck_assert_int_eq(log_recovery_point(one.log), 5);
     ck_assert(log_needs_finish(one.log));
-    int before = one.w->syncs;
+    int before = world_counts(one.w).syncs;
     ck_assert_int_eq(log_finish(one.log, 2000), ERR_OK);
-    ck_assert_int_ge(one.w->syncs, before + 2);
+    ck_assert_int_ge(world_counts(one.w).syncs, before + 2);
     ck_assert(!log_needs_finish(one.log));
 
     /* Nor when it was sealed in between. */
@@ -673,9 +674,9 @@ START_TEST(what_was_synced_while_it_was_written_still_lacks_its_indexes)
     ck_assert_int_eq(log_roll(one.log, 3000), ERR_OK);
     ck_assert_int_eq(log_sync_plan_sealed(one.log, 4000, &sync), ERR_OK);
     ck_assert_ptr_nonnull(sync);
-    before = one.w->syncs;
+    before = world_counts(one.w).syncs;
     log_sync_run(sync);
-    ck_assert_int_ge(one.w->syncs, before + 2);
+    ck_assert_int_ge(world_counts(one.w).syncs, before + 2);
     ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
     end();
 }
@@ -750,13 +751,13 @@ START_TEST(after_a_roll_only_what_is_sealed_is_synced)
     one_log_create(&one);
     for (int i = 0; i < 3; i++)
         append_at(&one, 1, 300, 1000, 1, NULL);
-    int syncs = one.w->syncs;
+    int syncs = world_counts(one.w).syncs;
     ck_assert_int_eq(log_sync_plan_sealed(one.log, 0, &sync), ERR_OK);
     log_sync_run(sync);
     ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
     ck_assert_int_eq(log_recovery_point(one.log), 2);
     /* .log, .index and .timeindex of the sealed one, the snapshot of producers, and the epochs. */
-    ck_assert_int_eq(one.w->syncs - syncs, 5);
+    ck_assert_int_eq(world_counts(one.w).syncs - syncs, 5);
     end();
 }
 END_TEST
@@ -871,8 +872,8 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      truncating_at_the_end_still_drops_a_bogus_epoch,
      a_follower_that_restarts_keeps_what_its_leader_has, an_old_leader_cuts_back_to_where_it_agrees,
      starting_over_leaves_nothing_of_the_old, a_full_disk_does_not_stop_starting_over,
-     the_log_start_moves_up_to_the_watermark_only,
-     retention_removes_old_segments_in_two_steps, the_recovery_point_moves_when_the_device_has_it,
+     the_log_start_moves_up_to_the_watermark_only, retention_removes_old_segments_in_two_steps,
+     the_recovery_point_moves_when_the_device_has_it,
      what_was_synced_while_it_was_written_still_lacks_its_indexes,
      a_sync_that_failed_proves_nothing,
      a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep,

@@ -8,7 +8,7 @@ static struct index offsets, times;
 
 static void begin(void)
 {
-    w = world_create(NULL);
+    w = world_create();
     files = log_files_create(&w->env, 4);
     place = (struct segment_place){files, w->dir, 1000};
     ck_assert_int_eq(index_create(&offsets, INDEX_OFFSETS, &place), ERR_OK);
@@ -158,7 +158,7 @@ START_TEST(a_full_disk_loses_no_entry)
     begin();
     world_fault(w, FAULT_FAIL, ERR_FULL, 0);
     for (int i = 1; i <= 3000; i++) {
-        w->changes = 0; /* each write fails */
+        w->nth.seen = 0; /* each write fails */
         add(&offsets, i, i);
     }
     world_fault(w, FAULT_NONE, ERR_OK, 0);

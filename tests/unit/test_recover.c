@@ -10,7 +10,7 @@ static struct one_log one;
 
 static void begin(void)
 {
-    one = (struct one_log){.w = world_create(NULL)};
+    one = (struct one_log){.w = world_create()};
     log_config_default(&one.config);
     one.config.index_interval_bytes = 200;
     one_log_create(&one);
@@ -49,7 +49,7 @@ START_TEST(a_clean_log_is_loaded_without_reading_it)
     ck_assert_int_eq(log_recovery_point(one.log), 90);
     ck_assert_int_eq(log_high_watermark(one.log), 90);
     ck_assert_int_eq(epochs_latest(log_epochs(one.log)).epoch, 1);
-    ck_assert_int_lt(one.w->reads, 15);
+    ck_assert_int_lt(world_counts(one.w).reads, 15);
     ck_assert_int_eq(world_size(one.w, INDEX_0), index);
     ck_assert_int_eq(read_all(&one, 0, 1000), 90);
     ck_assert_int_eq(append_one(&one, 1), 90);
@@ -62,7 +62,7 @@ START_TEST(an_empty_log_costs_nothing_to_load)
     begin();
     ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
     reopen(true, 0);
-    int opens = one.w->opens;
+    int opens = world_counts(one.w).opens;
     ck_assert_int_le(opens, 2); /* the epochs; no segment, no index */
     ck_assert_int_eq(log_end_offset(one.log), 0);
     ck_assert_int_eq(log_files_open_count(one.files), 0);
@@ -206,12 +206,12 @@ START_TEST(sealed_segments_that_were_not_synced_are_synced_after_recovery)
     fill(12, NULL);
     int count = log_segment_count(one.log);
     reopen(false, 0);
-    int syncs = one.w->syncs;
+    int syncs = world_counts(one.w).syncs;
     struct log_sync *sync = NULL;
     ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
     log_sync_run(sync);
     ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
-    ck_assert_int_ge(one.w->syncs - syncs, (count - 1) * 3 + 1);
+    ck_assert_int_ge(world_counts(one.w).syncs - syncs, (count - 1) * 3 + 1);
     end();
 }
 END_TEST
@@ -417,7 +417,7 @@ END_TEST
 
 START_TEST(a_preallocated_segment_is_trimmed)
 {
-    one = (struct one_log){.w = world_create(NULL)};
+    one = (struct one_log){.w = world_create()};
     log_config_default(&one.config);
     one.config.preallocate = true;
     one.config.segment_bytes_max = 8192;
@@ -461,7 +461,7 @@ START_TEST(a_roll_on_a_full_disk_leaves_nothing_behind)
         const struct checked checked = {.bytes = bytes.ptr, .len = bytes.len, .offset_count = 1};
         world_fault(one.w, FAULT_FAIL, ERR_FULL, at);
         enum err err = log_append_leader(one.log, &checked, 1, 0, &appended);
-        rolled = err == ERR_OK && one.w->changes <= at;
+        rolled = err == ERR_OK && one.w->nth.seen <= at;
         /* A snapshot of producers that finds no room is done without. */
         ck_assert(err == ERR_OK || err == ERR_FULL);
         world_fault(one.w, FAULT_NONE, ERR_OK, 0);
@@ -489,7 +489,7 @@ static void live(int64_t *synced)
     int removed;
 
     buf_init(&bytes);
-    for (int i = 0; i < 14 && !one.w->is_dead; i++) {
+    for (int i = 0; i < 14 && !world_is_dead(one.w); i++) {
         make_batch(&bytes, 3, 60, 1000 + i);
         const struct checked checked = {.bytes = bytes.ptr,
                                         .len = bytes.len,
@@ -518,7 +518,7 @@ START_TEST(death_at_any_change_leaves_a_log)
 
     for (int at = 0; died; at++) {
         int64_t synced = 0;
-        one = (struct one_log){.w = world_create(NULL)};
+        one = (struct one_log){.w = world_create()};
         log_config_default(&one.config);
         one.config.index_interval_bytes = 100;
         one.config.segment_bytes_max = 900;
@@ -526,7 +526,7 @@ START_TEST(death_at_any_change_leaves_a_log)
         one_log_create(&one);
         world_fault(one.w, FAULT_DIE, ERR_IO, at);
         live(&synced);
-        died = one.w->is_dead;
+        died = world_is_dead(one.w);
         int64_t end_before = log_end_offset(one.log);
         ck_assert_msg(one_log_reopen(&one, false, synced, 0) == ERR_OK, "at %d", at);
         ck_assert_int_ge(log_end_offset(one.log), synced < 21 ? synced : 21);

@@ -9,7 +9,7 @@ static int64_t stamp_ms = 1000;
 
 static void begin(void)
 {
-    one = (struct one_log){.w = world_create(NULL)};
+    one = (struct one_log){.w = world_create()};
     log_config_default(&one.config);
     one.config.index_interval_bytes = 200;
     one.config.producer_expiration_ms = INT64_MAX;
@@ -231,7 +231,7 @@ START_TEST(a_roll_leaves_a_snapshot_and_recovery_reads_on_from_there)
     ck_assert_int_eq(send(8, 0, 0, 1, false), ERR_OK);
     reopen(false, 200);
     ck_assert_int_eq(one.recovered.segments_recovered, 1);
-    ck_assert_int_lt(one.w->reads, 60); /* not the 200 batches of the first segment */
+    ck_assert_int_lt(world_counts(one.w).reads, 60); /* not the 200 batches of the first segment */
     ck_assert_int_eq(send(7, 0, 199, 1, false), ERR_OK); /* from the file */
     ck_assert(appended.is_duplicate);
     ck_assert_int_eq(send(7, 0, 200, 1, false), ERR_OK);
@@ -486,7 +486,7 @@ START_TEST(death_anywhere_leaves_what_the_batches_say)
                 if (log_sync_done(one.log, &sync) != ERR_OK) break;
             }
         }
-        bool has_died = one.w->is_dead;
+        bool has_died = world_is_dead(one.w);
         int64_t point = log_recovery_point(one.log);
         reopen(false, point);
         int64_t last = log_end_offset(one.log);
