@@ -1,5 +1,6 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
 EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
+EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
@@ -35,6 +36,14 @@ noinst_PROGRAMS += tests/bench/ottla-failover
 tests_bench_ottla_failover_SOURCES = tests/bench/failover.c
 tests_bench_ottla_failover_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_bench_ottla_failover_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
+
+noinst_PROGRAMS += tests/chaos/chaos
+tests_chaos_chaos_SOURCES = tests/chaos/chaos.c tests/chaos/faults.c tests/chaos/faults.h \
+	tests/chaos/history.c tests/chaos/history.h tests/chaos/net.c tests/chaos/net.h \
+	tests/chaos/plain.c tests/chaos/plain.h tests/chaos/world.c tests/chaos/world.h
+tests_chaos_chaos_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_chaos_chaos_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
+TESTS += tests/chaos/short.sh
 endif
 endif
 

@@ -20,6 +20,9 @@ struct sender_options {
     bool retries;
     bool idempotent; /* enable.idempotence, with five requests in flight; wants `retries` */
     bool may_repeat; /* what was written already may be there again: no matter of order */
+    /* Nor is any other: where a leader changes while a request to the old one has no answer yet,
+     * librdkafka goes on at the new one, and sends the first anew behind that. */
+    bool any_order;
 };
 struct sender *sender_open(const struct sender_options *options);
 void sender_close(struct sender **sender);

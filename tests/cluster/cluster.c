@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -128,12 +129,14 @@ static struct node *add_node(struct cluster *cluster, enum node_kind kind, int n
     struct node *node = &cluster->nodes[cluster->count++];
     char data[128];
 
-    *node = (struct node){.kind = kind, .number = number, .port = free_port()};
+    *node =
+        (struct node){.kind = kind, .number = number, .port = free_port(), .address = "127.0.0.1"};
     snprintf(node->folder, sizeof(node->folder), "%s/%s-%d", cluster->folder, kind_names[kind],
              number);
     mkdir(node->folder, 0755);
     snprintf(data, sizeof(data), "%s/data", node->folder);
     mkdir(data, 0755);
+    if (cluster->options.place != NULL) cluster->options.place(node, cluster->options.place_of);
     return node;
 }
 
@@ -143,28 +146,28 @@ static void configure_zookeepers(struct cluster *cluster)
     int count = cluster->options.zookeepers, used = 0;
 
     for (int i = 1; count > 1 && i <= count; i++)
-        used += snprintf(servers + used, sizeof(servers) - (size_t)used,
-                         "server.%d=127.0.0.1:%d:%d\n", i, free_port(), free_port());
+        used +=
+            snprintf(servers + used, sizeof(servers) - (size_t)used, "server.%d=%s:%d:%d\n", i,
+                     cluster_node(cluster, NODE_ZOOKEEPER, i)->address, free_port(), free_port());
     used = 0;
     for (int i = 1; i <= count; i++) {
         struct node *node = cluster_node(cluster, NODE_ZOOKEEPER, i);
         char data[128];
         snprintf(data, sizeof(data), "%s/data", node->folder);
         write_file(data, "myid", "%d\n", i);
-        write_file(
-            node->folder, "zoo.cfg",
-            "tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\n"
-            "clientPortAddress=127.0.0.1\n4lw.commands.whitelist=*\nadmin.enableServer=false\n"
-            "maxClientCnxns=0\nmaxSessionTimeout=60000\n%s",
-            data, node->port, servers);
+        write_file(node->folder, "zoo.cfg",
+                   "tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\n"
+                   "clientPortAddress=%s\n4lw.commands.whitelist=*\nadmin.enableServer=false\n"
+                   "maxClientCnxns=0\nmaxSessionTimeout=60000\n%s",
+                   data, node->port, node->address, servers);
         write_file(
             node->folder, "log4j.properties",
             "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n"
             "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
             "log4j.appender.out.layout.ConversionPattern=%%d %%p %%c %%m%%n\n");
         used += snprintf(cluster->zookeeper_connect + used,
-                         sizeof(cluster->zookeeper_connect) - (size_t)used, "%s127.0.0.1:%d",
-                         i > 1 ? "," : "", node->port);
+                         sizeof(cluster->zookeeper_connect) - (size_t)used, "%s%s:%d",
+                         i > 1 ? "," : "", node->address, node->port);
     }
 }
 
@@ -178,19 +181,18 @@ static void configure(struct cluster *cluster)
     for (int i = 0; i < cluster->count; i++) {
         struct node *node = &cluster->nodes[i];
         if (node->kind == NODE_CONTROLLER)
-            write_file(
-                node->folder, "server.properties",
-                "controller.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\nzookeeper.connect=%s\n%s\n",
-                100 + node->number, node->port, cluster->zookeeper_connect,
-                controller_lines == NULL ? "" : controller_lines);
+            write_file(node->folder, "server.properties",
+                       "controller.id=%d\nlisteners=PLAINTEXT://%s:%d\nzookeeper.connect=%s\n%s\n",
+                       100 + node->number, node->address, node->port, cluster->zookeeper_connect,
+                       controller_lines == NULL ? "" : controller_lines);
         if (node->kind == NODE_BROKER) {
             write_file(node->folder, "server.properties",
-                       "broker.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\nlog.dirs=%s/data\n"
+                       "broker.id=%d\nlisteners=PLAINTEXT://%s:%d\nlog.dirs=%s/data\n"
                        "zookeeper.connect=%s\n%s\n",
-                       node->number, node->port, node->folder, cluster->zookeeper_connect,
-                       broker_lines == NULL ? "" : broker_lines);
+                       node->number, node->address, node->port, node->folder,
+                       cluster->zookeeper_connect, broker_lines == NULL ? "" : broker_lines);
             used += snprintf(cluster->bootstrap + used, sizeof(cluster->bootstrap) - (size_t)used,
-                             "%s127.0.0.1:%d", used > 0 ? "," : "", node->port);
+                             "%s%s:%d", used > 0 ? "," : "", node->address, node->port);
         }
     }
 }
@@ -202,6 +204,20 @@ struct node *cluster_node(struct cluster *cluster, enum node_kind kind, int numb
             return &cluster->nodes[i];
     fprintf(stderr, "no %s-%d in this cluster\n", kind_names[kind], number);
     exit(1);
+}
+
+/* Into the network namespace that was given to the node. */
+static void enter_net(const struct node *node)
+{
+    char path[64];
+
+    if (node->net_of == 0) return;
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", node->net_of);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
+        perror(path);
+        _exit(127);
+    }
 }
 
 static void exec_node(struct cluster *cluster, struct node *node)
@@ -217,6 +233,7 @@ static void exec_node(struct cluster *cluster, struct node *node)
     dup2(fd, 1);
     dup2(fd, 2);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    enter_net(node);
     if (node->kind == NODE_ZOOKEEPER) {
         snprintf(config, sizeof(config), "%s/zoo.cfg", node->folder);
         snprintf(class_path, sizeof(class_path), "%s:/usr/share/java/zookeeper.jar", node->folder);
@@ -236,6 +253,12 @@ static void exec_node(struct cluster *cluster, struct node *node)
 
 void node_start(struct cluster *cluster, struct node *node)
 {
+    char log[128], before[144];
+
+    snprintf(log, sizeof(log), "%s/log", node->folder);
+    snprintf(before, sizeof(before), "%s.%d", log, node->starts);
+    if (cluster->options.keep_logs && node->starts > 0) rename(log, before);
+    node->starts++;
     node->pid = fork();
     if (node->pid == 0) exec_node(cluster, node);
     if (node->pid < 0) {
@@ -244,11 +267,14 @@ void node_start(struct cluster *cluster, struct node *node)
     }
 }
 
-static int connect_to(uint16_t port)
+static int connect_to(const struct node *node)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(node->port)};
+
+    inet_pton(AF_INET, node->address, &address.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {.tv_sec = 2};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) return fd;
     close(fd);
@@ -256,10 +282,10 @@ static int connect_to(uint16_t port)
 }
 
 /* ZooKeeper's four letters; true if the answer has `want`. */
-static bool zookeeper_says(uint16_t port, const char *word, const char *want)
+static bool zookeeper_says(const struct node *node, const char *word, const char *want)
 {
     char answer[4096];
-    int fd = connect_to(port);
+    int fd = connect_to(node);
     size_t used = 0;
 
     if (fd < 0) return false;
@@ -287,8 +313,8 @@ static bool is_ready(void *of)
         node->pid = 0;
         fail_with_log(node, "ended");
     }
-    if (node->kind == NODE_ZOOKEEPER) return zookeeper_says(node->port, "srvr", "Mode:");
-    int fd = connect_to(node->port);
+    if (node->kind == NODE_ZOOKEEPER) return zookeeper_says(node, "srvr", "Mode:");
+    int fd = connect_to(node);
     if (fd < 0) return false;
     close(fd);
     return node_has_logged(node, " ready");

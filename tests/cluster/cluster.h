@@ -17,8 +17,11 @@ struct node {
     enum node_kind kind;
     int number; /* from 1; broker.id is this, controller.id 100 + this */
     uint16_t port;
-    pid_t pid;       /* 0: does not run */
-    char folder[96]; /* server.properties, log, data */
+    pid_t pid;        /* 0: does not run */
+    char folder[96];  /* server.properties, log, data */
+    char address[16]; /* where it listens */
+    pid_t net_of;     /* it runs in this process's network namespace; 0: in ours */
+    int starts;
 };
 
 struct cluster_options {
@@ -26,6 +29,11 @@ struct cluster_options {
     const char *broker_properties; /* lines added to every broker's server.properties, or NULL */
     const char *controller_properties; /* likewise */
     const char *binaries;              /* where the programs are; NULL: $OTTLA_BUILD or "." */
+    /* Called for each node when its folder is there, before anything is written: may set `address`
+     * (else 127.0.0.1) and `net_of`, and mount something on folder/data. NULL: nothing to do. */
+    void (*place)(struct node *node, void *of);
+    void *place_of;
+    bool keep_logs; /* a node's log of before a restart stays, as log.1, log.2, … */
 };
 
 struct cluster {
