@@ -5,6 +5,9 @@ tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/net.c t
 	tests/sim/world.c tests/sim/world.h
 tests_sim_libsim_a_SOURCES += tests/sim/disk.c tests/sim/disk.h tests/sim/disk_data.c \
 	tests/sim/disk_files.c tests/sim/disk_names.c tests/sim/disk_parts.h
+tests_sim_libsim_a_SOURCES += tests/sim/ensemble.c tests/sim/ensemble.h tests/sim/tree.c \
+	tests/sim/tree.h tests/sim/zk_link.c tests/sim/zk_link.h tests/sim/zookeeper.c \
+	tests/sim/zookeeper.h
 SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
@@ -13,10 +16,13 @@ if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_sim_disk
 tests_unit_test_sim_disk_LDADD = tests/sim/libsim.a $(LDADD)
 check_PROGRAMS += tests/unit/test_sim_net tests/unit/test_sim_world
+check_PROGRAMS += tests/unit/test_sim_zookeeper
 tests_unit_test_sim_net_LDADD = $(SIM_LDADD)
 tests_unit_test_sim_net_LDFLAGS = $(SIM_LDFLAGS)
 tests_unit_test_sim_world_LDADD = $(SIM_LDADD)
 tests_unit_test_sim_world_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_sim_zookeeper_LDADD = $(SIM_LDADD)
+tests_unit_test_sim_zookeeper_LDFLAGS = $(SIM_LDFLAGS)
 endif
 EXTRA_DIST += tests/unit/files_promises.h tests/unit/sim_env.h
 
