@@ -17,7 +17,6 @@ check_PROGRAMS += \
 	tests/cluster/test_controller \
 	tests/cluster/test_data \
 	tests/cluster/test_idempotence \
-	tests/cluster/test_isr_by_zookeeper \
 	tests/cluster/test_last_replica \
 	tests/cluster/test_reassign \
 	tests/cluster/test_registration \
@@ -26,7 +25,6 @@ check_PROGRAMS += \
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
-tests_cluster_test_isr_by_zookeeper_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)

@@ -42,7 +42,7 @@ void __wrap_free(void *ptr);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t len);
 
-static struct sim_heap *in_force;
+static struct sim_heap *in_force, *of_world;
 
 struct sim_heap *sim_heap_create(const char *name)
 {
@@ -77,6 +77,16 @@ struct sim_heap *sim_heap_use(struct sim_heap *heap)
 
     in_force = heap;
     return was;
+}
+
+void sim_heap_set_world(struct sim_heap *heap)
+{
+    of_world = heap;
+}
+
+struct sim_heap *sim_heap_use_world(void)
+{
+    return sim_heap_use(of_world);
 }
 
 static void *begin(void *raw, size_t before, size_t size)

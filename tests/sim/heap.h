@@ -19,3 +19,6 @@ size_t sim_heap_bytes(const struct sim_heap *heap); /* live */
 /* From now on allocations are from this one; NULL: from none (never dropped). Gives the one before.
  */
 struct sim_heap *sim_heap_use(struct sim_heap *heap);
+/* The same, of the heap that was said to be the world's. */
+void sim_heap_set_world(struct sim_heap *heap);
+struct sim_heap *sim_heap_use_world(void);

@@ -8,9 +8,18 @@ tests_sim_libsim_a_SOURCES += tests/sim/disk.c tests/sim/disk.h tests/sim/disk_d
 tests_sim_libsim_a_SOURCES += tests/sim/ensemble.c tests/sim/ensemble.h tests/sim/tree.c \
 	tests/sim/tree.h tests/sim/zk_link.c tests/sim/zk_link.h tests/sim/zookeeper.c \
 	tests/sim/zookeeper.h
+tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/env_sim.c \
+	tests/sim/env_sim.h tests/sim/faults.c tests/sim/faults.h tests/sim/load.c \
+	tests/sim/load.h tests/sim/load_private.h tests/sim/operator.c tests/sim/oracle_log.c \
+	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
 SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
+
+noinst_PROGRAMS += tests/sim/sim
+tests_sim_sim_SOURCES = tests/sim/main.c
+tests_sim_sim_LDFLAGS = $(SIM_LDFLAGS)
+tests_sim_sim_LDADD = tests/sim/libsim.a libottla_broker.a libottla_controller.a $(COMMON_LIBS)
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_sim_disk

@@ -31,6 +31,7 @@ struct world *world_create(uint64_t seed)
     struct world *world = ensure_zalloc(sizeof(*world));
 
     world->heap = sim_heap_create("world");
+    sim_heap_set_world(world->heap);
     sim_heap_use(world->heap);
     world->seed = seed;
     world->now = WORLD_BEGINS;
@@ -72,6 +73,7 @@ void world_destroy(struct world **it)
     free_values(&world->faults);
     free(world->trace.kept);
     sim_heap_use(NULL);
+    sim_heap_set_world(NULL);
     sim_heap_destroy(&world->heap);
     free(world);
     *it = NULL;
@@ -308,21 +310,37 @@ void fault_struck(struct world *world, struct sim_fault *fault)
 
 /* ---- the trace ---- */
 
-void world_trace(struct world *world, const char *format, ...)
+static const char *write_line(struct world *world, const char *format, va_list args)
 {
     char *line = world->trace.kept[world->trace.lines++ % TRACE_KEPT];
     int64_t us = world->now.ns / 1000;
-    va_list args;
 
     int len =
         snprintf(line, TRACE_LINE_MAX, "%lld.%06lld %s ", (long long)(us / 1000000),
                  (long long)(us % 1000000), world->running == NULL ? "-" : world->running->name);
+    vsnprintf(line + len, (size_t)(TRACE_LINE_MAX - len), format, args);
+    if (world->trace.prints) printf("%s\n", line);
+    return line;
+}
+
+void world_trace(struct world *world, const char *format, ...)
+{
+    va_list args;
+
     va_start(args, format);
-    len += vsnprintf(line + len, (size_t)(TRACE_LINE_MAX - len), format, args);
+    const char *line = write_line(world, format, args);
     va_end(args);
     for (const char *at = line; *at != '\0'; at++)
         world->trace.hash = (world->trace.hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
-    if (world->trace.prints) printf("%s\n", line);
+}
+
+void world_note(struct world *world, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_line(world, format, args);
+    va_end(args);
 }
 
 void world_trace_dump(const struct world *world, int lines)

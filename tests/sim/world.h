@@ -32,6 +32,8 @@ struct shard;
 struct sim_disk;      /* disk.h: what a host has on its disks */
 struct sim_zookeeper; /* zookeeper.h: the ensemble, one per world */
 struct sim_net;       /* net.h: the wires between hosts */
+struct sim_disks;     /* env_sim.h: faults of disks, the pool */
+struct sim_files;     /* disk.h: what one process has of its host's disk */
 
 /* ---- the world ---- */
 
@@ -48,6 +50,8 @@ struct world {
 
     /* parts; made and ended by who puts the world together */
     struct sim_net *net;
+    struct sim_disks *disks;
+    struct sim_host *disks_victim; /* whose disk may fail now; NULL: nobody's */
     struct sim_zookeeper *zookeeper;
 
     struct list hosts, processes; /* in order of making; dead processes leave */
@@ -138,6 +142,8 @@ void world_without(struct world *world, const char *name);
  * pointer and nothing of the real world. */
 void world_trace(struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same, for readers only: it does not enter the hash. */
+void world_note(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The last lines, oldest first, to stderr. */
 void world_trace_dump(const struct world *world, int lines);
 
@@ -177,7 +183,8 @@ struct sim_process {
     enum sim_state state;
     struct env env; /* what its code gets; ops: env_sim.c */
     struct sim_heap *heap;
-    void *owner; /* of the program's driver (cluster.c): world memory */
+    struct sim_files *files; /* of env_sim.c */
+    void *owner;             /* of the program's driver (cluster.c): world memory */
 
     /* A shard of it has been told to stop (shard_stop): by the world, after its last turn. */
     void (*shard_stopped)(struct sim_process *process, struct shard *shard);

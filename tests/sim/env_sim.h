@@ -1,0 +1,18 @@
+/* tests/sim/env_sim.h - what a simulated process can ask of its world: the tables of env.h put
+ * together, each call with the world's heap in force; the disks of hosts and the disk pool. */
+#pragma once
+#include "tests/sim/disk.h"
+#include "tests/sim/world.h"
+
+extern const struct env_ops sim_env_ops;
+
+/* The part of the world that has the disks: deaths and power loss reach them, faults are drawn from
+ * the seed. After sim_net_create. */
+struct sim_disks;
+struct sim_disks *sim_disks_create(struct world *world);
+void sim_disks_destroy(struct sim_disks **disks);
+
+/* Gives the host a disk of `bytes`. */
+void sim_disks_add(struct sim_disks *disks, struct sim_host *host, uint64_t bytes);
+/* A process on such a host; else it has no files. */
+struct sim_process *sim_process_create(struct sim_host *host, const char *name);

@@ -1,0 +1,56 @@
+/* tests/sim/load.h - clients of a simulated cluster: what they do to it, and what they tell the
+ * oracle.
+ *
+ * Client processes speak the real protocol through common/client: producers (acks 1 and all,
+ * several requests in flight, retries that may write a batch twice), consumers that read on, go
+ * back and read again, and one operator who creates, deletes, re-creates, expands, reassigns,
+ * elects and configures topics. Between bursts there is silence, so that idle time costs nothing.
+ *
+ * A topic is deleted only when nobody has a request for it under way: else an answer could be of
+ * either of two topics of one name. */
+#pragma once
+#include "tests/sim/cluster.h"
+#include "tests/sim/oracle_log.h"
+
+struct load;
+
+#define LOAD_TOPICS_MAX 6
+
+enum topic_state { TOPIC_ABSENT, TOPIC_CREATING, TOPIC_LIVE, TOPIC_DRAINING, TOPIC_DELETING };
+
+struct load_topic {
+    char name[32];
+    enum topic_state state;
+    int partitions, replicas, min_insync;
+    bool is_unclean; /* unclean elections are allowed */
+    int users;       /* requests under way that name it */
+    struct oracle_topic *oracle;
+    int64_t changes; /* its oldest operation that is under way; for the report */
+};
+
+struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle);
+/* Processes are killed before. */
+void load_destroy(struct load **load);
+/* Starts the clients. */
+void load_start(struct load *load);
+/* No more new records, no more operations but what is under way; consumers read on. */
+void load_calm(struct load *load);
+/* Nothing is under way, and every consumer has read all to the end; `why` says what is not. */
+bool load_is_drained(struct load *load, char *why, size_t size);
+/* Topics are what they should be, every partition has a leader and all its replicas in sync, in
+ * ZooKeeper: the healed end of a run. */
+bool load_is_whole(struct load *load, char *why, size_t size);
+struct load_topic *load_topics(struct load *load, int *count);
+
+/* What ZooKeeper says of a partition; false: nothing (any more). */
+struct load_partition {
+    int32_t leader, leader_epoch, replica_count, isr_count;
+    int32_t replicas[MEMBERS_MAX], isr[MEMBERS_MAX];
+};
+bool load_partition(struct load *load, const char *topic, int32_t partition,
+                    struct load_partition *out);
+
+struct load_counts {
+    uint64_t produce, produce_failed, fetch, fetch_failed, operations, refused, out_of_range;
+};
+const struct load_counts *load_counts(const struct load *load);

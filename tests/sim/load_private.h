@@ -1,0 +1,103 @@
+/* tests/sim/load_private.h - what the files of the load share: load.c (clients, metadata, the state
+ * of topics), traffic.c (producers and consumers), operator.c (who changes topics). */
+#pragma once
+#include "base/arena.h"
+#include "base/uuid.h"
+#include "client/peer.h"
+#include "tests/sim/load.h"
+
+#define CLIENTS_MAX 3
+
+struct client;
+
+enum peer_use { PEER_PRODUCE, PEER_FETCH, PEER_ASK, PEER_USES };
+
+/* One broker as one client knows it. */
+struct client_broker {
+    struct client *client;
+    int32_t id;
+    struct peer *peers[PEER_USES]; /* NULL until used */
+    struct peer_call fetch;
+    int fetch_version;
+    bool is_fetching;
+    struct timer fetch_again;
+    uint32_t fetch_topics; /* bit per topic that the request under way names */
+    int32_t asked_epochs[LOAD_TOPICS_MAX][ORACLE_PARTITIONS_MAX];
+};
+
+struct client_partition {
+    int32_t leader, leader_epoch; /* as told; −1: unknown */
+    int64_t position;             /* of the consumer */
+    int64_t high_watermark;       /* when it was last told, −1: not since … */
+    struct instant told_at;
+    struct oracle_watermark watermark;
+};
+
+struct client_topic {
+    struct uuid id;     /* zero: not told */
+    int32_t partitions; /* told; 0: unknown */
+    struct client_partition at[ORACLE_PARTITIONS_MAX];
+};
+
+struct client {
+    struct load *load;
+    int index;
+    struct sim_host *host;
+    struct sim_process *process;
+    struct shard shard;
+    struct conn_limits limits;
+    struct arena arena;
+    struct client_broker brokers[MEMBERS_MAX];
+    struct client_topic topics[LOAD_TOPICS_MAX];
+    struct prng luck;
+
+    struct peer_call metadata;
+    bool is_asking, wants_metadata;
+    struct timer metadata_timer;
+
+    struct timer produce_timer;
+    int burst_left;
+    int sends; /* under way or waiting for their next attempt */
+
+    /* The operator; of the first client. */
+    struct timer operator_timer;
+    struct peer_call operation;
+    bool is_operating;
+    char operation_name[80];
+    struct instant next_change;
+    struct instant asked[LOAD_TOPICS_MAX];
+};
+
+struct load {
+    struct world *world;
+    struct cluster *cluster;
+    struct oracle_log *oracle;
+    struct client clients[CLIENTS_MAX];
+    int client_count;
+    struct load_topic topics[LOAD_TOPICS_MAX];
+    bool is_calm;
+    struct instant calm_since;
+    struct load_counts counts;
+    struct arena arena; /* of what is read from ZooKeeper */
+    int64_t fetch_wait_ms, burst_pause_ms, burst_length, send_pause_ms, record_bytes, in_flight,
+        operation_pause_ms;
+};
+
+/* load.c */
+struct peer *client_peer(struct client *client, int32_t broker, enum peer_use use);
+void client_want_metadata(struct client *client);
+int64_t client_draw(struct client *client, int64_t low, int64_t high);
+struct instant client_after_ms(struct client *client, int64_t ms);
+/* In ZooKeeper, now. */
+bool load_topic_exists(struct load *load, const char *name);
+/* Sets one override of a topic as a tool does that writes to ZooKeeper itself. */
+void load_configure(struct load *load, const char *topic, const char *key, const char *value);
+
+/* traffic.c */
+void traffic_start(struct client *client);
+/* After news of leaders. */
+void traffic_kick(struct client *client);
+void traffic_forget(struct load *load, int topic);
+
+/* operator.c */
+void operator_start(struct client *client);

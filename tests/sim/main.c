@@ -1,0 +1,398 @@
+/* sim - whole clusters of the production code in seeded worlds; each seed in a process of its own.
+ */
+#include "tests/sim/run.h"
+#include "tests/sim/world.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: sim [options]\n"
+    "\n"
+    "  --seed N           one seed\n"
+    "  --seeds A-B        all from A to B\n"
+    "  --minutes M        fresh seeds for so long; the first is printed\n"
+    "  --list FILE        the seeds of a file, one a line; # begins a comment\n"
+    "  --twice            each seed twice: the hashes of their traces must be equal\n"
+    "  --shrink           what fails is run again with fewer kinds of faults, and shorter\n"
+    "  --without NAME     no fault of this name or family; may be repeated\n"
+    "  --set NAME=VALUE   an option that is not drawn; may be repeated\n"
+    "  --print            the trace, on standard output\n"
+    "  --logs             with --print: debug lines of the processes too\n"
+    "  --hashes           one line of seed and hash each\n"
+    "  --jobs N           seeds side by side; 1\n"
+    "\n"
+    "Exit code: 0, or that of a seed that failed: 127 crash, 128 stuck, 129 wrong; 1 differs.\n";
+
+#define LIST_MAX    100
+#define JOBS_MAX    64
+#define FAILED_MAX  1000
+#define STRIKES_MAX 200
+
+struct arguments {
+    uint64_t first, last;
+    double minutes;
+    bool twice, shrink, hashes;
+    int jobs;
+    const char *list;
+    const char *without[LIST_MAX], *set[LIST_MAX];
+    struct run_options options;
+};
+
+struct job {
+    pid_t pid;
+    int pipe;
+    uint64_t seed;
+};
+
+struct totals {
+    struct run_result sum;
+    struct {
+        uint64_t seed;
+        int code;
+    } failed[FAILED_MAX];
+    int failed_count;
+    int seeds;
+    double cluster_hours;
+};
+
+/* ---- one seed in a child ---- */
+
+static void start(struct job *job, const struct run_options *options, uint64_t seed)
+{
+    struct run_options its = *options;
+    struct run_result result;
+    int ends[2];
+
+    fflush(stdout);
+    if (pipe(ends) != 0) exit(1);
+    its.seed = job->seed = seed;
+    job->pipe = ends[0];
+    job->pid = fork();
+    if (job->pid < 0) exit(1);
+    if (job->pid > 0) {
+        close(ends[1]);
+        return;
+    }
+    close(ends[0]);
+    run_seed(&its, &result);
+    fflush(stdout);
+    ssize_t n = write(ends[1], &result, sizeof(result));
+    exit(n == (ssize_t)sizeof(result) ? 0 : 1);
+}
+
+/* The exit code; `result` only with 0. */
+static int finish(struct job *job, struct run_result *result)
+{
+    size_t got = 0;
+    int status;
+
+    while (got < sizeof(*result)) {
+        ssize_t n = read(job->pipe, (char *)result + got, sizeof(*result) - got);
+        if (n <= 0) break;
+        got += (size_t)n;
+    }
+    close(job->pipe);
+    waitpid(job->pid, &status, 0);
+    job->pid = 0;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : SIM_EXIT_CRASH;
+    if (code == 0 && got < sizeof(*result)) code = 1;
+    /* A sanitizer ends with a code of its own. */
+    if (code != 0 && code != SIM_EXIT_STUCK && code != SIM_EXIT_WRONG) code = SIM_EXIT_CRASH;
+    return code;
+}
+
+static int run_once(const struct run_options *options, uint64_t seed, struct run_result *result)
+{
+    struct job job;
+
+    start(&job, options, seed);
+    return finish(&job, result);
+}
+
+/* ---- adding up ---- */
+
+static void add(struct totals *totals, const struct run_result *result)
+{
+    struct run_result *sum = &totals->sum;
+
+    totals->seeds++;
+    totals->cluster_hours += result->virtual_s / 3600;
+    sum->virtual_s += result->virtual_s;
+    sum->cpu_s += result->cpu_s;
+    sum->events += result->events;
+    sum->sent += result->sent;
+    sum->acked += result->acked;
+    sum->read += result->read;
+    sum->repeated += result->repeated;
+    sum->lifted += result->lifted;
+    sum->produce += result->produce;
+    sum->produce_failed += result->produce_failed;
+    sum->fetch += result->fetch;
+    sum->fetch_failed += result->fetch_failed;
+    sum->operations += result->operations;
+    sum->refused += result->refused;
+    sum->out_of_range += result->out_of_range;
+    sum->starts += result->starts;
+    for (int i = 0; i < result->fault_count; i++) {
+        const struct run_fault *from = &result->faults[i];
+        int j = 0;
+        while (j < sum->fault_count && strcmp(sum->faults[j].name, from->name) != 0)
+            j++;
+        if (j == RUN_FAULTS_MAX) continue;
+        if (j == sum->fault_count) {
+            sum->fault_count++;
+            memcpy(sum->faults[j].name, from->name, sizeof(from->name));
+        }
+        sum->faults[j].asked += from->asked;
+        sum->faults[j].struck += from->struck;
+    }
+}
+
+static void print_totals(const struct totals *totals)
+{
+    const struct run_result *sum = &totals->sum;
+    int seen = 0;
+
+    printf("%d seeds passed, %d failed: %.1f virtual cluster-hours, %.0f virtual seconds per CPU "
+           "second, %llu events\n",
+           totals->seeds, totals->failed_count, totals->cluster_hours,
+           sum->cpu_s > 0 ? sum->virtual_s / sum->cpu_s : 0, (unsigned long long)sum->events);
+    printf("records: sent=%llu acknowledged=%llu read=%llu of-these-again=%llu\n",
+           (unsigned long long)sum->sent, (unsigned long long)sum->acked,
+           (unsigned long long)sum->read, (unsigned long long)sum->repeated);
+    printf("requests: produce=%llu given-up=%llu fetch=%llu failed=%llu out-of-range=%llu "
+           "operations=%llu without-answer=%llu; starts of processes=%llu\n",
+           (unsigned long long)sum->produce, (unsigned long long)sum->produce_failed,
+           (unsigned long long)sum->fetch, (unsigned long long)sum->fetch_failed,
+           (unsigned long long)sum->out_of_range, (unsigned long long)sum->operations,
+           (unsigned long long)sum->refused, (unsigned long long)sum->starts);
+    printf("faults:");
+    for (int i = 0; i < sum->fault_count; i++) {
+        printf(" %s=%llu", sum->faults[i].name, (unsigned long long)sum->faults[i].struck);
+        if (sum->faults[i].struck > 0) seen++;
+    }
+    printf("\nfault points reached: %d of %d\n", seen, sum->fault_count);
+    for (int i = 0; i < totals->failed_count && i < FAILED_MAX; i++)
+        printf("failed: seed %llu (%s); again: sim --seed %llu --print\n",
+               (unsigned long long)totals->failed[i].seed,
+               totals->failed[i].code == SIM_EXIT_CRASH   ? "crash"
+               : totals->failed[i].code == SIM_EXIT_STUCK ? "stuck"
+               : totals->failed[i].code == SIM_EXIT_WRONG ? "wrong"
+                                                          : "differs",
+               (unsigned long long)totals->failed[i].seed);
+}
+
+/* ---- shrinking ---- */
+
+static void print_command(const struct run_options *options, uint64_t seed)
+{
+    printf("shrunk: sim --seed %llu", (unsigned long long)seed);
+    for (int i = 0; i < options->without_count; i++)
+        printf(" --without %s", options->without[i]);
+    for (int i = 0; i < options->set_count; i++)
+        printf(" --set %s", options->set[i]);
+    printf("\n");
+}
+
+/* Names of the faults, from a run of any seed that passes with none of them on. */
+static void shrink(const struct arguments *arguments, uint64_t seed, int code)
+{
+    static const char *const kinds[] = {
+        "net.cut",         "net.stall",        "net.refuse",       "shard.stall",
+        "disk.slow-job",   "disk.write-error", "disk.sync-error",  "disk.name-error",
+        "disk.cache-miss", "disk.slow",        "disk.full",        "disk.fails",
+        "process.kill",    "process.pause",    "process.stop",     "process.roll",
+        "power.loss",      "link.cut",         "link.cut-one-way", "link.isolate",
+        "link.reset",      "clock.step",       "zookeeper"};
+    struct run_options options = arguments->options;
+    const char *without[LIST_MAX + sizeof(kinds) / sizeof(kinds[0])];
+    const char *set[LIST_MAX + 1];
+    struct run_result result;
+    char safety[40];
+
+    memcpy(without, options.without, sizeof(*without) * (size_t)options.without_count);
+    memcpy(set, options.set, sizeof(*set) * (size_t)options.set_count);
+    options.without = without;
+    options.set = set;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        without[options.without_count++] = kinds[i];
+        int now = run_once(&options, seed, &result);
+        printf("shrink: without %s: %d\n", kinds[i], now);
+        if (now != code) options.without_count--;
+    }
+    for (int seconds = 1800; seconds >= 30; seconds /= 2) {
+        char shorter[40];
+        snprintf(shorter, sizeof(shorter), "safety-s=%d", seconds);
+        set[options.set_count] = shorter;
+        options.set_count++;
+        int now = run_once(&options, seed, &result);
+        printf("shrink: %s: %d\n", shorter, now);
+        options.set_count--;
+        if (now != code) break;
+        memcpy(safety, shorter, sizeof(safety));
+        set[options.set_count] = safety;
+        /* Kept as the last one; the next try stands in its place. */
+        if (seconds / 2 < 30) options.set_count++;
+    }
+    print_command(&options, seed);
+}
+
+/* ---- many ---- */
+
+static void failed(struct totals *totals, uint64_t seed, int code)
+{
+    if (totals->failed_count < FAILED_MAX) {
+        totals->failed[totals->failed_count].seed = seed;
+        totals->failed[totals->failed_count].code = code;
+    }
+    totals->failed_count++;
+}
+
+static void on_finished(const struct arguments *arguments, struct totals *totals, struct job *job)
+{
+    struct run_result result, again;
+    uint64_t seed = job->seed;
+    int code = finish(job, &result);
+
+    if (code == 0 && arguments->twice) {
+        code = run_once(&arguments->options, seed, &again);
+        if (code == 0 && again.hash != result.hash) {
+            printf("seed %llu: hashes %016llx and %016llx\n", (unsigned long long)seed,
+                   (unsigned long long)result.hash, (unsigned long long)again.hash);
+            code = 1;
+        }
+    }
+    if (code != 0) {
+        printf("seed %llu fails: %d\n", (unsigned long long)seed, code);
+        failed(totals, seed, code);
+        if (arguments->shrink && code != 1) shrink(arguments, seed, code);
+        return;
+    }
+    if (arguments->hashes)
+        printf("%llu %016llx\n", (unsigned long long)seed, (unsigned long long)result.hash);
+    add(totals, &result);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void run_range(const struct arguments *arguments, struct totals *totals)
+{
+    struct job jobs[JOBS_MAX] = {0};
+    double end = seconds_now() + arguments->minutes * 60;
+    uint64_t next = arguments->first;
+    int running = 0, oldest = 0, place = 0;
+
+    for (;;) {
+        bool is_more = arguments->minutes > 0 ? seconds_now() < end : next <= arguments->last;
+        if (is_more && running < arguments->jobs) {
+            start(&jobs[place], &arguments->options, next++);
+            place = (place + 1) % arguments->jobs;
+            running++;
+            continue;
+        }
+        if (running == 0) return;
+        on_finished(arguments, totals, &jobs[oldest]);
+        oldest = (oldest + 1) % arguments->jobs;
+        running--;
+    }
+}
+
+static void run_list(const struct arguments *arguments, struct totals *totals)
+{
+    FILE *file = fopen(arguments->list, "r");
+    char line[500];
+
+    if (file == NULL) {
+        fprintf(stderr, "sim: %s cannot be read\n", arguments->list);
+        exit(2);
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char *end;
+        unsigned long long seed = strtoull(line, &end, 10);
+        struct arguments one = *arguments;
+        if (end == line) continue;
+        one.first = one.last = seed;
+        one.minutes = 0;
+        one.jobs = 1;
+        run_range(&one, totals);
+    }
+    fclose(file);
+}
+
+static int fail_usage(const char *what)
+{
+    fprintf(stderr, "sim: %s\n%s", what, usage);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static struct arguments arguments = {.jobs = 1, .first = 1, .last = 1};
+    static struct totals totals;
+    bool has_range = false;
+
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool takes = true;
+        if (strcmp(name, "--twice") == 0) {
+            arguments.twice = true, takes = false;
+        } else if (strcmp(name, "--shrink") == 0) {
+            arguments.shrink = true, takes = false;
+        } else if (strcmp(name, "--hashes") == 0) {
+            arguments.hashes = true, takes = false;
+        } else if (strcmp(name, "--print") == 0) {
+            arguments.options.prints = true, takes = false;
+        } else if (strcmp(name, "--logs") == 0) {
+            arguments.options.logs = true, takes = false;
+        } else if (strcmp(name, "--help") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        } else if (value == NULL) {
+            return fail_usage(name);
+        } else if (strcmp(name, "--seed") == 0) {
+            arguments.first = arguments.last = strtoull(value, NULL, 10);
+            has_range = true;
+        } else if (strcmp(name, "--seeds") == 0) {
+            char *dash;
+            arguments.first = strtoull(value, &dash, 10);
+            if (*dash != '-') return fail_usage("--seeds wants A-B");
+            arguments.last = strtoull(dash + 1, NULL, 10);
+            has_range = true;
+        } else if (strcmp(name, "--minutes") == 0) {
+            arguments.minutes = strtod(value, NULL);
+        } else if (strcmp(name, "--list") == 0) {
+            arguments.list = value;
+        } else if (strcmp(name, "--jobs") == 0) {
+            arguments.jobs = (int)strtol(value, NULL, 10);
+            if (arguments.jobs < 1 || arguments.jobs > JOBS_MAX) return fail_usage("--jobs");
+        } else if (strcmp(name, "--without") == 0 && arguments.options.without_count < LIST_MAX) {
+            arguments.without[arguments.options.without_count++] = value;
+        } else if (strcmp(name, "--set") == 0 && arguments.options.set_count < LIST_MAX) {
+            arguments.set[arguments.options.set_count++] = value;
+        } else {
+            return fail_usage(name);
+        }
+        if (takes) i++;
+    }
+    arguments.options.without = arguments.without;
+    arguments.options.set = arguments.set;
+    if (arguments.list != NULL) run_list(&arguments, &totals);
+    if (arguments.minutes > 0 && !has_range) {
+        arguments.first = (uint64_t)time(NULL) * 1000;
+        printf("fresh seeds from %llu\n", (unsigned long long)arguments.first);
+    }
+    if (arguments.list == NULL || has_range || arguments.minutes > 0)
+        run_range(&arguments, &totals);
+    print_totals(&totals);
+    return totals.failed_count == 0 ? 0 : totals.failed[0].code;
+}

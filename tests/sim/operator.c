@@ -1,0 +1,309 @@
+/* Who creates, deletes, re-creates, expands, reassigns, elects and configures topics: through any
+ * broker, with retries, one request at a time. */
+#include "base/ensure.h"
+#include "tests/sim/load_private.h"
+#include "wire/gen/alter_partition_reassignments.h"
+#include "wire/gen/create_partitions.h"
+#include "wire/gen/create_topics.h"
+#include "wire/gen/delete_topics.h"
+#include "wire/gen/elect_leaders.h"
+#include "wire/prim.h"
+#include "wire/protocol.h"
+#include <stdio.h>
+
+#define TICK_MS        1000
+#define AGAIN_MS       15000
+#define OPERATION_MS   20000
+#define PARTITIONS_MAX 6
+
+static void on_operated(struct peer_call *call, enum err err, struct slice answer,
+                        struct block *block)
+{
+    struct client *client = list_entry(call, struct client, operation);
+
+    (void)block;
+    client->is_operating = false;
+    client->load->counts.operations++;
+    if (err != ERR_OK) client->load->counts.refused++;
+    world_trace(client->load->world, "%s: %s bytes=%zu", client->operation_name, err_name(err),
+                answer.len);
+}
+
+static void ask(struct client *client, int16_t api, int version, const struct wire_struct *type,
+                const void *request)
+{
+    int32_t broker = (int32_t)client_draw(client, 1, client->load->cluster->brokers);
+
+    client->operation = (struct peer_call){.api_key = api,
+                                           .version_min = (int16_t)version,
+                                           .version_max = (int16_t)version,
+                                           .timeout_ms = OPERATION_MS,
+                                           .done = on_operated};
+    buf_init(&client->operation.body);
+    wire_write(&client->operation.body, version, type, request);
+    client->is_operating = true;
+    world_trace(client->load->world, "%s through %d", client->operation_name, broker);
+    peer_send(client_peer(client, broker, PEER_ASK), &client->operation);
+}
+
+#define NAME(client, ...)                                                                          \
+    snprintf((client)->operation_name, sizeof((client)->operation_name), __VA_ARGS__)
+
+static void create(struct client *client, struct load_topic *topic)
+{
+    struct create_topics_request request;
+    struct create_topics_request_topic wanted;
+    struct create_topics_request_topic_config configs[2];
+    char min_insync[8];
+
+    wire_default(&create_topics_request_wire, &request);
+    wanted = (struct create_topics_request_topic){0};
+    snprintf(min_insync, sizeof(min_insync), "%d", topic->min_insync);
+    configs[0] = (struct create_topics_request_topic_config){SLICE("min.insync.replicas"),
+                                                             slice_text(min_insync)};
+    configs[1] = (struct create_topics_request_topic_config){
+        SLICE("unclean.leader.election.enable"),
+        topic->is_unclean ? SLICE("true") : SLICE("false")};
+    wanted.name = slice_text(topic->name);
+    wanted.num_partitions = topic->partitions;
+    wanted.replication_factor = (int16_t)topic->replicas;
+    wanted.configs.at = configs;
+    wanted.configs.count = 2;
+    request.topics.at = &wanted;
+    request.topics.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "create %s partitions=%d replicas=%d min-in-sync=%d unclean=%d", topic->name,
+         topic->partitions, topic->replicas, topic->min_insync, topic->is_unclean);
+    ask(client, API_CREATE_TOPICS, 5, &create_topics_request_wire, &request);
+}
+
+static void delete_topic(struct client *client, struct load_topic *topic)
+{
+    struct delete_topics_request request;
+    struct slice name = slice_text(topic->name);
+
+    wire_default(&delete_topics_request_wire, &request);
+    request.topic_names.at = &name;
+    request.topic_names.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "delete %s", topic->name);
+    ask(client, API_DELETE_TOPICS, 4, &delete_topics_request_wire, &request);
+}
+
+static void expand(struct client *client, struct load_topic *topic)
+{
+    struct create_partitions_request request;
+    struct create_partitions_request_topic wanted;
+
+    if (topic->partitions >= PARTITIONS_MAX) return;
+    topic->partitions += (int)client_draw(client, 1, PARTITIONS_MAX - topic->partitions);
+    wire_default(&create_partitions_request_wire, &request);
+    wanted = (struct create_partitions_request_topic){0};
+    wanted.name = slice_text(topic->name);
+    wanted.count = topic->partitions;
+    wanted.assignments.count = -1;
+    request.topics.at = &wanted;
+    request.topics.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "expand %s to %d", topic->name, topic->partitions);
+    ask(client, API_CREATE_PARTITIONS, 2, &create_partitions_request_wire, &request);
+}
+
+static void reassign(struct client *client, struct load_topic *topic)
+{
+    struct alter_partition_reassignments_request request;
+    struct alter_partition_reassignments_request_topic named;
+    struct alter_partition_reassignments_request_topic_partition partition;
+    int brokers = client->load->cluster->brokers;
+    int32_t replicas[MEMBERS_MAX];
+    int least = topic->min_insync,
+        count = (int)client_draw(client, least, brokers < 3 ? brokers : 3);
+
+    for (int i = 0; i < brokers; i++)
+        replicas[i] = i + 1;
+    for (int i = 0; i < count; i++) {
+        int j = (int)client_draw(client, i, brokers - 1);
+        int32_t swap = replicas[i];
+        replicas[i] = replicas[j];
+        replicas[j] = swap;
+    }
+    wire_default(&alter_partition_reassignments_request_wire, &request);
+    partition = (struct alter_partition_reassignments_request_topic_partition){0};
+    partition.partition_index = (int32_t)client_draw(client, 0, topic->partitions - 1);
+    partition.replicas.at = replicas;
+    partition.replicas.count = client_draw(client, 0, 9) == 0 ? -1 : count; /* or take it back */
+    named.name = slice_text(topic->name);
+    named.partitions.at = &partition;
+    named.partitions.count = 1;
+    request.topics.at = &named;
+    request.topics.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "reassign %s-%d to %d replicas, first %d", topic->name, partition.partition_index,
+         partition.replicas.count, replicas[0]);
+    ask(client, API_ALTER_PARTITION_REASSIGNMENTS, 0, &alter_partition_reassignments_request_wire,
+        &request);
+}
+
+static void elect(struct client *client, struct load_topic *topic, bool is_unclean)
+{
+    struct elect_leaders_request request;
+    struct elect_leaders_request_topic_partition wanted;
+    int32_t partition = (int32_t)client_draw(client, 0, topic->partitions - 1);
+
+    wire_default(&elect_leaders_request_wire, &request);
+    request.election_type = is_unclean ? 1 : 0;
+    wanted.topic = slice_text(topic->name);
+    wanted.partitions.at = &partition;
+    wanted.partitions.count = 1;
+    request.topic_partitions.at = &wanted;
+    request.topic_partitions.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "elect %s leader of %s-%d", is_unclean ? "unclean" : "preferred", topic->name,
+         partition);
+    ask(client, API_ELECT_LEADERS, 2, &elect_leaders_request_wire, &request);
+}
+
+static void configure(struct client *client, struct load_topic *topic)
+{
+    static const char *const settings[][2] = {
+        {"segment.bytes", "16384"},   {"segment.bytes", "200000"},     {"flush.messages", "1"},
+        {"flush.messages", "100000"}, {"index.interval.bytes", "100"}, {"segment.ms", "60000"},
+        {"segment.ms", "604800000"},  {"max.message.bytes", "900000"}};
+    int64_t i = client_draw(client, 0, (int64_t)(sizeof(settings) / sizeof(settings[0])) - 1);
+
+    world_trace(client->load->world, "configure %s %s=%s", topic->name, settings[i][0],
+                settings[i][1]);
+    load_configure(client->load, topic->name, settings[i][0], settings[i][1]);
+}
+
+/* A new topic: mostly one whose records are promised to survive. */
+static void plan(struct client *client, struct load_topic *topic)
+{
+    int brokers = client->load->cluster->brokers;
+    int most = brokers < 3 ? brokers : 3;
+
+    topic->partitions = (int)client_draw(client, 1, 3);
+    topic->replicas = client_draw(client, 0, 5) == 0 ? (int)client_draw(client, 1, most) : most;
+    topic->min_insync = topic->replicas >= 2 && client_draw(client, 0, 4) != 0 ? 2 : 1;
+    topic->is_unclean = client_draw(client, 0, 9) == 0;
+    topic->state = TOPIC_CREATING;
+}
+
+static bool is_complete(struct load *load, struct load_topic *topic)
+{
+    struct load_partition at;
+
+    for (int p = 0; p < topic->partitions; p++)
+        if (!load_partition(load, topic->name, p, &at) || at.leader < 0) return false;
+    return true;
+}
+
+/* Changes are driven to their end; true while there is one. */
+static bool drive(struct client *client, int t)
+{
+    struct load *load = client->load;
+    struct load_topic *topic = &load->topics[t];
+    struct instant now = load->world->now;
+    bool is_due = !instant_before(now, instant_add_ms(client->asked[t], AGAIN_MS));
+
+    switch (topic->state) {
+    case TOPIC_ABSENT:
+    case TOPIC_LIVE:
+        return false;
+    case TOPIC_CREATING:
+        if (is_complete(load, topic)) {
+            topic->state = TOPIC_LIVE;
+            for (int p = 0; topic->is_unclean && p < ORACLE_PARTITIONS_MAX; p++)
+                oracle_log_lift(&topic->oracle->partitions[p], "unclean elections");
+            for (int c = 0; c < load->client_count; c++)
+                load->clients[c].wants_metadata = false; /* they ask when they need it */
+            return false;
+        }
+        if (is_due && !client->is_operating && !load_topic_exists(load, topic->name)) {
+            client->asked[t] = now;
+            create(client, topic);
+        }
+        return true;
+    case TOPIC_DRAINING:
+        if (topic->users > 0) return true;
+        topic->state = TOPIC_DELETING;
+        client->asked[t] = INSTANT_ZERO;
+        is_due = true;
+        break;
+    case TOPIC_DELETING:
+        if (!client->is_operating && !load_topic_exists(load, topic->name)) {
+            topic->state = TOPIC_ABSENT;
+            oracle_log_forget(topic->oracle);
+            traffic_forget(load, t);
+            return false;
+        }
+        break;
+    }
+    if (is_due && !client->is_operating && load_topic_exists(load, topic->name)) {
+        client->asked[t] = now;
+        delete_topic(client, topic);
+    }
+    return true;
+}
+
+static void change_something(struct client *client)
+{
+    struct load *load = client->load;
+    int t = (int)client_draw(client, 0, LOAD_TOPICS_MAX - 1);
+    struct load_topic *topic = &load->topics[t];
+
+    if (topic->state == TOPIC_ABSENT) {
+        plan(client, topic);
+        client->asked[t] = INSTANT_ZERO;
+        return;
+    }
+    if (topic->state != TOPIC_LIVE) return;
+    switch (client_draw(client, 0, 9)) {
+    case 0:
+        topic->state = TOPIC_DRAINING;
+        return;
+    case 1:
+        expand(client, topic);
+        return;
+    case 2:
+    case 3:
+    case 4:
+        reassign(client, topic);
+        return;
+    case 5:
+    case 6:
+        elect(client, topic, topic->is_unclean && client_draw(client, 0, 1) == 0);
+        return;
+    default:
+        configure(client, topic);
+    }
+}
+
+static void on_tick(struct timer *timer)
+{
+    struct client *client = list_entry(timer, struct client, operator_timer);
+    struct load *load = client->load;
+    struct instant now = load->world->now;
+    bool is_busy = client->is_operating;
+
+    for (int t = 0; t < LOAD_TOPICS_MAX; t++)
+        if (drive(client, t)) is_busy = true;
+    if (!load->is_calm && !client->is_operating && !instant_before(now, client->next_change)) {
+        int live = 0;
+        for (int t = 0; t < LOAD_TOPICS_MAX; t++)
+            if (load->topics[t].state == TOPIC_LIVE) live++;
+        change_something(client);
+        client->next_change = instant_add_ms(
+            now, client_draw(client, 0, live == 0 ? 2000 : load->operation_pause_ms));
+        is_busy = true;
+    }
+    struct instant next = instant_add_ms(now, TICK_MS);
+    if (!is_busy && !load->is_calm) next = instant_max(next, client->next_change);
+    timer_arm(&client->shard, &client->operator_timer, next);
+}
+
+void operator_start(struct client *client)
+{
+    client->operator_timer.fire = on_tick;
+    timer_arm(&client->shard, &client->operator_timer, client_after_ms(client, 2000));
+}

@@ -1,0 +1,212 @@
+#include "tests/sim/oracle_log.h"
+#include "base/ensure.h"
+#include "tests/sim/heap.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct oracle_log {
+    struct world *world;
+    struct list topics;
+    uint32_t serials;
+    struct oracle_log_counts counts;
+};
+
+struct oracle_log *oracle_log_create(struct world *world)
+{
+    struct sim_heap *was = sim_heap_use_world();
+    struct oracle_log *oracle = ensure_zalloc(sizeof(*oracle));
+
+    oracle->world = world;
+    list_init(&oracle->topics);
+    sim_heap_use(was);
+    return oracle;
+}
+
+static void forget(struct oracle_partition *partition)
+{
+    free(partition->slots);
+    free(partition->epochs);
+    partition->slots = NULL;
+    partition->epochs = NULL;
+    partition->capacity = partition->known_end = 0;
+    partition->is_lifted = false;
+}
+
+void oracle_log_destroy(struct oracle_log **it)
+{
+    if (*it == NULL) return;
+    for (struct list_node *node; (node = list_pop(&(*it)->topics)) != NULL;) {
+        struct oracle_topic *topic = list_entry(node, struct oracle_topic, node);
+        oracle_log_forget(topic);
+        free(topic);
+    }
+    free(*it);
+    *it = NULL;
+}
+
+struct oracle_topic *oracle_log_topic(struct oracle_log *oracle, const char *name)
+{
+    list_each (node, &oracle->topics) {
+        struct oracle_topic *topic = list_entry(node, struct oracle_topic, node);
+        if (strcmp(topic->name, name) == 0) return topic;
+    }
+    struct sim_heap *was = sim_heap_use_world();
+    struct oracle_topic *topic = ensure_zalloc(sizeof(*topic));
+    topic->oracle = oracle;
+    topic->serial = ++oracle->serials;
+    snprintf(topic->name, sizeof(topic->name), "%s", name);
+    for (int i = 0; i < ORACLE_PARTITIONS_MAX; i++) {
+        topic->partitions[i] = (struct oracle_partition){.topic = topic, .partition = i};
+    }
+    list_push(&oracle->topics, &topic->node);
+    sim_heap_use(was);
+    return topic;
+}
+
+void oracle_log_forget(struct oracle_topic *topic)
+{
+    for (int i = 0; i < ORACLE_PARTITIONS_MAX; i++)
+        forget(&topic->partitions[i]);
+}
+
+void oracle_log_lift(struct oracle_partition *partition, const char *why)
+{
+    if (partition->is_lifted) return;
+    partition->is_lifted = true;
+    partition->topic->oracle->counts.lifted++;
+    world_trace(partition->topic->oracle->world, "promise of %s-%d lifted: %s",
+                partition->topic->name, partition->partition, why);
+}
+
+uint64_t oracle_log_next(struct oracle_partition *partition, int count)
+{
+    uint64_t first = partition->sent + 1;
+
+    partition->sent += (uint64_t)count;
+    partition->topic->oracle->counts.sent += (uint64_t)count;
+    return first;
+}
+
+static void put(uint8_t *to, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        to[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t take(const uint8_t *from, int bytes)
+{
+    uint64_t value = 0;
+
+    for (int i = 0; i < bytes; i++)
+        value |= (uint64_t)from[i] << (8 * i);
+    return value;
+}
+
+void oracle_log_value(const struct oracle_partition *partition, uint64_t number, uint8_t *to,
+                      size_t len)
+{
+    ensure(len >= ORACLE_VALUE_MIN);
+    put(to, partition->topic->serial, 4);
+    put(to + 4, (uint64_t)partition->partition, 4);
+    put(to + 8, number, 8);
+    for (size_t i = ORACLE_VALUE_MIN; i < len; i++)
+        to[i] = (uint8_t)(number * 31 + i);
+}
+
+static void reserve(struct oracle_partition *partition, int64_t end)
+{
+    if (end <= partition->capacity) return;
+    struct sim_heap *was = sim_heap_use_world();
+    int64_t capacity = end * 2 < 256 ? 256 : end * 2;
+    partition->slots =
+        ensure_realloc(partition->slots, (size_t)capacity * sizeof(*partition->slots));
+    partition->epochs =
+        ensure_realloc(partition->epochs, (size_t)capacity * sizeof(*partition->epochs));
+    for (int64_t i = partition->capacity; i < capacity; i++) {
+        partition->slots[i] = 0;
+        partition->epochs[i] = -1;
+    }
+    partition->capacity = capacity;
+    sim_heap_use(was);
+}
+
+/* `number` stands at `offset`, for good. */
+static void settle(struct oracle_partition *partition, int64_t offset, uint64_t number,
+                   const char *how)
+{
+    struct world *world = partition->topic->oracle->world;
+
+    reserve(partition, offset + 1);
+    if (partition->slots[offset] != 0 && partition->slots[offset] != number &&
+        !partition->is_lifted)
+        world_wrong(world, "%s-%d: at offset %lld stood record %llu, now %llu is %s there",
+                    partition->topic->name, partition->partition, (long long)offset,
+                    (unsigned long long)partition->slots[offset], (unsigned long long)number, how);
+    partition->slots[offset] = number;
+    if (offset >= partition->known_end) partition->known_end = offset + 1;
+}
+
+void oracle_log_acked(struct oracle_partition *partition, int64_t base, uint64_t number, int count,
+                      bool is_safe)
+{
+    struct oracle_log *oracle = partition->topic->oracle;
+
+    if (base < 0 || base > INT32_MAX)
+        world_wrong(oracle->world, "%s-%d: acknowledged at offset %lld", partition->topic->name,
+                    partition->partition, (long long)base);
+    oracle->counts.acked += (uint64_t)count;
+    if (!is_safe) return;
+    for (int i = 0; i < count; i++)
+        settle(partition, base + i, number + (uint64_t)i, "acknowledged");
+}
+
+void oracle_log_read(struct oracle_partition *partition, int64_t offset, struct slice value,
+                     int32_t leader_epoch)
+{
+    struct oracle_log *oracle = partition->topic->oracle;
+    struct world *world = oracle->world;
+    const char *name = partition->topic->name;
+
+    oracle->counts.read++;
+    if (value.len < ORACLE_VALUE_MIN || take(value.ptr, 4) != partition->topic->serial ||
+        take(value.ptr + 4, 4) != (uint64_t)partition->partition)
+        world_wrong(world, "%s-%d: what is read at offset %lld was not sent there", name,
+                    partition->partition, (long long)offset);
+    uint64_t number = take(value.ptr + 8, 8);
+    if (number == 0 || number > partition->sent)
+        world_wrong(world, "%s-%d: record %llu is read at offset %lld, %llu were sent", name,
+                    partition->partition, (unsigned long long)number, (long long)offset,
+                    (unsigned long long)partition->sent);
+    for (size_t i = ORACLE_VALUE_MIN; i < value.len; i++)
+        if (value.ptr[i] != (uint8_t)(number * 31 + i))
+            world_wrong(world, "%s-%d: record %llu at offset %lld is not as it was sent", name,
+                        partition->partition, (unsigned long long)number, (long long)offset);
+    settle(partition, offset, number, "read");
+    int32_t before = partition->epochs[offset];
+    if (before >= 0 && before != leader_epoch && !partition->is_lifted)
+        world_wrong(world, "%s-%d: offset %lld was of leader epoch %d, now of %d", name,
+                    partition->partition, (long long)offset, before, leader_epoch);
+    if (before >= 0) oracle->counts.repeated++;
+    partition->epochs[offset] = leader_epoch;
+    if (offset > 0 && partition->epochs[offset - 1] > leader_epoch && !partition->is_lifted)
+        world_wrong(world, "%s-%d: leader epoch %d at offset %lld follows %d", name,
+                    partition->partition, leader_epoch, (long long)offset,
+                    partition->epochs[offset - 1]);
+}
+
+void oracle_log_watermark(struct oracle_partition *partition, struct oracle_watermark *seen,
+                          int64_t watermark, int32_t leader_epoch)
+{
+    if (leader_epoch < seen->leader_epoch) return; /* of an older leader, late */
+    if (leader_epoch == seen->leader_epoch && watermark < seen->offset && !partition->is_lifted)
+        world_wrong(partition->topic->oracle->world,
+                    "%s-%d: the high watermark goes back from %lld to %lld in epoch %d",
+                    partition->topic->name, partition->partition, (long long)seen->offset,
+                    (long long)watermark, leader_epoch);
+    *seen = (struct oracle_watermark){watermark, leader_epoch};
+}
+
+void oracle_log_count(const struct oracle_log *oracle, struct oracle_log_counts *out)
+{
+    *out = oracle->counts;
+}

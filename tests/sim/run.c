@@ -1,0 +1,306 @@
+#include "tests/sim/run.h"
+#include "base/ensure.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "runtime/files.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/heap.h"
+#include "tests/sim/load.h"
+#include "tests/sim/zookeeper.h"
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WARM_UP_MS   30000
+#define LIVENESS_S   900
+#define STOP_S       700
+#define LOG_FILE_MAX (64u << 20)
+
+struct run {
+    struct world *world;
+    struct cluster *cluster;
+    struct oracle_log *oracle;
+    struct load *load;
+    struct nemesis *nemesis;
+};
+
+/* For the handler of a crash, which has no other way. */
+static struct world *crashing;
+
+static void on_crash(int number)
+{
+    signal(number, SIG_DFL);
+    if (crashing != NULL) {
+        fprintf(stderr, "crash: signal %d at %lld.%06lld\n", number,
+                (long long)(crashing->now.ns / 1000000000),
+                (long long)(crashing->now.ns / 1000 % 1000000));
+        world_trace_dump(crashing, 100);
+    }
+    _exit(SIM_EXIT_CRASH);
+}
+
+static void on_log(void *to, enum log_level level, struct slice line)
+{
+    struct world *world = to;
+
+    (void)level;
+    world_note(world, "| %.*s", SLICE_ARGS(line));
+}
+
+static int64_t log_now(void *from)
+{
+    return ((struct world *)from)->now.ns / 1000000;
+}
+
+/* ---- the phases ---- */
+
+static void run_ms(struct run *run, int64_t ms)
+{
+    world_run(run->world, instant_add_ms(run->world->now, ms));
+}
+
+static void await_drained(struct run *run, const char *what)
+{
+    char why[300];
+
+    for (int i = 0; i < LIVENESS_S; i++) {
+        run_ms(run, 1000);
+        if (load_is_whole(run->load, why, sizeof(why)) &&
+            load_is_drained(run->load, why, sizeof(why)))
+            return;
+    }
+    world_stuck(run->world, "%s: %s", what, why);
+}
+
+/* ---- the logs of the replicas ---- */
+
+static void on_log_file(void *to, const char *name, bool is_directory)
+{
+    struct buf *names = to;
+    size_t len = strlen(name);
+
+    if (!is_directory && len > 4 && strcmp(name + len - 4, ".log") == 0)
+        buf_add(names, name, len + 1);
+}
+
+/* All segments of a replica, one after another; false: it has no such log. */
+static bool read_log(struct world *world, struct sim_host *host, const char *topic, int partition,
+                     struct buf *out)
+{
+    struct sim_process *reader = sim_process_create(host, "reader");
+    const struct env *env = &reader->env;
+    struct buf names;
+    char folder[200], path[500];
+
+    buf_init(&names);
+    snprintf(folder, sizeof(folder), "/data/logs/%s-%d", topic, partition);
+    enum err err = files_list(env, folder, on_log_file, &names);
+    for (size_t at = 0; err == ERR_OK && at < names.len;) {
+        const char *name = (const char *)names.ptr + at;
+        at += strlen(name) + 1;
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
+        err = files_read_all(env, path, LOG_FILE_MAX, out);
+    }
+    buf_fini(&names);
+    process_kill(reader);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        world_wrong(world, "%s of %s: %s", folder, host->name, err_name(err));
+    return err == ERR_OK;
+}
+
+static void compare_partition(struct run *run, const struct load_topic *topic, int partition,
+                              const struct load_partition *at)
+{
+    struct buf first, other;
+
+    buf_init(&first);
+    for (int i = 0; i < at->replica_count; i++) {
+        struct sim_host *host = cluster_broker(run->cluster, at->replicas[i])->host;
+        buf_init(&other);
+        if (!read_log(run->world, host, topic->name, partition, i == 0 ? &first : &other))
+            world_wrong(run->world, "%s has no log of %s-%d", host->name, topic->name, partition);
+        if (i > 0 && (first.len != other.len ||
+                      (first.len > 0 && memcmp(first.ptr, other.ptr, first.len) != 0))) {
+            size_t same = 0;
+            while (same < first.len && same < other.len && first.ptr[same] == other.ptr[same])
+                same++;
+            world_wrong(run->world,
+                        "the logs of %s-%d differ: broker %d has %zu bytes, broker %d %zu, the "
+                        "first %zu are the same",
+                        topic->name, partition, at->replicas[0], first.len, at->replicas[i],
+                        other.len, same);
+        }
+        buf_fini(&other);
+    }
+    buf_fini(&first);
+}
+
+static void compare_logs(struct run *run)
+{
+    struct load_partition at;
+    int count;
+    struct load_topic *topics = load_topics(run->load, &count);
+
+    for (int t = 0; t < count; t++)
+        for (int p = 0;
+             topics[t].state == TOPIC_LIVE && load_partition(run->load, topics[t].name, p, &at);
+             p++)
+            compare_partition(run, &topics[t], p, &at);
+}
+
+static bool are_all_down(const struct cluster *cluster)
+{
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->members[i].process != NULL) return false;
+    return true;
+}
+
+static void end_in_order(struct run *run)
+{
+    struct cluster *cluster = run->cluster;
+
+    for (int i = 0; i < cluster->count; i++) {
+        cluster->members[i].is_wanted = false;
+        member_stop(&cluster->members[i]);
+    }
+    for (int i = 0; i < STOP_S; i++) {
+        run_ms(run, 1000);
+        if (are_all_down(cluster)) return;
+    }
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->members[i].process != NULL)
+            world_stuck(run->world, "%s does not end", cluster->members[i].host->name);
+}
+
+/* ---- a run ---- */
+
+static void apply_options(struct world *world, const struct run_options *options)
+{
+    char name[100];
+
+    for (int i = 0; i < options->without_count; i++)
+        world_without(world, options->without[i]);
+    for (int i = 0; i < options->set_count; i++) {
+        const char *equals = strchr(options->set[i], '=');
+        if (equals == NULL) continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - options->set[i]), options->set[i]);
+        world_set_option(world, name, strtoll(equals + 1, NULL, 10));
+    }
+}
+
+static void fill_result(struct run *run, struct run_result *result)
+{
+    struct oracle_log_counts counts;
+    const struct load_counts *did = load_counts(run->load);
+
+    oracle_log_count(run->oracle, &counts);
+    result->hash = run->world->trace.hash;
+    result->events = run->world->events_run;
+    result->virtual_s = (double)(run->world->now.ns - WORLD_BEGINS.ns) / 1e9;
+    result->brokers = run->cluster->brokers;
+    result->controllers = run->cluster->controllers;
+    result->sent = counts.sent;
+    result->acked = counts.acked;
+    result->read = counts.read;
+    result->repeated = counts.repeated;
+    result->lifted = counts.lifted;
+    result->produce = did->produce;
+    result->produce_failed = did->produce_failed;
+    result->fetch = did->fetch;
+    result->fetch_failed = did->fetch_failed;
+    result->operations = did->operations;
+    result->refused = did->refused;
+    result->out_of_range = did->out_of_range;
+    for (int i = 0; i < run->cluster->count; i++)
+        result->starts += (uint64_t)run->cluster->members[i].starts;
+    map_each (entry, &run->world->faults) {
+        const struct sim_fault *fault = entry->value;
+        if (result->fault_count == RUN_FAULTS_MAX) break;
+        struct run_fault *to = &result->faults[result->fault_count++];
+        snprintf(to->name, sizeof(to->name), "%s", fault->name);
+        to->is_on = fault->per_million > 0;
+        to->asked = fault->asked;
+        to->struck = fault->struck;
+    }
+}
+
+static void begin(struct run *run, const struct run_options *options)
+{
+    struct world *world = run->world = world_create(options->seed);
+
+    crashing = world;
+    signal(SIGABRT, on_crash);
+    signal(SIGSEGV, on_crash);
+    world->trace.prints = options->prints;
+    atomic_store(&log_level, options->logs ? LOG_DEBUG : LOG_INFO);
+    log_to(on_log, world);
+    log_clock(log_now, world);
+    json_object_seed(1);
+    json_set_alloc_funcs(malloc, free);
+    apply_options(world, options);
+    sim_net_create(world);
+    sim_disks_create(world);
+    sim_zookeeper_create(world);
+    run->cluster = cluster_create(world, (int)world_option(world, "brokers", 2, 5),
+                                  (int)world_option(world, "controllers", 1, 3));
+    run->oracle = oracle_log_create(world);
+    run->load = load_create(world, run->cluster, run->oracle);
+    run->nemesis = nemesis_create(world, run->cluster, run->load);
+}
+
+static void end(struct run *run)
+{
+    crashing = NULL;
+    nemesis_destroy(&run->nemesis);
+    load_destroy(&run->load);
+    cluster_destroy(&run->cluster);
+    oracle_log_destroy(&run->oracle);
+    sim_zookeeper_destroy(&run->world->zookeeper);
+    sim_disks_destroy(&run->world->disks);
+    sim_net_destroy(&run->world->net);
+    world_destroy(&run->world);
+    log_to(NULL, NULL);
+    log_clock(NULL, NULL);
+}
+
+static void set_phase(struct run *run, enum sim_phase phase, const char *name)
+{
+    run->world->phase = phase;
+    world_trace(run->world, "phase %s", name);
+}
+
+void run_seed(const struct run_options *options, struct run_result *result)
+{
+    struct run run = {0};
+    clock_t began = clock();
+
+    *result = (struct run_result){.seed = options->seed};
+    begin(&run, options);
+    int64_t safety_s = world_option(run.world, "safety-s", 120, 3600);
+    for (int i = 0; i < run.cluster->count; i++)
+        member_start(&run.cluster->members[i]);
+    load_start(run.load);
+    run_ms(&run, WARM_UP_MS);
+
+    set_phase(&run, PHASE_SAFETY, "safety");
+    nemesis_start(run.nemesis);
+    run_ms(&run, safety_s * 1000);
+
+    set_phase(&run, PHASE_LIVENESS, "liveness");
+    nemesis_heal(run.nemesis);
+    load_calm(run.load);
+    await_drained(&run, "not live");
+    set_phase(&run, PHASE_LIVENESS, "reading again");
+    load_calm(run.load);
+    await_drained(&run, "not read again");
+    set_phase(&run, PHASE_LIVENESS, "ending");
+    end_in_order(&run);
+    compare_logs(&run);
+    fill_result(&run, result);
+    end(&run);
+    result->cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;
+}
