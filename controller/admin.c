@@ -206,13 +206,11 @@ static void conn_ended(struct conn *conn, enum err why)
 
     (void)why;
     if (client == NULL) return;
-    /* Their work goes on: what was begun in ZooKeeper is not undone by a lost connection. */
+    /* Their work goes on: what was begun in ZooKeeper is not undone by a lost connection. It needs
+     * the request, which lies in the block. */
     list_each (node, &client->asked) {
-        struct asked *asked = list_entry(node, struct asked, node);
-
         list_remove(node);
-        asked->client = NULL;
-        block_drop(&asked->block);
+        list_entry(node, struct asked, node)->client = NULL;
     }
     struct controller *c = client->admin->controller;
     list_remove(&client->node);
