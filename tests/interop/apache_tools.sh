@@ -38,7 +38,7 @@ both "describe after --alter" --describe --topic lines
 # ---- console producer and consumer, without a group
 seq 2000 | sed 's/.*/key-&:line &/' > "$work/sent"
 apache_tool kafka.tools.ConsoleProducer "${server[@]}" --topic copied --property parse.key=true \
-    --property key.separator=: --producer-property enable.idempotence=false --request-required-acks -1 \
+    --property key.separator=: --request-required-acks -1 \
     --compression-codec lz4 < "$work/sent"
 apache_tool org.apache.kafka.tools.consumer.ConsoleConsumer "${server[@]}" --topic copied --partition 0 \
     --offset earliest --max-messages 2000 --property print.key=true --property key.separator=: \

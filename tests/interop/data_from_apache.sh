@@ -9,19 +9,24 @@ small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.
     log.cleaner.backoff.ms=500)
 plain=idempotent-none,idempotent-snappy,transactions-lz4
 topics=$plain,compact-zstd
+committed="aborted-lz4 isolation.level=read_committed"
 
 start_apache 1 "${small[@]}"
 apache=$(address_of apache-1)
-for topic in ${plain//,/ }; do create_topic "$apache" "$topic" 2; done
+for topic in ${plain//,/ } aborted-lz4; do create_topic "$apache" "$topic" 2; done
 create_topic "$apache" compact-zstd 2 --config cleanup.policy=compact --config segment.bytes=50000 \
     --config min.cleanable.dirty.ratio=0.01
 interop write "$apache" idempotent-none,idempotent-snappy 0 1500 by-name batch.size=3000 enable.idempotence=true
 interop write "$apache" transactions-lz4 0 1500 by-name batch.size=3000 enable.idempotence=true transactional.id=t
+interop write "$apache" aborted-lz4 0 1500 by-name batch.size=3000 transactional.id=a aborts=true
 interop write "$apache" compact-zstd 0 600 zstd batch.size=3000
 interop write "$apache" compact-zstd 0 600 zstd batch.size=3000
 until [[ $(find "$work/data-1" -name cleaner-offset-checkpoint -size +20c | wc -l) -gt 0 ]] &&
     [[ ! $(find "$work/data-1" -name '*.cleaned' -o -name '*.swap') ]]; do sleep 0.1; done
+wanted_committed=$(interop read "$apache" $committed)
+[[ $(awk '{n += $3} END {print n}' <<< "$wanted_committed") == 1500 ]] || fail "not the committed records"
 stop_node apache-1
+[[ $(find "$work/data-1" -name '*.txnindex' -size +0 | wc -l) -gt 0 ]] || fail "no aborted transactions: nothing tested"
 [[ $(find "$work/data-1" -name '*.snapshot' | wc -l) -gt 3 ]] || fail "no snapshots: nothing tested"
 # Records are compared: from here on nobody may compact any.
 echo log.cleaner.enable=false >> "$work/apache-1/server.properties"
@@ -34,10 +39,15 @@ echo "$wanted"
 [[ $(awk '$1 !~ /compact/ {n += $3} END {print n}' <<< "$wanted") == 4500 ]] || fail "not every record is there"
 compacted=$(awk '$1 ~ /compact/ {n += $3} END {print n}' <<< "$wanted")
 [[ $compacted -ge 600 && $compacted -lt 1200 ]] || fail "$compacted records in the compacted topic: nothing tested"
+expect_equal "committed records as Ottla serves them" "$wanted_committed" "$(interop read "$ottla" $committed)"
+stop_node ottla-1 KILL
+start_ottla 1
+expect_equal "committed records after a kill -9" "$wanted_committed" "$(interop read "$ottla" $committed)"
 stop_node ottla-1
 stop_node ottla-controller-101
 
 start_apache 1
+expect_equal "committed records as Apache serves them after Ottla" "$wanted_committed" "$(interop read "$apache" $committed)"
 expect_equal "records as Apache serves them after Ottla" "$wanted" "$(interop read "$apache" "$topics")"
 interop write "$apache" idempotent-none 1500 300 none batch.size=3000 enable.idempotence=true
 interop write "$apache" transactions-lz4 1500 300 lz4 enable.idempotence=true transactional.id=t

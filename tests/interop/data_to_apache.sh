@@ -29,7 +29,7 @@ check_files "$work/data-1"
 start_apache 1 "${small[@]}"
 apache=$(address_of apache-1)
 expect_equal "records as Apache serves them" "$wanted" "$(interop read "$apache" "$topics")"
-! grep -i 'corrupt\|Rebuilding\|Recovering unflushed' "$work/apache-1/log" || fail "Apache found something to mend"
+! grep -i 'corrupt\|rebuilding index\|Recovering unflushed' "$work/apache-1/log" || fail "Apache found something to mend"
 write_each "$apache" 3000 300
 wanted=$(interop read "$apache" "$topics")
 stop_node apache-1

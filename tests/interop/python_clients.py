@@ -13,7 +13,7 @@ def value(n):
 
 
 def send_with_kafka_python(topic):
-    producer = kafka.KafkaProducer(bootstrap_servers=BOOTSTRAP, acks="all", enable_idempotence=False,
+    producer = kafka.KafkaProducer(bootstrap_servers=BOOTSTRAP, acks="all", enable_idempotence=True,
                                    compression_type="gzip")
     sent = [producer.send(topic, value(n), b"%d" % n, [("n", b"%d" % n)], n % 2) for n in range(COUNT)]
     producer.flush(30)
@@ -23,7 +23,7 @@ def send_with_kafka_python(topic):
 
 def send_with_confluent(topic):
     failed = []
-    producer = confluent_kafka.Producer({"bootstrap.servers": BOOTSTRAP, "acks": "all", "compression.type": "lz4"})
+    producer = confluent_kafka.Producer({"bootstrap.servers": BOOTSTRAP, "enable.idempotence": True, "compression.type": "lz4"})
     for n in range(COUNT):
         producer.produce(topic, value(n), b"%d" % n, n % 2, headers=[("n", b"%d" % n)],
                          on_delivery=lambda err, _: failed.append(err) if err else None)
