@@ -26,6 +26,7 @@ enum msg_type {
     MSG_PARTITIONS_CONFIG,  /* a topic's configuration changed */
     MSG_SETTINGS,           /* numbers of server.properties were changed at run time */
     MSG_DIR_FAILED,         /* a log directory went offline */
+    MSG_HAND_OVER,          /* this broker is about to end */
     MSG_PARTITIONS_CLOSE,   /* flush, checkpoints, close */
     MSG_ISR_DECIDED,        /* the controller's answer to MSG_ISR_PROPOSED */
     /* The store of logs (broker/log/store.h) is the control shard's, owners of partitions never

@@ -142,6 +142,7 @@ static void step_controlled_shutdown(void *owner)
         process_step_done(&broker->end, "controlled-shutdown");
         return;
     }
+    if (broker->is_started) order_hand_over(&broker->main->api);
     attempt(broker);
 }
 

@@ -145,6 +145,11 @@ void order_dir_failed(struct api_shard *control, struct log_dir *dir)
     }
 }
 
+void order_hand_over(struct api_shard *control)
+{
+    order_all(control, MSG_HAND_OVER, NULL, NULL);
+}
+
 void order_stop_accepting(struct api_shard *control, void (*done)(void *to), void *to)
 {
     order_all(control, MSG_STOP_ACCEPTING, done, to);
@@ -181,6 +186,7 @@ void orders_answers(struct api_shard *control, struct msg_routes *routes)
     messages_on_answer(routes, MSG_PARTITIONS_CONFIG, hear_answer, control);
     messages_on_answer(routes, MSG_SETTINGS, hear_answer, control);
     messages_on_answer(routes, MSG_DIR_FAILED, hear_answer, control);
+    messages_on_answer(routes, MSG_HAND_OVER, hear_answer, control);
     messages_on_answer(routes, MSG_STOP_ACCEPTING, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CLOSE, hear_answer, control);
     messages_on_answer(routes, MSG_LEAVE, hear_answer, control);
@@ -231,6 +237,14 @@ static void hear_settings(void *owner, struct msg *msg)
 
     partitions_set_settings(api->partitions, &order->settings);
     if (api->fetchers != NULL) fetchers_set_settings(api->fetchers, &order->settings);
+    mailbox_reply(api->shard->mailbox, msg);
+}
+
+static void hear_hand_over(void *owner, struct msg *msg)
+{
+    struct api_shard *api = owner;
+
+    partitions_hand_over(api->partitions);
     mailbox_reply(api->shard->mailbox, msg);
 }
 
@@ -306,6 +320,7 @@ void orders_listen(struct api_shard *api, struct msg_routes *routes)
     messages_on_call(routes, MSG_PARTITIONS_CONFIG, hear_config, api);
     messages_on_call(routes, MSG_SETTINGS, hear_settings, api);
     messages_on_call(routes, MSG_DIR_FAILED, hear_dir_failed, api);
+    messages_on_call(routes, MSG_HAND_OVER, hear_hand_over, api);
     messages_on_call(routes, MSG_PARTITIONS_CONTROL, hear_control, api);
     messages_on_call(routes, MSG_PARTITIONS_CLOSE, hear_close, api);
     messages_on_call(routes, MSG_LEAVE, hear_leave, api);

@@ -40,6 +40,9 @@ void order_facts(struct api_shard *control);
 /* A log directory has failed: its partitions answer so. */
 void order_dir_failed(struct api_shard *control, struct log_dir *dir);
 
+/* The controller is about to be asked to move this broker's leaderships: partitions_hand_over. */
+void order_hand_over(struct api_shard *control);
+
 /* The end of the data shards' part: `done` when every shard has answered. */
 void order_stop_accepting(struct api_shard *control, void (*done)(void *to), void *to);
 void order_close_partitions(struct api_shard *control, void (*done)(void *to), void *to);

@@ -59,7 +59,7 @@ struct partitions {
     struct list unsaved;
     struct timer upkeep;
     struct buf rebuilt; /* one batch, between check and append */
-    bool is_closing;
+    bool is_closing, hands_over;
     void (*closed)(void *to);
     void *closed_to;
     struct post closed_post;

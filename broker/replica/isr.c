@@ -44,6 +44,17 @@ int isr_set_count(uint64_t set)
     return __builtin_popcountll(set);
 }
 
+bool isr_is_confirmed(const struct isr *isr, struct instant now, int64_t silence_ns)
+{
+    uint64_t others = isr_maximal(isr) & ~SELF;
+
+    for (int slot = 1; slot < isr->count; slot++)
+        if ((others & bit(slot)) != 0 &&
+            instant_ns_between(isr->slots[slot].fetched_at, now) <= silence_ns)
+            return true;
+    return others == 0;
+}
+
 int isr_min_effective(const struct isr *isr)
 {
     return isr->min_insync < isr->count ? isr->min_insync : isr->count;
@@ -117,6 +128,7 @@ static void begin_to_lead(struct isr *isr, const struct isr_event *event, struct
     isr->partition_epoch = lead->partition_epoch;
     isr->committed = isr->proposed = lead->isr;
     isr->pending = ISR_SETTLED;
+    isr->joins_at = INSTANT_ZERO;
     isr->is_recovering = lead->is_recovering;
     isr->checked_at = event->now;
 
@@ -155,7 +167,7 @@ static void propose(struct isr *isr, struct isr_effects *out)
     out->is_recovered = isr->is_recovering;
 }
 
-static void note_decision(struct isr *isr, const struct isr_decided *decided,
+static void note_decision(struct isr *isr, const struct isr_decided *decided, struct instant now,
                           struct isr_effects *out)
 {
     /* LeaderAndIsr may have overtaken what this answers, and a proposal of the new epoch be on its
@@ -173,6 +185,8 @@ static void note_decision(struct isr *isr, const struct isr_decided *decided,
         isr->is_recovering = false;
         break;
     case ISR_SAYS_REFUSED:
+        if (isr_set_count(isr->proposed) > isr_set_count(isr->committed))
+            isr->joins_at = instant_add_ns(now, ISR_REFUSED_NS);
         isr->proposed = isr->committed;
         isr->pending = ISR_SETTLED;
         break;
@@ -186,11 +200,13 @@ static void note_decision(struct isr *isr, const struct isr_decided *decided,
 }
 
 /* A follower that has all that is committed, and all that the epochs before ours wrote. */
-static uint64_t wanted_after_fetch(const struct isr *isr, int slot, uint64_t alive)
+static uint64_t wanted_after_fetch(const struct isr *isr, int slot, uint64_t alive,
+                                   struct instant now)
 {
     const struct isr_slot *it = &isr->slots[slot];
     bool may_join = (isr->committed & bit(slot)) == 0 && (alive & bit(slot)) != 0 &&
-                    it->end_offset >= isr->high_watermark && it->end_offset >= isr->epoch_start;
+                    instant_reached(now, isr->joins_at) && it->end_offset >= isr->high_watermark &&
+                    it->end_offset >= isr->epoch_start;
 
     return may_join ? isr->committed | bit(slot) : isr->committed;
 }
@@ -258,14 +274,14 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
         break;
     case ISR_FETCHED:
         note_fetch(isr, &event->fetched, event->now);
-        wanted = wanted_after_fetch(isr, event->fetched.slot, event->alive);
+        wanted = wanted_after_fetch(isr, event->fetched.slot, event->alive, event->now);
         break;
     case ISR_SYNCED:
         note_synced(isr, &event->synced, out);
         wanted = isr->committed;
         break;
     case ISR_DECIDED:
-        note_decision(isr, &event->decided, out);
+        note_decision(isr, &event->decided, event->now, out);
         wanted = isr->committed;
         break;
     case ISR_CONFIGURED:

@@ -52,6 +52,7 @@ struct isr {
     bool is_recovering; /* the state said so; the next proposal clears it */
     int64_t high_watermark;
     struct instant checked_at; /* last look for those that lag */
+    struct instant joins_at;   /* nobody is proposed to join before: one was refused */
 };
 
 struct isr_lead {
@@ -116,6 +117,11 @@ struct isr_effects {
     bool is_shrunk, is_grown; /* the committed set became smaller, larger: for counters */
 };
 
+/* How long nobody is proposed to join after the controller has refused one (it is about to end, or
+ * the controller does not reach it): its next fetch, a round trip later, changes nothing of that.
+ */
+#define ISR_REFUSED_NS INT64_C(500000000)
+
 /* `high_watermark` is what the log knew: at most its end. */
 void isr_init(struct isr *isr, int64_t high_watermark, int32_t min_insync, int64_t lag_ns_max);
 void isr_fini(struct isr *isr);
@@ -135,6 +141,9 @@ static inline uint64_t isr_maximal(const struct isr *isr)
     return isr->committed | isr->proposed;
 }
 int isr_set_count(uint64_t set);
+/* Somebody whose word counts has fetched from us within `silence_ns`, or nobody else could lead: as
+ * far as we can know, nobody else does. One that was cut off may have been replaced unheard. */
+bool isr_is_confirmed(const struct isr *isr, struct instant now, int64_t silence_ns);
 /* min(min.insync.replicas, number of replicas). */
 int isr_min_effective(const struct isr *isr);
 /* Before an append with acks=all: enough replicas are confirmed. */

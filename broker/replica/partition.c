@@ -121,10 +121,12 @@ static void forget_followers(struct partition *partition)
     partition->isr.is_recovering = false;
 }
 
-static void follow(struct partition *partition, struct partition_effects *out)
+static void follow(struct partition *partition, const struct partition_change *change,
+                   struct partition_effects *out)
 {
     out->resign = partition->role == PARTITION_LEADER;
     out->follow = true;
+    out->is_in_sync = is_among(change->self, change->isr, change->isr_count);
     set_role(partition, PARTITION_FOLLOWER);
     forget_followers(partition);
     partition->isr.leader_epoch = partition->leader_epoch;
@@ -151,7 +153,7 @@ static void change_role(struct partition *partition, const struct partition_even
     if (leads)
         lead(partition, event, out);
     else
-        follow(partition, out);
+        follow(partition, change, out);
 }
 
 static void replicated(struct partition *partition, const struct partition_replicated *event,

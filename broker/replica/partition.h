@@ -83,6 +83,7 @@ struct partition_effects {
     enum err refused; /* PARTITION_CHANGED: why nothing was done */
     bool lead;        /* write (leader epoch, end offset) into the epoch cache, before any append */
     bool follow;      /* fetch from `leader` at the new epoch */
+    bool is_in_sync;  /* … and the leader counts us */
     bool unfollow;    /* stop fetching */
     bool resign;      /* all that waits here ends: not the leader any more */
     bool wake;        /* all fetches that wait here read again: epoch or role changed */

@@ -260,7 +260,10 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
     if (effects->isr.is_grown) counter_add(&partitions->counts.isr_expands, 1);
     if (effects->resign) tell_led(hosted, false);
     if (effects->lead) tell_led(hosted, true);
-    if (effects->follow) tell_follow(hosted, machine->leader);
+    if (effects->follow) {
+        bool is_for_nothing = partitions->hands_over && !effects->is_in_sync;
+        tell_follow(hosted, is_for_nothing ? -1 : machine->leader);
+    }
     if (effects->lead || effects->follow) upkeep_save(hosted);
 
     struct instant deadline = partition_deadline(machine);
@@ -607,6 +610,11 @@ void partitions_set_settings(struct partitions *partitions, const struct replica
         struct hosted *hosted = list_entry(node, struct hosted, all);
         configure(hosted, hosted->machine.isr.min_insync);
     }
+}
+
+void partitions_hand_over(struct partitions *partitions)
+{
+    partitions->hands_over = true;
 }
 
 void partitions_image_changed(struct partitions *partitions)

@@ -161,6 +161,9 @@ void partitions_configure(struct partitions *partitions, struct slice topic,
 void partitions_image_changed(struct partitions *partitions);
 /* A directory went offline: all its partitions here answer ERR_OFFLINE until restart. */
 void partitions_dir_failed(struct partitions *partitions, struct log_dir *dir);
+/* This broker is about to end: what it comes to follow outside the ISR it follows no more. To catch
+ * up would be for nothing, and leaders would ask for its return again and again. */
+void partitions_hand_over(struct partitions *partitions);
 /* The end: everything that waits is given back, jobs are awaited, logs are detached. No other call
  * may follow but partitions_destroy, after `closed`. */
 void partitions_close(struct partitions *partitions, void (*closed)(void *to), void *to);

@@ -264,11 +264,28 @@ void partitions_sent(struct partitions *partitions, uint64_t bytes)
     throttle_record(&partitions->throttle, THROTTLE_LEADER, bytes);
 }
 
+/* In time in which a follower that lives has fetched, even one that is busy. */
+#define SILENCE_WAITS 4
+
+static bool is_confirmed(const struct hosted *hosted)
+{
+    const struct partitions *partitions = hosted->of;
+    int64_t silence_ns =
+        SILENCE_WAITS * partitions->options.settings.fetch_wait_ms_max * INT64_C(1000000);
+
+    return isr_is_confirmed(&hosted->machine.isr, shard_now(partitions->shard), silence_ns);
+}
+
 static enum err read_slice(struct hosted *hosted, const struct read_by *reader, struct read *read,
                            bool is_held)
 {
     const struct partition *machine = &hosted->machine;
 
+    /* A client beyond our end has read it somewhere: where another leads, we have not heard yet. To
+     * be told that the offset does not exist would make it begin anew. */
+    if (reader->replica < 0 && read->offset > machine->end_offset &&
+        machine->role == PARTITION_LEADER && !is_confirmed(hosted))
+        return ERR_NOT_LEADER;
     if (read->offset < machine->log_start || read->offset > machine->end_offset) return ERR_RANGE;
     enum err err = read_limit(hosted, reader, &read->limit);
     if (err != ERR_OK) return hosted_log_failed(hosted, err);

@@ -211,6 +211,7 @@ int main(int argc, char **argv)
         .zookeepers = 1,
         .controllers = 1,
         .brokers = BROKERS,
+        .keep_logs = getenv("OTTLA_KEEP") != NULL,
         .broker_properties = "min.insync.replicas=2\nunclean.leader.election.enable=false\n",
         .controller_properties = "leader.imbalance.check.interval.seconds=1\n"
                                  "leader.imbalance.per.broker.percentage=0\n",

@@ -240,6 +240,42 @@ START_TEST(a_caught_up_replica_outside_the_isr_counts_while_it_lives)
 }
 END_TEST
 
+START_TEST(one_that_was_refused_is_not_proposed_with_each_fetch)
+{
+    struct isr isr;
+
+    open_isr(&isr, 1);
+    lead(&isr, 0, 1, 0x1, 10);
+    ck_assert(fetched(&isr, 1, 1, 10).propose);
+    decided(&isr, 2, ISR_SAYS_REFUSED, isr.leader_epoch, 0, 0);
+    ck_assert(!fetched(&isr, 3, 1, 10).propose);
+    ck_assert(!fetched(&isr, 501, 1, 10).propose);
+    ck_assert(fetched(&isr, 502, 1, 10).propose);
+    isr_fini(&isr);
+}
+END_TEST
+
+START_TEST(a_leader_that_nobody_fetches_from_may_be_none)
+{
+    struct isr isr;
+    int64_t second = INT64_C(1000000000);
+
+    open_isr(&isr, 1);
+    lead(&isr, 0, 1, 0x3, 10);
+    fetched(&isr, 1000, 1, 10);
+    fetched(&isr, 9000, 2, 10); /* outside the ISR: it says nothing */
+    decided(&isr, 9000, ISR_SAYS_REFUSED, isr.leader_epoch, 0, 0);
+    ck_assert(isr_is_confirmed(&isr, at_ms(2000), second));
+    ck_assert(!isr_is_confirmed(&isr, at_ms(2001), second));
+    isr_fini(&isr);
+
+    open_isr(&isr, 1);
+    lead(&isr, 0, 1, 0x1, 10);
+    ck_assert(isr_is_confirmed(&isr, at_ms(60000), second)); /* nobody else could be elected */
+    isr_fini(&isr);
+}
+END_TEST
+
 START_TEST(the_watermark_is_frozen_under_min_isr)
 {
     struct isr isr;
@@ -440,7 +476,9 @@ UNIT(the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_waterm
      a_watermark_below_the_epoch_start_does_not_let_a_stale_replica_join,
      a_dead_broker_does_not_join, while_a_joiner_is_proposed_it_counts,
      a_caught_up_replica_outside_the_isr_counts_while_it_lives,
-     the_watermark_is_frozen_under_min_isr, min_isr_is_never_more_than_there_are_replicas,
+     one_that_was_refused_is_not_proposed_with_each_fetch,
+     a_leader_that_nobody_fetches_from_may_be_none, the_watermark_is_frozen_under_min_isr,
+     min_isr_is_never_more_than_there_are_replicas,
      below_min_isr_the_log_is_synced_before_the_proposal,
      an_isr_below_min_insync_that_the_controller_brings_syncs_too,
      answers_of_another_time_are_not_believed, an_unclear_answer_freezes_until_leader_and_isr,

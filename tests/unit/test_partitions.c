@@ -244,8 +244,9 @@ static struct log *log_of(struct world *world, const char *topic)
 
 static const int32_t replicas[] = {SELF, FOLLOWER, 3};
 
-static enum err apply(struct world *world, const char *topic, int32_t leader, int32_t epoch,
-                      int replica_count, int isr_count, int32_t min_insync)
+static enum err apply_change(struct world *world, const char *topic, int32_t leader, int32_t epoch,
+                             int replica_count, const int32_t *isr, int isr_count,
+                             int32_t min_insync)
 {
     struct replica_change change = {
         .topic = slice_text(topic),
@@ -255,7 +256,7 @@ static enum err apply(struct world *world, const char *topic, int32_t leader, in
         .partition_epoch = epoch * 10,
         .replicas = replicas,
         .replica_count = replica_count,
-        .isr = replicas,
+        .isr = isr,
         .isr_count = isr_count,
         .is_leader_alive = leader >= 0,
         .is_recovering = world->is_recovering,
@@ -271,6 +272,19 @@ static enum err apply(struct world *world, const char *topic, int32_t leader, in
     ck_assert(!world->is_done); /* never inside the call */
     until(world, &world->is_done);
     return change.err;
+}
+
+static enum err apply(struct world *world, const char *topic, int32_t leader, int32_t epoch,
+                      int replica_count, int isr_count, int32_t min_insync)
+{
+    return apply_change(world, topic, leader, epoch, replica_count, replicas, isr_count,
+                        min_insync);
+}
+
+static enum err apply_isr(struct world *world, const char *topic, int32_t leader, int32_t epoch,
+                          const int32_t *isr, int isr_count)
+{
+    return apply_change(world, topic, leader, epoch, 3, isr, isr_count, 1);
 }
 
 static enum err stop(struct world *world, const char *topic, int32_t epoch, bool is_delete,
@@ -1117,7 +1131,47 @@ START_TEST(who_is_in_sync_or_not_listed_is_never_held_back)
 }
 END_TEST
 
-UNIT(a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
+/* Cut off, it does not know that another leads and that this offset is there. */
+START_TEST(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on)
+{
+    struct world world;
+    struct replica_settings settings;
+
+    open_world(&world);
+    replica_settings_init(&settings);
+    settings.fetch_wait_ms_max = 10;
+    partitions_set_settings(world.partitions, &settings);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err, ERR_NOT_LEADER);
+    ck_assert_int_eq(read_as(&world, "t", FOLLOWER, 0, true).err, ERR_OK);
+    ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err,
+                     ERR_RANGE); /* it leads: there is none */
+    usleep(45000);
+    turn(&world);
+    ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err, ERR_NOT_LEADER);
+    ck_assert_int_eq(read_as(&world, "t", -1, 0, true).err, ERR_OK);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(one_that_is_about_to_end_follows_only_where_it_counts)
+{
+    struct world world;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
+    partitions_hand_over(world.partitions);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 2, 3, 3, 1), ERR_OK);
+    ck_assert_int_eq(world.followed_leader, FOLLOWER);
+    ck_assert_int_eq(apply_isr(&world, "t", FOLLOWER, 3, (int32_t[]){FOLLOWER, 3}, 2), ERR_OK);
+    ck_assert_int_eq(world.followed_leader, -1);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
+     one_that_is_about_to_end_follows_only_where_it_counts,
+     a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
      who_is_in_sync_or_not_listed_is_never_held_back,
      a_sync_that_could_not_begin_is_asked_for_again, a_log_has_its_topics_latest_configuration,
      what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
