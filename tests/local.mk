@@ -1,5 +1,5 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
-EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tools/quickstart
+EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tests/cluster/suite.h tools/quickstart
 EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/cluster/test_controller \
 	tests/cluster/test_data \
 	tests/cluster/test_idempotence \
+	tests/cluster/test_kcat \
 	tests/cluster/test_last_replica \
 	tests/cluster/test_reassign \
 	tests/cluster/test_registration \
@@ -25,6 +26,7 @@ check_PROGRAMS += \
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)

@@ -281,6 +281,37 @@ bool sender_verify(const struct sender *sender, bool once, double seconds)
     return complete && v.good;
 }
 
+struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int partitions,
+                                   int replicas, int64_t numbers_max, int value_bytes)
+{
+    struct sender_options options = {.bootstrap = bootstrap,
+                                     .topic = topic,
+                                     .partitions = partitions,
+                                     .numbers_max = numbers_max,
+                                     .value_bytes = value_bytes,
+                                     .acks = "all",
+                                     .retries = true};
+
+    if (!client_create_topic(bootstrap, topic, partitions, replicas, 30)) return NULL;
+    return sender_open(&options);
+}
+
+bool sender_finish(struct sender **sender, bool once, double seconds)
+{
+    bool is_good = sender_flush(*sender, seconds);
+
+    if (!once) (*sender)->options.may_repeat = true; /* a whole batch, whose answer was lost */
+    if (is_good && (*sender)->acknowledged != (*sender)->sent) {
+        fprintf(stderr, "%ld of %ld records were refused, the last: %s\n",
+                (long)((*sender)->sent - (*sender)->acknowledged), (long)(*sender)->sent,
+                (*sender)->failure);
+        is_good = false;
+    }
+    is_good = is_good && sender_verify(*sender, once, seconds);
+    sender_close(sender);
+    return is_good;
+}
+
 static bool is_led(const rd_kafka_metadata_partition_t *partition, int replicas)
 {
     (void)replicas;

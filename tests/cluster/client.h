@@ -26,6 +26,15 @@ struct sender_options {
 };
 struct sender *sender_open(const struct sender_options *options);
 void sender_close(struct sender **sender);
+
+/* Creates the topic and opens a sender to it: acks=all, librdkafka's retries. NULL if it is not
+ * there, and led, after half a minute. */
+struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int partitions,
+                                   int replicas, int64_t numbers_max, int value_bytes);
+/* Every record that was sent is acknowledged within `seconds`, and what sender_verify claims holds.
+ * Without `once` what was written already may be there again (may_repeat), as when a leader dies
+ * before it answers. Closes the sender; false, with the reason printed, if not. */
+bool sender_finish(struct sender **sender, bool once, double seconds);
 /* Sends the next `count` numbers, waiting while librdkafka's queue is full. */
 bool sender_send(struct sender *sender, int64_t count);
 /* Waits until each has been acknowledged or failed. False after `seconds`. */

@@ -1,7 +1,6 @@
 /* Controllers on a real ZooKeeper: who acts, who takes over, what zkCli shows. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -310,21 +309,13 @@ END_TEST
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 2};
-    const TTest *const tests[] = {znodes_are_as_kafka_writes_them,
-                                  a_topic_made_by_hand_in_zookeeper_works,
-                                  who_comes_second_does_not_change_the_topic_that_there_is,
-                                  a_standby_acts_after_the_active_controller_was_killed,
-                                  an_operator_may_delete_the_controller_node,
-                                  a_stopped_controller_hands_over,
-                                  a_paused_controller_is_deposed_and_changes_nothing_when_it_wakes,
-                                  every_controller_may_die_and_brokers_go_on};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, znodes_are_as_kafka_writes_them,
+                         a_topic_made_by_hand_in_zookeeper_works,
+                         who_comes_second_does_not_change_the_topic_that_there_is,
+                         a_standby_acts_after_the_active_controller_was_killed,
+                         an_operator_may_delete_the_controller_node,
+                         a_stopped_controller_hands_over,
+                         a_paused_controller_is_deposed_and_changes_nothing_when_it_wakes,
+                         every_controller_may_die_and_brokers_go_on);
 }

@@ -1,7 +1,6 @@
 /* Data through a real cluster: what is acknowledged is there, in order, byte for byte. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 
@@ -9,22 +8,11 @@ static struct cluster cluster;
 
 START_TEST(a_million_records_come_back_in_order)
 {
-    struct sender_options options = {.bootstrap = cluster.bootstrap,
-                                     .topic = "million",
-                                     .partitions = 6,
-                                     .numbers_max = 1000000,
-                                     .value_bytes = 40,
-                                     .acks = "all",
-                                     .retries = true};
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "million", 6, 1, 1000000, 40);
 
-    ck_assert(client_create_topic(cluster.bootstrap, "million", 6, 1, 30));
-    struct sender *sender = sender_open(&options);
-    ck_assert(sender_send(sender, options.numbers_max));
-    ck_assert(sender_flush(sender, 120));
-    ck_assert_msg(sender_acknowledged(sender) == options.numbers_max, "%s",
-                  sender_last_failure(sender));
-    ck_assert(sender_verify(sender, true, 120));
-    sender_close(&sender);
+    ck_assert_ptr_nonnull(sender);
+    ck_assert(sender_send(sender, 1000000));
+    ck_assert(sender_finish(&sender, true, 120));
 }
 END_TEST
 
@@ -49,27 +37,16 @@ END_TEST
 START_TEST(a_killed_broker_comes_back_with_all_that_it_acknowledged)
 {
     struct node *broker = cluster_node(&cluster, NODE_BROKER, 2);
-    struct sender_options options = {.bootstrap = cluster.bootstrap,
-                                     .topic = "killed",
-                                     .partitions = 6,
-                                     .numbers_max = 400000,
-                                     .value_bytes = 100,
-                                     .acks = "all",
-                                     .retries = true};
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "killed", 6, 1, 400000, 100);
 
-    ck_assert(client_create_topic(cluster.bootstrap, "killed", 6, 1, 30));
-    struct sender *sender = sender_open(&options);
+    ck_assert_ptr_nonnull(sender);
     ck_assert(sender_send(sender, 100000));
     node_signal(&cluster, broker, SIGKILL); /* with requests in flight */
     ck_assert(sender_send(sender, 100000));
     node_start(&cluster, broker);
     node_wait_ready(&cluster, broker, 30);
     ck_assert(sender_send(sender, 100000));
-    ck_assert(sender_flush(sender, 90));
-    ck_assert_msg(sender_acknowledged(sender) == sender_sent(sender), "%s",
-                  sender_last_failure(sender));
-    ck_assert(sender_verify(sender, false, 60));
-    sender_close(&sender);
+    ck_assert(sender_finish(&sender, false, 90));
 }
 END_TEST
 
@@ -129,16 +106,9 @@ END_TEST
 START_TEST(a_stopped_broker_has_a_clean_log_and_comes_back)
 {
     struct node *broker = cluster_node(&cluster, NODE_BROKER, 3);
-    struct sender_options options = {.bootstrap = cluster.bootstrap,
-                                     .topic = "stopped",
-                                     .partitions = 3,
-                                     .numbers_max = 30000,
-                                     .value_bytes = 100,
-                                     .acks = "all",
-                                     .retries = true};
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "stopped", 3, 1, 30000, 100);
 
-    ck_assert(client_create_topic(cluster.bootstrap, "stopped", 3, 1, 30));
-    struct sender *sender = sender_open(&options);
+    ck_assert_ptr_nonnull(sender);
     ck_assert(sender_send(sender, 30000));
     ck_assert(sender_flush(sender, 60));
     ck_assert_int_eq(node_signal(&cluster, broker, SIGTERM), 0);
@@ -183,19 +153,11 @@ int main(void)
                                       .brokers = 3,
                                       .broker_properties =
                                           "log.flush.offset.checkpoint.interval.ms=500"};
-    const TTest *const tests[] = {a_million_records_come_back_in_order,
-                                  kcat_gets_the_bytes_of_a_real_file,
-                                  a_killed_broker_comes_back_with_all_that_it_acknowledged,
-                                  after_a_kill_only_what_was_not_synced_is_read_again,
-                                  a_stopped_broker_has_a_clean_log_and_comes_back,
-                                  a_topic_that_is_deleted_is_gone_and_can_be_made_again};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, a_million_records_come_back_in_order,
+                         kcat_gets_the_bytes_of_a_real_file,
+                         a_killed_broker_comes_back_with_all_that_it_acknowledged,
+                         after_a_kill_only_what_was_not_synced_is_read_again,
+                         a_stopped_broker_has_a_clean_log_and_comes_back,
+                         a_topic_that_is_deleted_is_gone_and_can_be_made_again);
 }

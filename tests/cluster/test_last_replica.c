@@ -2,8 +2,7 @@
  * and what comes back is out of sync, or has lost its page cache (the tail of its log is cut off
  * while it is down). */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -284,15 +283,8 @@ int main(void)
                              "controlled.shutdown.retry.backoff.ms=100\n",
         .controller_properties = "auto.leader.rebalance.enable=false\n",
     };
-    const TTest *const tests[] = {only_the_last_in_sync_replica_leads_or_whom_the_operator_chooses,
-                                  a_sole_replica_that_lost_its_tail_does_not_lead};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300,
+                         only_the_last_in_sync_replica_leads_or_whom_the_operator_chooses,
+                         a_sole_replica_that_lost_its_tail_does_not_lead);
 }

@@ -2,8 +2,7 @@
  * acknowledged is lost. Moves that cannot end are listed and taken back; leaders are elected. All
  * by the tool, whose output is checked on the way. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 
@@ -302,17 +301,9 @@ int main(void)
                                       .broker_properties = "min.insync.replicas=2\n",
                                       .controller_properties =
                                           "auto.leader.rebalance.enable=false\n"};
-    const TTest *const tests[] = {the_cluster_is_told,
-                                  every_partition_moves_under_a_producer_and_back,
-                                  what_cannot_be_is_said, a_proposal_uses_the_brokers_given,
-                                  a_move_that_does_not_end_is_listed_and_taken_back};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, the_cluster_is_told,
+                         every_partition_moves_under_a_producer_and_back, what_cannot_be_is_said,
+                         a_proposal_uses_the_brokers_given,
+                         a_move_that_does_not_end_is_listed_and_taken_back);
 }

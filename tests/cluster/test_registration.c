@@ -1,7 +1,6 @@
 /* How a broker comes into a cluster, stays in it, and leaves it. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -192,20 +191,12 @@ int main(void)
                                       .brokers = 2,
                                       .broker_properties = "zookeeper.session.timeout.ms=2000",
                                       .controller_properties = "zookeeper.session.timeout.ms=2000"};
-    const TTest *const tests[] = {a_broker_whose_session_expired_registers_under_a_new_epoch,
-                                  a_broker_that_was_killed_starts_again_at_once,
-                                  an_orderly_end_exits_with_success_and_leaves_a_clean_log,
-                                  what_cannot_be_is_refused_at_the_start,
-                                  a_configuration_is_checked_without_starting,
-                                  a_client_that_does_not_read_does_not_hold_up_the_end,
-                                  a_broker_that_is_left_alone_still_ends_in_order};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, (int)(sizeof(tests) / sizeof(tests[0])), 240);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(
+        &cluster, &options, 240, a_broker_whose_session_expired_registers_under_a_new_epoch,
+        a_broker_that_was_killed_starts_again_at_once,
+        an_orderly_end_exits_with_success_and_leaves_a_clean_log,
+        what_cannot_be_is_refused_at_the_start, a_configuration_is_checked_without_starting,
+        a_client_that_does_not_read_does_not_hold_up_the_end,
+        a_broker_that_is_left_alone_still_ends_in_order);
 }

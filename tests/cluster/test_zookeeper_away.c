@@ -1,7 +1,6 @@
 /* ZooKeeper goes away for longer than a session lives: data flows on, and all register again. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,17 +31,10 @@ START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
     struct node *zookeeper = cluster_node(&cluster, NODE_ZOOKEEPER, 1);
     const char *away_text = getenv("OTTLA_ZOOKEEPER_AWAY_SECONDS");
     double away = away_text != NULL ? atof(away_text) : 12; /* the session timeout is 6 */
-    struct sender_options options = {.bootstrap = cluster.bootstrap,
-                                     .topic = "away",
-                                     .partitions = 6,
-                                     .numbers_max = 2000000,
-                                     .value_bytes = 100,
-                                     .acks = "all",
-                                     .retries = true};
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "away", 6, 1, 2000000, 100);
 
-    ck_assert(client_create_topic(cluster.bootstrap, "away", 6, 1, 30));
+    ck_assert_ptr_nonnull(sender);
     ck_assert(wait_for(all_registered, NULL, 20));
-    struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 10000) && sender_flush(sender, 30));
 
     node_signal(&cluster, zookeeper, SIGKILL);
@@ -57,10 +49,8 @@ START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
     node_wait_ready(&cluster, zookeeper, 60);
     ck_assert(wait_for(all_registered, NULL, 60));
     ck_assert(client_create_topic(cluster.bootstrap, "returned", 6, 1, 30));
-    ck_assert(sender_send(sender, 10000) && sender_flush(sender, 30));
-    ck_assert_int_eq(sender_acknowledged(sender), sender_sent(sender));
-    ck_assert(sender_verify(sender, true, 60));
-    sender_close(&sender);
+    ck_assert(sender_send(sender, 10000));
+    ck_assert(sender_finish(&sender, true, 60));
 }
 END_TEST
 
@@ -93,16 +83,9 @@ static bool all_are_lost(void *of)
 START_TEST(brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients)
 {
     struct node *zookeeper = cluster_node(&cluster, NODE_ZOOKEEPER, 1);
-    struct sender_options options = {.bootstrap = cluster.bootstrap,
-                                     .topic = "heard",
-                                     .partitions = 6,
-                                     .numbers_max = 20000,
-                                     .value_bytes = 100,
-                                     .acks = "all",
-                                     .retries = true};
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "heard", 6, 1, 20000, 100);
 
-    ck_assert(client_create_topic(cluster.bootstrap, "heard", 6, 1, 30));
-    struct sender *sender = sender_open(&options);
+    ck_assert_ptr_nonnull(sender);
     ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
 
     signal_brokers(SIGSTOP);
@@ -118,10 +101,8 @@ START_TEST(brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients)
     node_start(&cluster, zookeeper);
     node_wait_ready(&cluster, zookeeper, 60);
     ck_assert(wait_for(all_registered, NULL, 60));
-    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
-    ck_assert_int_eq(sender_acknowledged(sender), sender_sent(sender));
-    ck_assert(sender_verify(sender, false, 60));
-    sender_close(&sender);
+    ck_assert(sender_send(sender, 1000));
+    ck_assert(sender_finish(&sender, false, 60));
 }
 END_TEST
 
@@ -132,16 +113,8 @@ int main(void)
                                       .brokers = 3,
                                       .broker_properties = "zookeeper.session.timeout.ms=6000",
                                       .controller_properties = "zookeeper.session.timeout.ms=6000"};
-    const TTest *const tests[] = {
-        data_flows_while_zookeeper_is_away_and_all_return_with_it,
-        brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 400);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 400,
+                         data_flows_while_zookeeper_is_away_and_all_return_with_it,
+                         brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients);
 }
