@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "base/text.h"
 #include "tests/bench/load.h"
+#include "tests/bench/replication.h"
 #include "tests/cluster/cluster.h"
 #include <fcntl.h>
 #include <getopt.h>
@@ -61,7 +62,7 @@ static void new_topic(struct bench *bench, const char *name, int partitions)
              (long)(seconds_now() * 1000) % 1000000);
     bench->target.topic = bench->topic;
     bench->target.partitions = partitions;
-    load_create_topic(&bench->target, bench->topic, partitions);
+    load_create_topic(&bench->target, bench->topic, partitions, NULL);
 }
 
 static void print_throughput(const struct bench *bench, const char *name,
@@ -255,7 +256,8 @@ static void run_partitions(struct bench *bench, int count)
 static void usage(FILE *to)
 {
     fputs("usage: ottla-bench [SCENARIO …] [options]\n"
-          "scenarios: throughput latency syscalls idle partitions (default: the first four)\n"
+          "scenarios: throughput latency syscalls idle partitions (default: the first four);\n"
+          "  replication: alone, for it has three brokers of its own; acks is −1\n"
           "  --bootstrap-binaries D  where ottla-broker and ottla-controller are (default "
           "$OTTLA_BUILD or .)\n"
           "  --peer HOST:PORT        measure this broker instead (HOST is a number)\n"
@@ -447,6 +449,10 @@ int main(int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     parse(&bench, argc, argv, &binaries);
+    if (optind == argc - 1 && strcmp(argv[optind], "replication") == 0 && !bench.has_peer) {
+        replication_run(&bench.load, bench.target.partitions, bench.broker_properties, binaries);
+        return 0;
+    }
     getrlimit(RLIMIT_NOFILE, &files);
     rlim_t usual_files = files.rlim_cur;
     if (!bench.has_peer) {

@@ -145,10 +145,26 @@ static bool all_led(int fd, const char *topic, int partitions)
 }
 
 /* The error code of the topic. */
-static int create_once(int fd, const char *topic, int partitions)
+static int create_once(int fd, const char *topic, int partitions,
+                       const struct load_replicas *replicas)
 {
     struct create_topics_request_topic wanted = {
         .name = slice_text(topic), .num_partitions = partitions, .replication_factor = 1};
+    struct create_topics_request_topic_assignment *assignments =
+        calloc((size_t)partitions, sizeof(*assignments));
+
+    if (assignments == NULL) abort();
+    for (int i = 0; i < partitions && replicas != NULL; i++) {
+        assignments[i].partition_index = i;
+        assignments[i].broker_ids.at = (int32_t *)(uintptr_t)replicas->ids;
+        assignments[i].broker_ids.count = replicas->count;
+    }
+    if (replicas != NULL) {
+        wanted.num_partitions = -1;
+        wanted.replication_factor = -1;
+        wanted.assignments.at = assignments;
+        wanted.assignments.count = partitions;
+    }
     struct create_topics_request body = {.topics = {&wanted, 1}, .timeout_ms = 30000};
     struct create_topics_response *created;
     struct buf frame = {0};
@@ -166,16 +182,18 @@ static int create_once(int fd, const char *topic, int partitions)
         code = created->topics.at[0].error_code;
     arena_fini(&arena);
     buf_fini(&frame);
+    free(assignments);
     return code;
 }
 
 /* A broker that has just started may not be known to the controller yet: tries again. */
-void load_create_topic(const struct load_target *target, const char *topic, int partitions)
+void load_create_topic(const struct load_target *target, const char *topic, int partitions,
+                       const struct load_replicas *replicas)
 {
     int fd = connect_to(target), code;
     double until = now() + 120;
 
-    while ((code = create_once(fd, topic, partitions)) != KAFKA_NONE &&
+    while ((code = create_once(fd, topic, partitions, replicas)) != KAFKA_NONE &&
            code != KAFKA_TOPIC_ALREADY_EXISTS && now() < until)
         poll(NULL, 0, 20);
     while (!all_led(fd, topic, partitions)) {

@@ -41,9 +41,15 @@ void load_result_fini(struct load_result *result);
 /* The latency below which `share` (0 … 1) of the requests stayed, in seconds. */
 double load_percentile(const struct load_result *result, double share);
 
-/* Creates the topic (replication factor 1) and waits until each partition has a leader; ends the
- * program with a message if that fails. */
-void load_create_topic(const struct load_target *target, const char *topic, int partitions);
+/* Of every partition, the first one leads. */
+struct load_replicas {
+    int32_t ids[8];
+    int count;
+};
+/* Creates the topic (`replicas` NULL: one replica somewhere) and waits until each partition has a
+ * leader; ends the program with a message if that fails. */
+void load_create_topic(const struct load_target *target, const char *topic, int partitions,
+                       const struct load_replicas *replicas);
 
 /* As fast as it goes: every connection keeps `pipeline` requests in flight. */
 void load_produce(const struct load_target *target, const struct load_options *options,
