@@ -15,6 +15,7 @@ ROOMS = {
     "common/zk": 3,
     "common/cluster": 4,
     "common/client": 5,
+    "common/program": 5,
     "broker/log": 6,
     "broker/replica": 7,
     "broker/group": 8,
