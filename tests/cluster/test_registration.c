@@ -162,6 +162,49 @@ START_TEST(a_client_that_does_not_read_does_not_hold_up_the_end)
 }
 END_TEST
 
+/* A broker that is busy for a moment (here: stopped) has room for those who come meanwhile, though
+ * socket.listen.backlog.size is 50. */
+START_TEST(a_burst_of_connections_waits_for_a_busy_broker)
+{
+    enum { COUNT = 600 };
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(broker->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fds[COUNT], connected = 0;
+
+    node_signal(&cluster, broker, SIGSTOP);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        connect(fds[i], (const struct sockaddr *)&to, sizeof(to));
+        struct pollfd writable = {.fd = fds[i], .events = POLLOUT};
+        connected += poll(&writable, 1, 0) == 1; /* on loopback it is at once, if there is room */
+    }
+    node_signal(&cluster, broker, SIGCONT);
+    for (int i = 0; i < COUNT; i++)
+        close(fds[i]);
+    ck_assert_int_eq(connected, COUNT);
+}
+END_TEST
+
+/* Nobody could take over what it leads: it asks once and does not wait for better times. */
+START_TEST(the_last_broker_of_a_cluster_waits_for_nobody)
+{
+    struct node *first = cluster_node(&cluster, NODE_BROKER, 1);
+    struct node *last = cluster_node(&cluster, NODE_BROKER, 2);
+
+    ck_assert(client_create_topic(cluster.bootstrap, "last", 2, 2, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "last", 2, 30));
+    ck_assert_int_eq(node_signal(&cluster, first, SIGTERM), 0);
+    ck_assert_int_eq(node_signal(&cluster, last, SIGTERM), 0);
+    ck_assert(node_has_logged(last, "controlled-shutdown-alone"));
+    node_start(&cluster, last);
+    node_wait_ready(&cluster, last, 60);
+    node_start(&cluster, first);
+    node_wait_ready(&cluster, first, 60);
+}
+END_TEST
+
 /* Last: it takes the others away. What is left to do for the broker must not wait for them. */
 START_TEST(a_broker_that_is_left_alone_still_ends_in_order)
 {
@@ -198,5 +241,7 @@ int main(void)
         an_orderly_end_exits_with_success_and_leaves_a_clean_log,
         what_cannot_be_is_refused_at_the_start, a_configuration_is_checked_without_starting,
         a_client_that_does_not_read_does_not_hold_up_the_end,
+        a_burst_of_connections_waits_for_a_busy_broker,
+        the_last_broker_of_a_cluster_waits_for_nobody,
         a_broker_that_is_left_alone_still_ends_in_order);
 }

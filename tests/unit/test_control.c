@@ -199,9 +199,109 @@ START_TEST(old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own)
 }
 END_TEST
 
+/* An UpdateMetadata, without waiting for its answer. */
+static void send_update(int fd, int32_t controller_epoch)
+{
+    struct update_metadata_request request;
+    struct buf bytes;
+
+    wire_default(&update_metadata_request_wire, &request);
+    request.controller_id = 101;
+    request.controller_epoch = controller_epoch;
+    request.broker_epoch = -1;
+    buf_init(&bytes);
+    rig_write(&bytes, update_metadata_api.key, 8, &update_metadata_request_wire, &request);
+    rig_send_frame(fd, buf_slice(&bytes));
+    buf_fini(&bytes);
+}
+
+static void note_stopped(void *to)
+{
+    *(bool *)to = true;
+}
+
+/* At the end: what is being done is finished and answered, what waits or comes loses its
+ * connection, as if the broker had gone already, and the controller sends it again. */
+START_TEST(who_is_ending_finishes_one_request_and_takes_no_other)
+{
+    bool is_stopped = false;
+    struct buf answer;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    struct control *control = rig.control.api.control;
+    int fds[] = {rig_connect_to(&rig, 1), rig_connect_to(&rig, 1), rig_connect_to(&rig, 1)};
+    ck_assert_int_eq(rig_update(&rig, fds[0], -1, 1), KAFKA_NONE);
+    uint64_t before = image_version(rig.data.api.image);
+
+    send_update(fds[0], 2);
+    send_update(fds[1], 3);
+    /* The turn ends with the first one's image made, and not yet everywhere. */
+    while (image_version(control_image(control)) == before)
+        rig_turn(&rig);
+    control_stop(control, note_stopped, &is_stopped);
+    ck_assert(!is_stopped);
+    buf_init(&answer);
+    int answered = rig_reply(&rig, fds[0], &answer); /* either may have come first */
+    answered += rig_reply(&rig, fds[1], &answer);
+    ck_assert_int_eq(answered, 1);
+    ck_assert(is_stopped);
+    send_update(fds[2], 4);
+    ck_assert(rig_is_closed(&rig, fds[2]));
+    ck_assert_uint_eq(image_version(control_image(control)), before + 1);
+    buf_fini(&answer);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+END_TEST
+
+static void count_failures(void *to, enum log_level level, struct slice line)
+{
+    (void)level;
+    if (memmem(line.ptr, line.len, "alter-partition", 15) != NULL) ++*(int *)to;
+}
+
+/* The end of the forwarding fails every call at once: a proposal that was sent again then would go
+ * round as fast as the shard turns. */
+START_TEST(at_the_end_a_proposal_is_not_sent_again)
+{
+    static const int32_t isr[] = {1};
+    struct isr_change change = {.topic = SLICE("led"),
+                                .topic_id = uuid_from_random(1, 2),
+                                .leader_epoch = 4,
+                                .isr = isr,
+                                .isr_count = 1};
+    bool is_stopped = false;
+    int failures = 0;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    log_to(count_failures, &failures);
+    struct alter *alter = alter_create(&rig.control.api, &rig.control.routes);
+    alter_listen(&rig.data.api, &rig.data.routes);
+    alter_propose(&rig.data.api, &change);
+    for (int i = 0; i < 20; i++)
+        rig_turn(&rig);
+    alter_stop(alter);
+    forward_stop(rig.control.api.forward, note_stopped, &is_stopped);
+    struct instant end = instant_add_ms(env_now(rig.env), 300);
+    while (!is_stopped || instant_before(env_now(rig.env), end))
+        rig_turn(&rig);
+    ck_assert_int_eq(failures, 0);
+    alter_propose(&rig.data.api, &change); /* nor is one that comes now */
+    for (int i = 0; i < 100; i++)
+        rig_turn(&rig);
+    ck_assert_int_eq(failures, 0);
+    alter_destroy(&alter);
+    rig_close(&rig);
+}
+END_TEST
+
 UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      what_was_meant_for_an_earlier_registration_is_refused,
      the_image_is_everywhere_before_the_controller_hears_so,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
-     old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own)
+     old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own,
+     who_is_ending_finishes_one_request_and_takes_no_other, at_the_end_a_proposal_is_not_sent_again)

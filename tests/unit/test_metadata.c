@@ -3,6 +3,7 @@
 #include "wire/gen/describe_cluster.h"
 #include "wire/gen/describe_configs.h"
 #include "wire/gen/metadata.h"
+#include <stdio.h>
 
 struct fixture {
     struct rig rig;
@@ -312,9 +313,40 @@ START_TEST(what_is_asked_for_again_is_not_told_again)
 }
 END_TEST
 
+/* "__cluster_metadata" is refused as soon as its creation is looked at: so it shows whether it was.
+ */
+START_TEST(one_request_begins_500_topics_at_most)
+{
+    enum { MAX = 500 };
+    struct metadata_request_topic names[MAX + 1];
+    char texts[MAX][24];
+    struct metadata_response out;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    for (int i = 0; i < MAX; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "missing-%d", i);
+        names[i] = (struct metadata_request_topic){.name = slice_text(texts[i])};
+    }
+    names[MAX] = (struct metadata_request_topic){.name = SLICE("__cluster_metadata")};
+    struct metadata_request in = {.topics = {names, MAX + 1}, .allow_auto_topic_creation = true};
+    rig_ask(&f.rig, f.client, &metadata_api, 9, &in, &f.arena, &out);
+    ck_assert_int_eq(out.topics.count, MAX + 1);
+    ck_assert_int_eq(out.topics.at[MAX].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    in.topics.at++; /* one less, and it is the 500th */
+    in.topics.count--;
+    rig_ask(&f.rig, f.client, &metadata_api, 9, &in, &f.arena, &out);
+    ck_assert_int_eq(out.topics.count, MAX);
+    ck_assert_int_eq(out.topics.at[MAX - 1].error_code, KAFKA_INVALID_REQUEST);
+    close_all(&f);
+}
+END_TEST
+
 UNIT(what_is_asked_for_again_is_not_told_again, before_the_controller_has_spoken_there_is_nobody,
      brokers_are_those_of_the_listener_asked_by, a_partition_says_why_it_cannot_be_used,
      the_first_version_hides_replicas_that_cannot_be_reached, topics_are_found_by_name_or_by_id,
      operations_are_told_when_asked, a_missing_topic_that_cannot_be_created_now_is_asked_for_again,
      describe_cluster_tells_brokers_only, configs_come_with_their_sources,
-     without_a_controller_an_admin_request_times_out)
+     without_a_controller_an_admin_request_times_out, one_request_begins_500_topics_at_most)

@@ -1169,6 +1169,47 @@ START_TEST(one_that_is_about_to_end_follows_only_where_it_counts)
 }
 END_TEST
 
+static int64_t log_start_of(struct world *world, const char *topic)
+{
+    struct read read = read_as(world, topic, -1, 1, true); /* its end: in range in any case */
+
+    return read.log_start_here;
+}
+
+/* Records older than their topic keeps go when the interval says so, not with each turn of upkeep:
+ * who has just sent them may read them. */
+START_TEST(retention_keeps_to_its_interval)
+{
+    struct replica_settings settings;
+    struct produced produced;
+    struct world world;
+
+    open_world(&world);
+    world.config.retention_ms = 1000; /* the records are of 1970 */
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    produce(&world, "t", false, 1, &produced);
+    int64_t upkeep_ms = 1000, turns = 3; /* the first look is after 30 s at the earliest */
+    struct instant end = instant_add_ms(env_now(world.env), upkeep_ms * turns + upkeep_ms / 2);
+    while (instant_before(env_now(world.env), end)) {
+        turn(&world);
+        usleep(1000);
+    }
+    ck_assert_int_eq(log_start_of(&world, "t"), 0);
+
+    replica_settings_init(&settings);
+    settings.retention_check_ms = 1;
+    partitions_set_settings(world.partitions, &settings);
+    ck_assert_int_eq(apply(&world, "u", SELF, 1, 1, 1, 1), ERR_OK);
+    produce(&world, "u", false, 1, &produced);
+    for (int i = 0; i < 20000 && log_start_of(&world, "u") < 1; i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    ck_assert_int_eq(log_start_of(&world, "u"), 1);
+    close_world(&world);
+}
+END_TEST
+
 UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      one_that_is_about_to_end_follows_only_where_it_counts,
      a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
@@ -1184,4 +1225,5 @@ UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      a_replica_that_lost_what_it_promised_does_not_lead,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
-     a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says)
+     a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says,
+     retention_keeps_to_its_interval)
