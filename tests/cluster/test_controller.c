@@ -1,11 +1,19 @@
 /* Controllers on a real ZooKeeper: who acts, who takes over, what zkCli shows. */
 #include "tests/cluster/client.h"
 #include "tests/cluster/suite.h"
+#include "base/arena.h"
+#include "wire/frame.h"
+#include "wire/gen/elect_leaders.h"
+#include "wire/prim.h"
+#include "wire/protocol.h"
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static struct cluster cluster;
 
@@ -225,6 +233,65 @@ START_TEST(a_standby_acts_after_the_active_controller_was_killed)
 }
 END_TEST
 
+/* One ElectLeaders, version 0, to the process at `port`. */
+static void ask_election(uint16_t port, struct slice topic, struct arena *arena,
+                         struct elect_leaders_response *out)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int32_t partitions[] = {0, 1}, correlation_id;
+    struct elect_leaders_request_topic_partition topics[] = {
+        {.topic = topic, .partitions = {partitions, 2}}};
+    struct elect_leaders_request in = {.topic_partitions = {topics, 1}, .timeout_ms = 10000};
+    struct frame_request_head head = {.api_key = API_ELECT_LEADERS,
+                                      .api_version = 0,
+                                      .correlation_id = 7,
+                                      .client_id = SLICE("test")};
+    struct buf frame = {0};
+    struct slice body;
+    uint8_t word[4];
+
+    frame_write_request_head(&frame, &head);
+    wire_write(&frame, 0, &elect_leaders_request_wire, &in);
+    prim_store32(word, (uint32_t)frame.len);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    ck_assert_int_eq(send(fd, word, 4, MSG_NOSIGNAL), 4);
+    ck_assert_int_eq(send(fd, frame.ptr, frame.len, MSG_NOSIGNAL), (ssize_t)frame.len);
+    ck_assert_int_eq(recv(fd, word, 4, MSG_WAITALL), 4);
+    size_t len = prim_load32(word);
+    buf_clear(&frame);
+    ck_assert_int_eq(recv(fd, buf_extend(&frame, len), len, MSG_WAITALL), (ssize_t)len);
+    close(fd);
+    ck_assert_int_eq(frame_read_response_head(arena_copy(arena, buf_slice(&frame)),
+                                              API_ELECT_LEADERS, 0, &correlation_id, &body),
+                     ERR_OK);
+    ck_assert_int_eq(wire_read(body, 0, &elect_leaders_response_wire, arena, out), ERR_OK);
+    buf_fini(&frame);
+}
+
+/* Version 0 has no code for all: without one for each partition it would look like success. */
+START_TEST(a_standby_tells_who_asks_for_an_election_that_it_is_none)
+{
+    struct node *active = active_controller();
+    struct node *standby = cluster_node(&cluster, NODE_CONTROLLER, 3 - active->number);
+    struct elect_leaders_response out;
+    struct arena arena;
+
+    arena_init(&arena, 1 << 16);
+    ask_election(standby->port, SLICE("any"), &arena, &out);
+    ck_assert_int_eq(out.replica_election_results.count, 1);
+    ck_assert_int_eq(out.replica_election_results.at[0].partition_result.count, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(out.replica_election_results.at[0].partition_result.at[i].error_code,
+                         KAFKA_NOT_CONTROLLER);
+    ask_election(active->port, SLICE("nowhere"), &arena, &out);
+    ck_assert_int_eq(out.replica_election_results.at[0].partition_result.at[0].error_code,
+                     KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    arena_fini(&arena);
+}
+END_TEST
+
 static bool epoch_has_grown(void *of)
 {
     char text[64];
@@ -311,6 +378,7 @@ int main(void)
     struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 2};
 
     return CLUSTER_SUITE(&cluster, &options, 300, znodes_are_as_kafka_writes_them,
+                         a_standby_tells_who_asks_for_an_election_that_it_is_none,
                          a_topic_made_by_hand_in_zookeeper_works,
                          who_comes_second_does_not_change_the_topic_that_there_is,
                          a_standby_acts_after_the_active_controller_was_killed,
