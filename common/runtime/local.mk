@@ -1,6 +1,7 @@
 # common/runtime: the world, once. Only here are system calls, clocks and threads.
 libottla_common_a_SOURCES += \
-	common/runtime/conn.c common/runtime/conn.h \
+	common/runtime/conn.c common/runtime/conn.h common/runtime/conn_private.h \
+	common/runtime/conn_receive.c common/runtime/conn_send.c \
 	common/runtime/disk.c common/runtime/disk.h \
 	common/runtime/disk_posix.c \
 	common/runtime/env.h \
