@@ -3,6 +3,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/admin.c \
 	broker/api/admin_partitions.c \
 	broker/api/alter.c broker/api/alter.h \
+	broker/api/alter_configs.c \
 	broker/api/describe.c \
 	broker/api/forward.c broker/api/forward.h \
 	broker/api/autocreate.c broker/api/autocreate.h \
@@ -10,6 +11,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/connections.c broker/api/connections.h \
 	broker/api/control.c broker/api/control.h \
 	broker/api/dispatch.c broker/api/dispatch.h \
+	broker/api/log_dirs.c \
 	broker/api/metadata.c \
 	broker/api/orders.c broker/api/orders.h \
 	broker/api/pass.c broker/api/pass.h \

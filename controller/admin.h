@@ -1,9 +1,10 @@
 /* controller/admin.h - the controller's listener: what brokers, tools and other controllers ask.
  *
- * ApiVersions (also the heartbeat), Metadata, DescribeCluster, CreateTopics, DeleteTopics, CreatePartitions,
- * ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown,
- * AlterPartition, AllocateProducerIds, and Envelope: a request that a broker has authorised and
- * forwards, answered as if its client had asked. Only here an answer becomes a Kafka code. */
+ * ApiVersions (also the heartbeat), Metadata, DescribeCluster, CreateTopics, DeleteTopics,
+ * CreatePartitions, AlterConfigs, IncrementalAlterConfigs, ElectLeaders,
+ * AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown, AlterPartition,
+ * AllocateProducerIds, and Envelope: a request that a broker has authorised and forwards, answered
+ * as if its client had asked. Only here an answer becomes a Kafka code. */
 #pragma once
 #include "controller/context.h"
 

@@ -54,6 +54,8 @@ void ask_elect_leaders(struct asked *asked);
 void ask_reassign(struct asked *asked);
 void ask_list_reassignments(struct asked *asked);
 void ask_producer_ids(struct asked *asked);
+void ask_alter_configs(struct asked *asked);
+void ask_incremental_alter_configs(struct asked *asked);
 /* What their events answered: take nothing, end `asked`. */
 void tell_controlled_shutdown(struct asked *asked, struct event *event);
 void tell_alter_partition(struct asked *asked, struct event *event);

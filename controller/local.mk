@@ -18,6 +18,7 @@ libottla_controller_a_SOURCES += \
 	controller/topics.c controller/topics.h
 libottla_controller_a_SOURCES += \
 	controller/admin.c controller/admin.h \
+	controller/admin_configs.c \
 	controller/admin_metadata.c \
 	controller/admin_partitions.c \
 	controller/admin_topics.c \

@@ -22,6 +22,7 @@ check_PROGRAMS += \
 	tests/cluster/test_reassign \
 	tests/cluster/test_registration \
 	tests/cluster/test_replication \
+	tests/cluster/test_throttle \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
@@ -32,6 +33,7 @@ tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_throttle_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
 
 noinst_PROGRAMS += tests/bench/ottla-failover

@@ -3,6 +3,9 @@ noinst_LIBRARIES += libottla_tools.a
 libottla_tools_a_SOURCES = \
 	tools/args.c tools/args.h \
 	tools/cluster_client.c tools/cluster_client.h \
+	tools/config_client.c tools/config_client.h \
+	tools/configs.c tools/configs.h \
+	tools/configs_text.c tools/configs_text.h \
 	tools/consume.c tools/consume.h \
 	tools/consumer.c tools/consumer.h \
 	tools/dump.c tools/dump.h \
@@ -10,6 +13,8 @@ libottla_tools_a_SOURCES = \
 	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
 	tools/lines.c tools/lines.h \
+	tools/log_dirs.c tools/log_dirs.h \
+	tools/log_dirs_text.c tools/log_dirs_text.h \
 	tools/overview.c tools/overview.h \
 	tools/overview_text.c tools/overview_text.h \
 	tools/partitioner.c tools/partitioner.h \
@@ -17,6 +22,7 @@ libottla_tools_a_SOURCES = \
 	tools/producer.c tools/producer.h \
 	tools/reassign.c tools/reassign.h \
 	tools/reassign_text.c tools/reassign_text.h \
+	tools/reassign_throttle.c tools/reassign_throttle.h \
 	tools/topics.c tools/topics.h \
 	tools/topics_brokers.c \
 	tools/topics_text.c tools/topics_text.h \
@@ -31,12 +37,13 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_args tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
+check_PROGRAMS += tests/unit/test_args tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
-	tests/unit/test_reassign_text \
+	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_configs_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
@@ -45,5 +52,6 @@ tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_overview_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_partitioner_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_reassign_text_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_reassign_throttle_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_topics_text_LDADD = libottla_tools.a $(LDADD)
 endif

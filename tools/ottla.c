@@ -3,9 +3,11 @@
  *
  * A copy or link that is named kafka-topics, kafka-topics.sh, ottla-topics and so on is that
  * command. */
+#include "tools/configs.h"
 #include "tools/consume.h"
 #include "tools/dump.h"
 #include "tools/elect.h"
+#include "tools/log_dirs.h"
 #include "tools/overview.h"
 #include "tools/produce.h"
 #include "tools/reassign.h"
@@ -28,6 +30,8 @@ static const struct command commands[] = {
     {"topics", "kafka-topics", topics_main, &topics_command},
     {"produce", "kafka-console-producer", produce_main, &produce_command},
     {"consume", "kafka-console-consumer", consume_main, &consume_command},
+    {"configs", "kafka-configs", configs_main, &configs_command},
+    {"log-dirs", "kafka-log-dirs", log_dirs_main, &log_dirs_command},
     {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
     {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
     {"cluster", "kafka-cluster", overview_main, &overview_command},

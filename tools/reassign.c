@@ -1,6 +1,8 @@
 #include "tools/reassign.h"
 #include "tools/cluster_client.h"
-#include "tools/reassign_text.h"
+#include "tools/config_client.h"
+#include "tools/log_dirs_text.h"
+#include "tools/reassign_throttle.h"
 #include "tools/usage.h"
 #include "base/ensure.h"
 #include "cluster/assign.h"
@@ -24,11 +26,13 @@ static const struct args_option options[] = {
     {"topics-to-move-json-file", "FILE", 0, "--generate: the topics"},
     {"broker-list", "1,2,3", 0, "--generate: the brokers that shall have them"},
     {"disable-rack-aware", NULL, 0, "--generate: do not spread replicas over racks"},
-    {"additional", NULL, 0, "--execute: although other moves run"},
-    {"throttle", "BYTES", 0, "not supported yet: brokers of Ottla do not limit replication"},
+    {"additional", NULL, 0, "--execute: although other moves run; or to change their throttle"},
+    {"throttle", "BYTES", 0,
+     "--execute: so many bytes per second from and to each broker, until --verify finds all "
+     "moved"},
     {"replica-alter-log-dirs-throttle", "BYTES", 0,
      "not supported yet: replicas are not moved between log dirs"},
-    {"preserve-throttles", NULL, 0, "--verify, --cancel: for old scripts: has no effect"},
+    {"preserve-throttles", NULL, 0, "--verify, --cancel: leave the throttles as they are"},
     {"timeout", "MS", 0, "how long a move may take to begin (10000)"},
     {"command-config", "FILE", 0, "client settings, a properties file"},
 };
@@ -50,6 +54,7 @@ struct session {
     int32_t topic_count;
     struct broker_ids brokers; /* for --generate */
     int64_t timeout_ms;
+    int64_t throttle; /* −1: none */
     struct cluster_request metadata_request;
     const struct metadata_response *metadata;
     struct buf *out, *message;
@@ -70,8 +75,6 @@ static const char *misuse(const struct args *args, const char *action)
     bool is_execute = strcmp(action, "execute") == 0;
 
     if (!args_has(args, "bootstrap-server")) return "--bootstrap-server is missing";
-    if (args_has(args, "throttle"))
-        return "--throttle: brokers of Ottla do not limit replication yet; moves run at full speed";
     if (args_has(args, "replica-alter-log-dirs-throttle"))
         return "--replica-alter-log-dirs-throttle: replicas are not moved between log dirs yet";
     if (needs_list(action) != args_has(args, "reassignment-json-file"))
@@ -85,6 +88,7 @@ static const char *misuse(const struct args *args, const char *action)
         return "--topics-to-move-json-file, --broker-list and --disable-rack-aware go with "
                "--generate only";
     if (!is_execute && args_has(args, "additional")) return "--additional goes with --execute only";
+    if (!is_execute && args_has(args, "throttle")) return "--throttle goes with --execute only";
     if ((is_new || is_execute || is_list) && args_has(args, "preserve-throttles"))
         return "--preserve-throttles goes with --verify and --cancel only";
     return NULL;
@@ -180,6 +184,29 @@ static void list_moving(const struct cluster_request *request, struct arena *are
                               .replicas = {p->replicas.at, p->replicas.count}};
         }
     reassign_sort(out);
+}
+
+static struct broker_ids adding_of(const struct list_partition_reassignments_response *response,
+                                   struct topic_partition at)
+{
+    for (int32_t t = 0; t < response->topics.count; t++)
+        for (int32_t i = 0; slice_equal(response->topics.at[t].name, at.topic) &&
+                            i < response->topics.at[t].partitions.count;
+             i++) {
+            const struct list_partition_reassignments_response_topic_partition *p =
+                &response->topics.at[t].partitions.at[i];
+            if (p->partition_index == at.partition)
+                return (struct broker_ids){p->adding_replicas.at, p->adding_replicas.count};
+        }
+    return (struct broker_ids){0};
+}
+
+static bool topic_exists(const struct session *s, struct slice name)
+{
+    for (int32_t t = 0; t < s->metadata->topics.count; t++)
+        if (slice_equal(s->metadata->topics.at[t].name, name))
+            return s->metadata->topics.at[t].error_code == KAFKA_NONE;
+    return false;
 }
 
 static enum err ask_metadata(struct session *s)
@@ -396,6 +423,122 @@ static void print_current(struct session *s, const struct move_list *all)
                          "rollback\n");
 }
 
+/* ---- throttles ---- */
+
+#define LEADER_RATE       SLICE("leader.replication.throttled.rate")
+#define FOLLOWER_RATE     SLICE("follower.replication.throttled.rate")
+#define DIRS_RATE         SLICE("replica.alter.log.dirs.io.max.bytes.per.second")
+#define LEADER_REPLICAS   SLICE("leader.replication.throttled.replicas")
+#define FOLLOWER_REPLICAS SLICE("follower.replication.throttled.replicas")
+
+static enum err throttle_topic(struct session *s, const struct flow *first, int32_t count)
+{
+    struct buf sources = {0}, targets = {0};
+    struct config_change changes[2];
+    int n = 0;
+
+    flows_write_sources(&sources, first, count);
+    flows_write_targets(&targets, first, count);
+    if (sources.len > 0)
+        changes[n++] = (struct config_change){LEADER_REPLICAS, buf_slice(&sources)};
+    if (targets.len > 0)
+        changes[n++] = (struct config_change){FOLLOWER_REPLICAS, buf_slice(&targets)};
+    enum err err =
+        n == 0 ? ERR_OK
+               : config_alter(s->cluster, CONFIG_TOPIC, first->at.topic, changes, n, s->message);
+    buf_fini(&sources);
+    buf_fini(&targets);
+    return err;
+}
+
+static enum err throttle_brokers(struct session *s, struct broker_ids brokers)
+{
+    struct slice rate = arena_printf(s->arena, "%lld", (long long)s->throttle);
+    const struct config_change changes[] = {{LEADER_RATE, rate}, {FOLLOWER_RATE, rate}};
+    enum err err = ERR_OK;
+
+    for (int32_t i = 0; err == ERR_OK && i < brokers.count; i++)
+        err = config_alter(s->cluster, CONFIG_BROKER, arena_printf(s->arena, "%d", brokers.at[i]),
+                           changes, 2, s->message);
+    return err;
+}
+
+/* For what is to move, and for what moves already: its lists would be overwritten otherwise. */
+static enum err set_throttle(struct session *s, const struct move_list *now)
+{
+    struct cluster_request request;
+    struct move_list moving;
+    struct flow_list flows;
+
+    enum err err = ask_moving(s, &request);
+    if (err != ERR_OK) return err;
+    list_moving(&request, s->arena, &moving);
+    struct broker_ids *adding =
+        arena_zalloc(s->arena, (size_t)(moving.count + 1) * sizeof(*adding));
+    for (int32_t i = 0; i < moving.count; i++)
+        adding[i] = adding_of(request.response, moving.at[i].at);
+    flows_of(&moving, adding, &s->wanted, now, s->arena, &flows);
+    for (int32_t i = 0, count; err == ERR_OK && i < flows.count; i += count) {
+        for (count = 1; i + count < flows.count; count++)
+            if (!slice_equal(flows.at[i + count].at.topic, flows.at[i].at.topic)) break;
+        err = throttle_topic(s, &flows.at[i], count);
+    }
+    if (err == ERR_OK) err = throttle_brokers(s, flows_brokers(&flows, s->arena));
+    if (err == ERR_OK)
+        buf_printf(s->out, "The inter-broker throttle limit was set to %lld B/s\n",
+                   (long long)s->throttle);
+    cluster_request_fini(&request);
+    return err;
+}
+
+/* Takes the keys away; what goes wrong is added to the message. */
+static void note_uncleared(struct session *s, const char *what, struct slice name,
+                           enum config_type type, const struct config_change *keys, int count,
+                           enum err *err)
+{
+    struct buf why = {0};
+    enum err one = config_alter(s->cluster, type, name, keys, count, &why);
+
+    if (one != ERR_OK) {
+        buf_printf(s->message, "%sthe throttles of %s %.*s could not be removed: %.*s",
+                   s->message->len == 0 ? "" : "\n", what, SLICE_ARGS(name),
+                   SLICE_ARGS(buf_slice(&why)));
+        *err = one;
+    }
+    buf_fini(&why);
+}
+
+/* Of all brokers, and of the topics in the list. */
+static enum err clear_throttles(struct session *s)
+{
+    static const struct config_change of_brokers[] = {
+        {LEADER_RATE, {NULL, 0}}, {FOLLOWER_RATE, {NULL, 0}}, {DIRS_RATE, {NULL, 0}}};
+    static const struct config_change of_topics[] = {{LEADER_REPLICAS, {NULL, 0}},
+                                                     {FOLLOWER_REPLICAS, {NULL, 0}}};
+    struct buf ids = {0};
+    enum err err = ERR_OK;
+
+    for (int32_t i = 0; i < s->metadata->brokers.count; i++)
+        buf_printf(&ids, "%s%d", i == 0 ? "" : ",", s->metadata->brokers.at[i].node_id);
+    buf_printf(s->out, "\nClearing broker-level throttles on broker%s %.*s\n",
+               s->metadata->brokers.count == 1 ? "" : "s", SLICE_ARGS(buf_slice(&ids)));
+    /* Who cannot be told keeps nobody else throttled. */
+    for (int32_t i = 0; i < s->metadata->brokers.count; i++)
+        note_uncleared(s, "broker",
+                       arena_printf(s->arena, "%d", s->metadata->brokers.at[i].node_id),
+                       CONFIG_BROKER, of_brokers, 3, &err);
+    buf_printf(s->out, "Clearing topic-level throttles on topic%s ",
+               s->topic_count == 1 ? "" : "s");
+    for (int32_t i = 0; i < s->topic_count; i++)
+        buf_printf(s->out, "%s%.*s", i == 0 ? "" : ",", SLICE_ARGS(s->topics[i]));
+    buf_add_text(s->out, "\n");
+    for (int32_t i = 0; i < s->topic_count; i++)
+        if (topic_exists(s, s->topics[i]))
+            note_uncleared(s, "topic", s->topics[i], CONFIG_TOPIC, of_topics, 2, &err);
+    buf_fini(&ids);
+    return err;
+}
+
 static enum err check_nothing_moves(struct session *s)
 {
     struct cluster_request request;
@@ -428,6 +571,12 @@ static enum err execute(struct session *s)
     if (err == ERR_OK) err = current_assignment(s, true, &now);
     if (err != ERR_OK) return err;
     print_current(s, &now);
+    if (s->throttle >= 0) {
+        buf_add_text(s->out, "Warning: You must run --verify periodically, until the reassignment "
+                             "completes, to ensure the throttle is removed.\n");
+        err = set_throttle(s, &now);
+        if (err != ERR_OK) return err;
+    }
     err = alter(s, &s->wanted, false, "Error reassigning partition(s):");
     if (err != ERR_OK) return err;
     buf_printf(s->out, "Successfully started partition reassignment%s for ",
@@ -450,9 +599,12 @@ static enum err cancel(struct session *s)
         if (reassign_find(&moving, s->wanted.at[i].at) != NULL)
             mine.at[mine.count++] = s->wanted.at[i];
     cluster_request_fini(&request);
+    bool clears = !args_has(s->args, "preserve-throttles");
+    if (clears) err = ask_metadata(s);
+    if (err != ERR_OK) return err;
     if (mine.count == 0) {
         buf_add_text(s->out, "None of the specified partition reassignments are active.\n");
-        return ERR_OK;
+        return clears ? clear_throttles(s) : ERR_OK;
     }
     err = alter(s, &mine, true, "Error cancelling partition reassignment(s):");
     if (err != ERR_OK) return err;
@@ -460,10 +612,74 @@ static enum err cancel(struct session *s)
                "Successfully cancelled partition reassignment%s for: ", mine.count > 1 ? "s" : "");
     reassign_write_names(s->out, &mine, ",");
     buf_add_text(s->out, "\n");
-    return ERR_OK;
+    return clears ? clear_throttles(s) : ERR_OK;
 }
 
 /* ---- --verify, --list ---- */
+
+/* What a broker's log directories hold; `request` for cluster_request_fini. NULL: it does not
+ * answer, which is no reason to fail. */
+static const struct describe_log_dirs_response *ask_sizes(struct session *s, int32_t broker,
+                                                          struct cluster_request *request)
+{
+    struct describe_log_dirs_request body;
+    struct buf ignored = {0};
+
+    wire_default(&describe_log_dirs_request_wire, &body);
+    body.topics.count = -1;
+    *request = (struct cluster_request){.api = API_DESCRIBE_LOG_DIRS, .body = &body};
+    enum err err = live_broker(s, broker) == NULL
+                       ? ERR_NOT_FOUND
+                       : cluster_ask(s->cluster, broker, true, request, &ignored);
+    request->body = NULL;
+    buf_fini(&ignored);
+    return err == ERR_OK ? request->response : NULL;
+}
+
+static int32_t leader_of(const struct session *s, struct topic_partition at)
+{
+    for (int32_t t = 0; t < s->metadata->topics.count; t++)
+        for (int32_t i = 0; slice_equal(s->metadata->topics.at[t].name, at.topic) &&
+                            i < s->metadata->topics.at[t].partitions.count;
+             i++)
+            if (s->metadata->topics.at[t].partitions.at[i].partition_index == at.partition)
+                return s->metadata->topics.at[t].partitions.at[i].leader_id;
+    return -1;
+}
+
+/* One line for each replica that is on its way: bytes that it has, of those that the leader has. */
+static void write_progress(struct session *s, const struct cluster_request *moving_request,
+                           const struct move_list *moving)
+{
+    int32_t brokers = s->metadata->brokers.count;
+    struct cluster_request *requests =
+        arena_zalloc(s->arena, (size_t)(brokers + 1) * sizeof(*requests));
+    const struct describe_log_dirs_response **sizes =
+        arena_zalloc(s->arena, (size_t)(brokers + 1) * sizeof(*sizes));
+
+    for (int32_t b = 0; b < brokers; b++)
+        sizes[b] = ask_sizes(s, s->metadata->brokers.at[b].node_id, &requests[b]);
+    for (int32_t i = 0; i < s->wanted.count; i++) {
+        struct topic_partition at = s->wanted.at[i].at;
+        struct broker_ids adding = adding_of(moving_request->response, at);
+        int64_t whole = -1;
+        if (reassign_find(moving, at) == NULL) continue;
+        for (int32_t b = 0; b < brokers; b++)
+            if (sizes[b] != NULL && s->metadata->brokers.at[b].node_id == leader_of(s, at))
+                whole = log_dirs_size(sizes[b], at);
+        for (int32_t k = 0; whole >= 0 && k < adding.count; k++)
+            for (int32_t b = 0; b < brokers; b++) {
+                if (sizes[b] == NULL || s->metadata->brokers.at[b].node_id != adding.at[k])
+                    continue;
+                int64_t has = log_dirs_size(sizes[b], at);
+                buf_printf(s->out, "  %.*s-%d: broker %d has %lld of %lld bytes\n",
+                           SLICE_ARGS(at.topic), at.partition, adding.at[k],
+                           (long long)(has < 0 ? 0 : has), (long long)whole);
+            }
+    }
+    for (int32_t b = 0; b < brokers; b++)
+        if (sizes[b] != NULL) cluster_request_fini(&requests[b]);
+}
 
 static enum err verify(struct session *s)
 {
@@ -483,6 +699,10 @@ static enum err verify(struct session *s)
             reassign_write_status(s->out, &s->wanted.at[i],
                                   reassign_find(&moving, s->wanted.at[i].at) != NULL,
                                   reassign_find(&now, s->wanted.at[i].at));
+        if (moving.count > 0)
+            write_progress(s, &request, &moving);
+        else if (!args_has(s->args, "preserve-throttles"))
+            err = clear_throttles(s);
     }
     cluster_request_fini(&request);
     return err;
@@ -573,8 +793,12 @@ int reassign_main(int argc, char **argv)
     struct args args;
     struct arena arena;
     struct buf message = {0}, out = {0};
-    struct session s = {
-        .args = &args, .arena = &arena, .timeout_ms = 10000, .out = &out, .message = &message};
+    struct session s = {.args = &args,
+                        .arena = &arena,
+                        .timeout_ms = 10000,
+                        .throttle = -1,
+                        .out = &out,
+                        .message = &message};
     int status;
 
     arena_init(&arena, (size_t)1 << 40);
@@ -588,6 +812,8 @@ int reassign_main(int argc, char **argv)
         }
         if (err == ERR_OK)
             err = args_number(&args, "timeout", 1, INT32_MAX, &s.timeout_ms, &message);
+        if (err == ERR_OK)
+            err = args_number(&args, "throttle", 0, INT64_MAX, &s.throttle, &message);
         status = 1;
         if (err != ERR_OK) {
             usage_wrong(&reassign_command, &message);

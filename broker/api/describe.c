@@ -1,7 +1,8 @@
 /* broker/api/describe.c - DescribeConfigs: topics and this broker, with sources and synonyms.
  *
- * A topic's overrides are read from ZooKeeper for each request, so that who has changed one sees it
+ * Overrides are read from ZooKeeper for each request, so that who has changed one sees it
  * at once; while ZooKeeper is away what was read last serves. Rules: apis.md §10. */
+#include "broker/api/broker_configs.h"
 #include "broker/api/control.h"
 #include "broker/api/table.h"
 #include "broker/api/topic_configs.h"
@@ -201,6 +202,16 @@ static void on_read(void *to)
     if (--describe->waiting == 0) answer(describe->request);
 }
 
+static bool names_broker(const struct request *request)
+{
+    const struct describe_configs_request *in = request->body;
+
+    if (request->at->configs == NULL) return false;
+    for (int32_t i = 0; i < in->resources.count; i++)
+        if (in->resources.at[i].resource_type == RESOURCE_BROKER) return true;
+    return false;
+}
+
 static void describe_handle(struct request *request)
 {
     const struct describe_configs_request *in = request->body;
@@ -220,6 +231,10 @@ static void describe_handle(struct request *request)
         topic_configs_read(control_topic_configs(request->at->control), name, on_read, describe);
     }
     map_fini(&seen);
+    if (names_broker(request)) {
+        describe->waiting++;
+        broker_configs_read(request->at->configs, on_read, describe);
+    }
     on_read(describe);
 }
 

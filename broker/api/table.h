@@ -6,11 +6,13 @@
 extern const struct api versions_api;                                              /* versions.c */
 extern const struct api metadata_api, describe_cluster_api;                        /* metadata.c */
 extern const struct api leader_and_isr_api, stop_replica_api, update_metadata_api; /* control.c */
-extern const struct api describe_configs_api;                                      /* admin.c */
+extern const struct api describe_configs_api;                                      /* describe.c */
+extern const struct api alter_configs_api, incremental_alter_configs_api; /* alter_configs.c */
 extern const struct api create_topics_api, delete_topics_api, create_partitions_api; /* admin.c */
 /* admin_partitions.c */
 extern const struct api elect_leaders_api, alter_partition_reassignments_api,
     list_partition_reassignments_api;
+extern const struct api describe_log_dirs_api;                         /* log_dirs.c */
 extern const struct api produce_api;                                   /* produce.c */
 extern const struct api init_producer_id_api;                          /* producer_ids.c */
 extern const struct api fetch_api;                                     /* fetch.c */

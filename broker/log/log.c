@@ -132,6 +132,13 @@ void log_publish(struct log *log)
 
     atomic_store_explicit(&log->first_base, base, memory_order_relaxed);
     if (log->start < base) log->start = base;
+    log_tell(log);
+}
+
+void log_tell(struct log *log)
+{
+    atomic_store_explicit(&log->size_told, log_size_bytes(log), memory_order_relaxed);
+    atomic_store_explicit(&log->end_told, log->end, memory_order_relaxed);
 }
 
 bool log_is_offline(const struct log *log)
@@ -292,6 +299,15 @@ int64_t log_size_bytes(const struct log *log)
     for (int i = 0; i < log->count; i++)
         size += log->segments[i]->size;
     return size;
+}
+
+struct log_facts log_facts(const struct log *log)
+{
+    return (struct log_facts){
+        .size_bytes = atomic_load_explicit(&log->size_told, memory_order_relaxed),
+        .end_offset = atomic_load_explicit(&log->end_told, memory_order_relaxed),
+        .high_watermark = log_high_watermark(log),
+    };
 }
 
 int log_segment_count(const struct log *log)
@@ -494,6 +510,10 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
 
     remember(log, plan->first_offset, start.position);
     log->end = plan->chunk.last_offset + 1;
+    int64_t size = atomic_load_explicit(&log->size_told, memory_order_relaxed);
+    atomic_store_explicit(&log->size_told, size + (int64_t)plan->chunk.bytes.len,
+                          memory_order_relaxed);
+    atomic_store_explicit(&log->end_told, log->end, memory_order_relaxed);
     *out = (struct log_appended){
         .first_offset = plan->first_offset,
         .last_offset = plan->chunk.last_offset,

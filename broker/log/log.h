@@ -58,6 +58,11 @@ int64_t log_end_offset(const struct log *log);     /* next to be written */
 int64_t log_recovery_point(const struct log *log); /* all below is on the device */
 int64_t log_size_bytes(const struct log *log);
 int log_segment_count(const struct log *log);
+/* What any thread may ask while its shard writes: as of the last change, for people. */
+struct log_facts {
+    int64_t size_bytes, end_offset, high_watermark;
+};
+struct log_facts log_facts(const struct log *log);
 
 /* The high watermark is the partition's; the log keeps what it last heard, from the checkpoint at
  * first (clamped to start … end), for retention and for the next checkpoint. Truncation clamps it.

@@ -36,6 +36,7 @@ struct log {
     /* What the files may say of it at most: recovery point, high watermark. Of the store. */
     _Atomic int64_t saved[2];
     int64_t saving[2]; /* what the write under way says; of the store's home shard */
+    _Atomic int64_t size_told, end_told; /* … and for log_facts */
 
     struct uuid topic_id;
     struct epochs epochs;
@@ -88,7 +89,8 @@ void log_drop_segments(struct log *log, int from, int n);
  * base). */
 MUST_CHECK enum err log_roll_at(struct log *log, int64_t base, int64_t now_ms);
 void log_forget_recent(struct log *log);
-void log_publish(struct log *log); /* first_base, and start ≥ it */
+void log_publish(struct log *log); /* first_base, and start ≥ it; size and end */
+void log_tell(struct log *log);    /* size and end */
 /* Renames the files of segments from … from + n − 1 and drops these. */
 MUST_CHECK enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms);
 

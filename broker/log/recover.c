@@ -610,6 +610,7 @@ enum err recover_create(const struct recover_request *request, struct log **out)
     log->start = request->log_start;
     log->recovery_point = request->log_start;
     log->high_watermark = request->log_start;
+    if (err == ERR_OK) log_tell(log);
     log_detach(log);
     if (err == ERR_OK)
         *out = log;

@@ -212,6 +212,7 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
     log_set_high_watermark(log, offset);
     clamp_to_end(log);
     log_uncut(log);
+    log_tell(log);
     return ERR_OK;
 }
 

@@ -1,5 +1,6 @@
 # common/cluster: what all processes mean by the cluster.
 libottla_common_a_SOURCES += \
+	common/cluster/alter.c common/cluster/alter.h \
 	common/cluster/assign.c common/cluster/assign.h \
 	common/cluster/image.c common/cluster/image.h \
 	common/cluster/level.c common/cluster/level.h \
@@ -16,7 +17,7 @@ libottla_common_a_SOURCES += \
 EXTRA_DIST += common/cluster/README.md
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_assign tests/unit/test_image tests/unit/test_listeners \
+check_PROGRAMS += tests/unit/test_alter tests/unit/test_assign tests/unit/test_image tests/unit/test_listeners \
 	tests/unit/test_options tests/unit/test_options_topic tests/unit/test_quota \
 	tests/unit/test_types
 endif
