@@ -2,6 +2,7 @@
  * ZooKeeper answers. Order and rules: zookeeper.md §5, §14, §15. */
 #include "base/ensure.h"
 #include "base/log.h"
+#include "broker/api/alter.h"
 #include "broker/api/autocreate.h"
 #include "broker/api/control.h"
 #include "broker/api/forward.h"
@@ -378,6 +379,7 @@ static void session_begins(struct broker *broker)
     broker->recipe_paths =
         recipe_ensure(broker->zk, path_ensured, path_ensured_count, on_paths, broker);
     autocreate_set_zk(control_autocreate(broker->control), broker->zk);
+    alter_set_zk(broker->alter, broker->zk);
     forward_set_zk(broker->forward, broker->zk);
     producer_ids_set_zk(broker->producer_ids, broker->zk);
     read_feature(broker);
@@ -392,6 +394,7 @@ static void session_ends(struct broker *broker)
     topic_configs_set_zk(control_topic_configs(broker->control), NULL, NULL, NULL);
     broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);
+    alter_set_zk(broker->alter, NULL);
     forward_set_zk(broker->forward, NULL);
     producer_ids_set_zk(broker->producer_ids, NULL);
 }
@@ -488,6 +491,7 @@ void start_end(struct broker *broker)
     topic_configs_set_zk(control_topic_configs(broker->control), NULL, NULL, NULL);
     broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);
+    alter_set_zk(broker->alter, NULL);
     forward_set_zk(broker->forward, NULL);
 }
 

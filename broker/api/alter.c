@@ -2,6 +2,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "broker/api/forward.h"
+#include "broker/api/isr_writer.h"
 #include "cluster/image.h"
 #include "cluster/level.h"
 #include "wire/gen/alter_partition.h"
@@ -18,7 +19,7 @@
 struct msg_isr {
     struct msg msg;
     struct uuid topic_id;
-    int32_t partition, leader_epoch, partition_epoch;
+    int32_t partition, leader_epoch, partition_epoch, controller_epoch;
     bool is_recovered;
     enum isr_verdict verdict;
     int isr_count;
@@ -31,12 +32,15 @@ struct pending {
     struct list_node node;
     int shard;
     struct msg_isr change;
+    struct isr_write write; /* instead of AlterPartition */
 };
 
 struct alter {
     struct api_shard *control;
     struct list waiting; /* struct pending */
     struct list sent;    /* with the request that is on its way */
+    struct list writing; /* in the hands of `writer` */
+    struct isr_writer *writer;
     struct forward_call call;
     bool is_sending, is_stopping;
     struct timer timer;
@@ -63,6 +67,7 @@ void alter_propose(void *owner, const struct isr_change *change)
     say->partition = change->partition;
     say->leader_epoch = change->leader_epoch;
     say->partition_epoch = change->partition_epoch;
+    say->controller_epoch = change->controller_epoch;
     say->is_recovered = change->is_recovered;
     say->isr_count = change->isr_count;
     memcpy(say->isr, change->isr, sizeof(*say->isr) * (size_t)change->isr_count);
@@ -113,6 +118,42 @@ static void decide(struct alter *alter, struct pending *pending, enum isr_verdic
     mailbox_call(alter->control->shard->mailbox, (uint8_t)pending->shard, &say->msg);
     list_remove(&pending->node);
     free(pending);
+}
+
+/* Brokers below 2.7-IV2 may be among us: then nobody asks the controller. */
+static bool writes_by_itself(const struct alter *alter)
+{
+    return options_level(alter->control->process->options) < LEVEL_2_7_IV2;
+}
+
+static void on_written(void *owner, struct isr_write *write)
+{
+    struct pending *pending = CONTAINER(write, struct pending, write);
+
+    pending->change.partition_epoch = write->partition_epoch;
+    decide(owner, pending, write->verdict);
+}
+
+static void write_state(struct alter *alter, struct pending *pending)
+{
+    struct msg_isr *change = &pending->change;
+
+    pending->write = (struct isr_write){
+        .topic = topic_of(change),
+        .partition = change->partition,
+        .leader_epoch = change->leader_epoch,
+        .partition_epoch = change->partition_epoch,
+        .controller_epoch = change->controller_epoch,
+        .isr = change->isr,
+        .isr_count = change->isr_count,
+    };
+    list_push(&alter->writing, &pending->node);
+    isr_writer_add(alter->writer, &pending->write);
+}
+
+void alter_set_zk(struct alter *alter, struct zk *zk)
+{
+    isr_writer_set_zk(alter->writer, zk);
 }
 
 static enum isr_verdict verdict_of(int16_t code)
@@ -292,6 +333,10 @@ static void hear_proposed(void *owner, struct msg *msg)
     pending->shard = msg->home;
     pending->change = *(struct msg_isr *)(void *)msg;
     mailbox_reply(alter->control->shard->mailbox, msg);
+    if (!alter->is_stopping && writes_by_itself(alter)) {
+        write_state(alter, pending);
+        return;
+    }
     list_push(&alter->waiting, &pending->node);
     if (alter->is_stopping) return;
     /* At the end of the turn's messages, so that what comes together goes together. */
@@ -305,6 +350,12 @@ struct alter *alter_create(struct api_shard *control, struct msg_routes *routes)
     alter->control = control;
     list_init(&alter->waiting);
     list_init(&alter->sent);
+    list_init(&alter->writing);
+    alter->writer =
+        isr_writer_create(&(struct isr_writer_options){.shard = control->shard,
+                                                       .broker_id = control->process->broker_id,
+                                                       .decided = on_written,
+                                                       .owner = alter});
     alter->timer.fire = on_timer;
     arena_init(&alter->arena, ARENA_BYTES_MAX);
     messages_on_call(routes, MSG_ISR_PROPOSED, hear_proposed, alter);
@@ -324,7 +375,10 @@ void alter_destroy(struct alter **alter)
 
     if (gone == NULL) return;
     requeue(gone);
+    isr_writer_destroy(&gone->writer);
     for (struct list_node *node; (node = list_pop(&gone->waiting)) != NULL;)
+        free(list_entry(node, struct pending, node));
+    for (struct list_node *node; (node = list_pop(&gone->writing)) != NULL;)
         free(list_entry(node, struct pending, node));
     timer_cancel(gone->control->shard, &gone->timer);
     arena_fini(&gone->arena);

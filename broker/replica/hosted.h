@@ -36,6 +36,7 @@ struct hosted {
     struct replica_call *stopped_by;
     struct replica_stop *stop;
 
+    int32_t controller_epoch; /* of the decision that stands here */
     int32_t partition;
     size_t topic_len;
     char topic[];

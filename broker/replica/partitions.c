@@ -180,6 +180,7 @@ static void propose(struct hosted *hosted, const struct isr_effects *effects)
                                          .partition = hosted->partition,
                                          .leader_epoch = effects->leader_epoch,
                                          .partition_epoch = effects->partition_epoch,
+                                         .controller_epoch = hosted->controller_epoch,
                                          .isr = brokers,
                                          .isr_count = count,
                                          .is_recovered = effects->is_recovered,
@@ -469,6 +470,7 @@ static enum err apply_change(struct partitions *partitions, struct replica_chang
     err = partition_check_change(&hosted->machine, &to);
     if (err != ERR_OK) return err;
     struct partition_event event = {.type = PARTITION_CHANGED, .changed = &to};
+    hosted->controller_epoch = change->controller_epoch;
     hosted_feed(hosted, &event);
     return ERR_OK;
 }

@@ -47,6 +47,7 @@ struct isr_change {
     struct uuid topic_id;
     int32_t partition;
     int32_t leader_epoch, partition_epoch;
+    int32_t controller_epoch; /* of the LeaderAndIsr that made us leader */
     const int32_t *isr;
     int isr_count;
     bool is_recovered; /* ends a leader recovery state 1 */
@@ -102,6 +103,7 @@ struct replica_change {
     int32_t partition;
     int32_t leader; /* broker id; −1 none */
     int32_t leader_epoch, partition_epoch;
+    int32_t controller_epoch;      /* of the controller that decided it */
     const int32_t *replicas, *isr; /* replicas with those being added */
     int replica_count, isr_count;
     bool is_leader_alive; /* in the metadata image: one follows none else */
