@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/cluster/test_controller \
 	tests/cluster/test_data \
 	tests/cluster/test_idempotence \
+	tests/cluster/test_isr_by_zookeeper \
 	tests/cluster/test_kcat \
 	tests/cluster/test_last_replica \
 	tests/cluster/test_reassign \
@@ -29,6 +30,7 @@ tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_isr_by_zookeeper_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
