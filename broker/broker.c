@@ -266,6 +266,7 @@ enum err broker_open_shards(struct broker *broker)
 
     for (int i = 0; i < broker->data_shards; i++)
         open_partitions(broker, &broker->shards[i]);
+    broker_report_open(broker);
     for (int l = 0; l < broker->listeners.count && err == ERR_OK; l++)
         for (int i = 0; i < broker->data_shards && err == ERR_OK; i++)
             err = open_listener(broker, &broker->shards[i], l);
@@ -530,6 +531,7 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     broker->shard_opened = options->shard_opened;
     broker->owner = options->owner;
     broker->files_max = options->files_max;
+    broker->report.metrics = options->metrics;
     broker->began = env_now(options->env);
     broker->data_shards = options->data_shards;
     if (broker->data_shards <= 0) {

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "cluster/listeners.h"
 #include "runtime/env.h"
+#include "runtime/status.h"
 
 struct broker;
 struct shard;
@@ -23,8 +24,9 @@ struct broker_options {
      * control shard, when it may have its first turn; NULL: they get threads of their own. */
     void (*shard_opened)(void *owner, struct shard *shard);
     void *owner;
-    int data_shards; /* 0: as configured, at most one per processor */
-    int files_max;   /* descriptors to reckon with; 0: as the system says */
+    struct metrics *metrics; /* what it counts is entered there; outlives it. NULL: nowhere */
+    int data_shards;         /* 0: as configured, at most one per processor */
+    int files_max;           /* descriptors to reckon with; 0: as the system says */
 };
 
 /* Locks and reads the log directories. ERR_BUSY, ERR_INVALID, ERR_OFFLINE, ERR_IO …; `problem` gets
@@ -41,6 +43,9 @@ MUST_CHECK enum err broker_run(struct broker *broker);
 MUST_CHECK enum err broker_start(struct broker *broker);
 struct shard *broker_shard(struct broker *broker); /* the control shard */
 enum err broker_result(const struct broker *broker);
+
+/* How far it is; for the page that watches it. On the control shard. */
+enum status_readiness broker_readiness(struct broker *broker);
 
 /* Asks for the orderly end. On the control shard. */
 void broker_stop(struct broker *broker);

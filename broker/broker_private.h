@@ -10,6 +10,7 @@
 #include "broker/api/topic_configs.h"
 #include "broker/broker.h"
 #include "broker/log/store.h"
+#include "broker/report.h"
 #include "cluster/options.h"
 #include "runtime/process.h"
 #include "runtime/thread.h"
@@ -71,6 +72,7 @@ struct broker {
     struct instant asked_to_return_at;
 
     /* start.c */
+    struct broker_report report;
     struct zk *zk;
     unsigned needs; /* start_need that are missing */
     bool had_session, is_started, is_registered, was_registered;

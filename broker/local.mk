@@ -22,6 +22,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/update.c broker/api/update.h \
 	broker/api/versions.c \
 	broker/broker.c broker/broker.h broker/broker_private.h \
+	broker/report.c broker/report.h \
 	broker/start.c \
 	broker/stop.c \
 	broker/messages.c broker/messages.h

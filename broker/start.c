@@ -419,6 +419,7 @@ static void on_zk(void *owner, const struct zk_event *event)
         return;
     case ZK_EXPIRED:
         log_warn("broker", "zookeeper-expired", "");
+        counter_add(&broker->report.expired, 1);
         session_ends(broker);
         return;
     case ZK_NEW_SESSION:

@@ -316,6 +316,7 @@ struct context {
     struct map topics;  /* name → struct topic * */
     struct map topics_by_id;
     int32_t partition_count, reassigning_count;
+    uint64_t elections, elections_unclean; /* since the process began */
     bool has_reassign_node; /* /admin/reassign_partitions was there when last seen */
 
     struct list events; /* waiting */

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "controller/controller.h"
+#include "controller/report.h"
 #include "program/program.h"
 #include "runtime/process.h"
 #include <signal.h>
@@ -16,6 +17,12 @@ struct process {
     struct process_signals signals;
     struct timer leave;
     bool has_failed;
+
+    /* The page that watches it. */
+    struct report report;
+    struct metrics *metrics;
+    struct status *status;
+    struct status_beat beat;
 };
 
 static void on_ready(void *owner)
@@ -56,6 +63,37 @@ static void on_signal(struct process_signals *signals, int number)
     controller_stop(&process->controller);
 }
 
+static void each_beat(void *of)
+{
+    struct process *process = of;
+
+    report_take(&process->report, &process->controller);
+    atomic_store(&process->beat.readiness, (int)report_readiness(&process->controller));
+}
+
+static enum err open_status(struct process *process, const struct program *program)
+{
+    const char *listen = options_text(program->options, OPTION_METRICS_LISTEN);
+    struct status_options status = {.listen = listen,
+                                    .metrics = process->metrics,
+                                    .beat = &process->beat,
+                                    .env = program->env};
+
+    if (listen == NULL || listen[0] == '\0') return ERR_OK;
+    report_open(&process->report, process->metrics);
+    process->beat.each = each_beat;
+    process->beat.of = process;
+    status_beat_start(&process->beat, &process->shard);
+    enum err err = status_open(&status, &process->status);
+    if (err != ERR_OK)
+        log_error("controller", "not-started", "problem=\"metrics.listen=%s: %s\"", listen,
+                  err_text(err));
+    else
+        log_info("controller", "metrics", "listen=%s port=%d", listen,
+                 status_port(process->status));
+    return err;
+}
+
 /* A listener on all interfaces is advertised by the name of this host. */
 static void fill_hosts(struct listeners *listeners, char host[PROCESS_HOST_MAX])
 {
@@ -71,6 +109,7 @@ static enum err run(const struct program *program)
     struct mesh *mesh = mesh_create(1);
 
     if (process == NULL) return ERR_IO;
+    process->metrics = metrics_create();
     log_info("controller", "starting", "version=%s id=%d", PACKAGE_VERSION,
              options_int(program->options, OPTION_CONTROLLER_ID));
     enum err err = shard_open(&process->shard, program->env, 0, mesh, &none, process, NULL);
@@ -82,10 +121,15 @@ static enum err run(const struct program *program)
     if (err != ERR_OK) {
         log_error("controller", "not-started", "error=\"%s\"", err_text(err));
     } else {
+        err = open_status(process, program);
+        if (err != ERR_OK) controller_stop(&process->controller);
         shard_run(&process->shard);
+        status_beat_stop(&process->beat);
+        status_close(&process->status);
         if (process->has_failed) return ERR_TIMED_OUT;
         controller_fini(&process->controller);
     }
+    metrics_destroy(&process->metrics);
     process_signals_close(&process->signals);
     shard_close(&process->shard);
     mesh_destroy(&mesh);

@@ -59,6 +59,7 @@ struct candidate {
     struct leadership read; /* what is decided on */
     bool has_read;
     bool is_unclean_known, is_unclean_allowed;
+    bool is_unclean;        /* what was chosen is */
     struct leadership next; /* what is written */
     struct ids recipients;
     int32_t request; /* its place among the requests; −1: none */
@@ -216,6 +217,13 @@ static void ask_first_state(struct to_online *t, struct candidate *c, struct top
     (void)task_create(&t->task, path_state(arena, topic, p->id), buf_slice(json));
 }
 
+/* The leader was not in sync, or could not say that it has all it promised. */
+static bool is_unclean_choice(const struct context *context, const struct candidate *c)
+{
+    return !ids_have(&c->read.isr, c->next.leader) ||
+           !replica_is_online(context, c->partition, c->next.leader);
+}
+
 static void ask_writes(struct context *context, struct to_online *t)
 {
     struct topic *parent = NULL;
@@ -239,6 +247,7 @@ static void ask_writes(struct context *context, struct to_online *t)
             context_note(context, "partition %s-%d has no leader to elect", p->topic->name, p->id);
             continue;
         }
+        c->is_unclean = c->todo == ELECT && is_unclean_choice(context, c);
         buf_clear(&json);
         document_write_state(&json, &c->next);
         if (c->todo == INITIALISE) {
@@ -255,6 +264,20 @@ static void ask_writes(struct context *context, struct to_online *t)
     task_ask(context, &t->task);
 }
 
+/* Who knows more is named; what it cost, the new leader and its followers say (their logs, and
+ * ottla_lastreplica_recordslost_total). */
+static void note_unclean(struct context *context, const struct candidate *c)
+{
+    struct buf isr = {0};
+
+    context->elections_unclean++;
+    ids_print(&isr, &c->read.isr);
+    context_warn(context, "partition %s-%d unclean leader=%d isr-was=%.*s",
+                 c->partition->topic->name, c->partition->id, c->next.leader, (int)isr.len,
+                 (const char *)isr.ptr);
+    buf_fini(&isr);
+}
+
 static void succeed(struct context *context, struct to_online *t, struct candidate *c,
                     int32_t version)
 {
@@ -262,9 +285,8 @@ static void succeed(struct context *context, struct to_online *t, struct candida
     bool is_first = c->todo == INITIALISE;
 
     c->next.partition_epoch = version;
-    if (!is_first && c->next.is_recovering && !c->read.is_recovering)
-        context_warn(context, "partition %s-%d unclean leader=%d lost-isr-size=%d", p->topic->name,
-                     p->id, c->next.leader, c->read.isr.count);
+    context->elections += !is_first;
+    if (!is_first && c->is_unclean) note_unclean(context, c);
     /* One that refused before is asked again: its next refusal is to be news. */
     if (context_set_dir_offline(context, p, c->next.leader, false))
         partition_hosted(p, c->next.leader)->state = REPLICA_ONLINE;

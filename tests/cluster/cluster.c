@@ -304,6 +304,49 @@ bool node_has_logged(const struct node *node, const char *text)
     return run_command(NULL, 0, "grep -qF -- '%s' %s/log 2> /dev/null", text, node->folder) == 0;
 }
 
+/* Where its log says that the pages are. */
+static uint16_t metrics_port(const struct node *node)
+{
+    char out[64];
+
+    run_command(out, sizeof(out), "sed -n 's/.* metrics listen=.* port=//p' %s/log | tail -n 1",
+                node->folder);
+    return (uint16_t)strtol(out, NULL, 10);
+}
+
+int node_get(const struct node *node, const char *path, char *out, int size)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(metrics_port(node))};
+    struct timeval limit = {.tv_sec = 10};
+    char request[200];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), len = 0;
+    ssize_t n = 0;
+
+    out[0] = '\0';
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int wanted = snprintf(request, sizeof(request),
+                          "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+        write(fd, request, (size_t)wanted) == wanted)
+        while (len < size - 1 && (n = read(fd, out + len, (size_t)(size - 1 - len))) > 0)
+            len += (int)n;
+    close(fd);
+    out[len] = '\0';
+    return strncmp(out, "HTTP/1.1 ", 9) == 0 ? (int)strtol(out + 9, NULL, 10) : 0;
+}
+
+double node_metric(const struct node *node, const char *name)
+{
+    static char text[1 << 20];
+    char line[300];
+
+    if (node_get(node, "/metrics", text, sizeof(text)) != 200) return -1;
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(text, line);
+    return at == NULL ? -1 : strtod(at + strlen(line), NULL);
+}
+
 static bool is_ready(void *of)
 {
     struct node *node = of;

@@ -63,6 +63,12 @@ int node_signal(struct cluster *cluster, struct node *node, int signal);
 /* True if the node's log has a line with `text` (after the last start). */
 bool node_has_logged(const struct node *node, const char *text);
 
+/* What a node with metrics.listen=127.0.0.1:0 answers to GET `path`, head and all; the status code,
+ * or 0 when it did not answer. */
+int node_get(const struct node *node, const char *path, char *out, int size);
+/* The value of a line of its /metrics: name, with labels if it has any. −1: there is none. */
+double node_metric(const struct node *node, const char *name);
+
 /* What /proc says of a process. */
 struct process_use {
     double cpu_seconds; /* user and system */

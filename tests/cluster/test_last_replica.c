@@ -206,6 +206,9 @@ START_TEST(only_the_last_in_sync_replica_leads_or_whom_the_operator_chooses)
     /* Broker 1 says what it cost that 3 leads: it had 2000 committed, the other 1000. */
     expect_logged(1, "committed_records_cut topic=taken");
     expect("taken", "3", "1,2,3");
+    ck_assert(node_metric(broker(1), "ottla_lastreplica_recordslost_total") == 1000);
+    ck_assert(node_metric(cluster_node(&cluster, NODE_CONTROLLER, 1),
+                          "kafka_controller_controllerstats_uncleanleaderelections_total") == 1);
 }
 END_TEST
 
@@ -265,6 +268,8 @@ START_TEST(a_sole_replica_that_lost_its_tail_does_not_lead)
            "{\\\"version\\\":2,\\\"entity_path\\\":\\\"topics/given\\\"}");
     expect("given", "1", "1");
     expect_logged(1, "leads_with_loss topic=given");
+    ck_assert(node_metric(broker(1), "ottla_lastreplica_stoodback_total") >= 3);
+    ck_assert(node_metric(broker(1), "ottla_lastreplica_recordslost_total") >= 2);
     send_to("given", 10);
     start(3);
 }
@@ -276,12 +281,13 @@ int main(void)
         .zookeepers = 1,
         .controllers = 1,
         .brokers = 3,
-        .broker_properties = "replica.high.watermark.checkpoint.interval.ms=100\n"
+        .broker_properties = "metrics.listen=127.0.0.1:0\n"
+                             "replica.high.watermark.checkpoint.interval.ms=100\n"
                              "min.insync.replicas=1\n"
                              "replica.lag.time.max.ms=5000\n"
                              "controlled.shutdown.max.retries=1\n"
                              "controlled.shutdown.retry.backoff.ms=100\n",
-        .controller_properties = "auto.leader.rebalance.enable=false\n",
+        .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n",
     };
 
     return CLUSTER_SUITE(&cluster, &options, 300,

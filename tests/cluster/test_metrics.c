@@ -1,0 +1,161 @@
+/* What an operator sees on /metrics: an ISR that shrinks and grows, who controls, who is ready. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/cluster.h"
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REPLICAS "kafka_server_replicamanager_"
+#define CONTROL  "kafka_controller_kafkacontroller_"
+
+static struct cluster cluster;
+static char text[262144];
+
+struct wanted {
+    const struct node *node;
+    const char *name;
+    double low, high;
+};
+
+static bool is_so(void *of)
+{
+    const struct wanted *wanted = of;
+    double value = node_metric(wanted->node, wanted->name);
+
+    return value >= wanted->low && value <= wanted->high;
+}
+
+static void expect(const struct node *node, const char *name, double low, double high)
+{
+    struct wanted wanted = {node, name, low, high};
+
+    ck_assert_msg(wait_for(is_so, &wanted, 30), "%s of %s: %g, wanted %g to %g", name, node->folder,
+                  node_metric(node, name), low, high);
+}
+
+START_TEST(an_isr_that_shrinks_and_grows_is_seen)
+{
+    const struct node *leader = cluster_node(&cluster, NODE_BROKER, 1);
+    struct node *follower = cluster_node(&cluster, NODE_BROKER, 3);
+    const char *folder = getenv("OTTLA_BUILD");
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "t",
+                                     .partitions = 1,
+                                     .numbers_max = 2000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert_int_eq(run_command(text, sizeof(text),
+                                 "%s/ottla topics --create --topic t --replica-assignment 1:2:3 "
+                                 "--config min.insync.replicas=3 --bootstrap-server %s 2>&1",
+                                 folder == NULL ? "." : folder, cluster.bootstrap),
+                     0);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 30));
+    struct sender *sender = sender_open(&options);
+    ck_assert(sender_send(sender, 1000));
+    ck_assert(sender_flush(sender, 30));
+    expect(leader, REPLICAS "partitioncount", 1, 1);
+    expect(leader, REPLICAS "leadercount", 1, 1);
+    expect(leader, REPLICAS "underreplicatedpartitions", 0, 0);
+    expect(leader, REPLICAS "underminisrpartitioncount", 0, 0);
+    expect(leader, REPLICAS "isrshrinks_total", 0, 0);
+    expect(leader, "kafka_server_brokertopicmetrics_messagesin_total", 1000, 1000);
+    expect(leader, "kafka_server_brokertopicmetrics_bytesin_total", 100000, 200000);
+    expect(cluster_node(&cluster, NODE_BROKER, 2),
+           "kafka_server_brokertopicmetrics_replicationbytesin_total", 100000, 200000);
+
+    /* A follower that stands still leaves the ISR by the leader's word. That leaves fewer than
+     * min.insync.replicas: first the log is synced, and how long that took is seen too. */
+    node_signal(&cluster, follower, SIGSTOP);
+    ck_assert(sender_send(sender, 1));
+    expect(leader, REPLICAS "underreplicatedpartitions", 1, 1);
+    expect(leader, REPLICAS "underminisrpartitioncount", 1, 1);
+    expect(leader, REPLICAS "isrshrinks_total", 1, 1);
+    expect(leader, "ottla_lastreplica_syncs_total", 1, 10);
+    expect(leader, "ottla_lastreplica_sync_seconds_count", 1, 10);
+    printf("sync before the ISR change: %g s\n",
+           node_metric(leader, "ottla_lastreplica_sync_seconds_sum"));
+
+    node_signal(&cluster, follower, SIGCONT);
+    expect(leader, REPLICAS "isrexpands_total", 1, 10);
+    expect(leader, REPLICAS "underreplicatedpartitions", 0, 0);
+    expect(leader, REPLICAS "underminisrpartitioncount", 0, 0);
+    ck_assert(sender_flush(sender, 60));
+    sender_close(&sender);
+}
+END_TEST
+
+START_TEST(one_controller_is_active_and_counts)
+{
+    const struct node *one = cluster_node(&cluster, NODE_CONTROLLER, 1);
+    const struct node *two = cluster_node(&cluster, NODE_CONTROLLER, 2);
+    bool is_one = node_metric(one, CONTROL "activecontrollercount") > 0;
+    const struct node *active = is_one ? one : two, *standby = is_one ? two : one;
+
+    expect(active, CONTROL "activecontrollercount", 1, 1);
+    expect(standby, CONTROL "activecontrollercount", 0, 0);
+    expect(active, CONTROL "activebrokercount", 3, 3);
+    expect(active, CONTROL "globaltopiccount", 1, 1);
+    expect(active, CONTROL "globalpartitioncount", 1, 1);
+    expect(active, CONTROL "offlinepartitionscount", 0, 0);
+    expect(active, "kafka_controller_controllerstats_uncleanleaderelections_total", 0, 0);
+
+    /* The first replica dies: another one leads, which is not the preferred. */
+    node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, 1), SIGKILL);
+    expect(active, CONTROL "preferredreplicaimbalancecount", 1, 1);
+    expect(active, CONTROL "activebrokercount", 2, 2);
+    expect(cluster_node(&cluster, NODE_BROKER, 2), REPLICAS "leadercount", 1, 1);
+}
+END_TEST
+
+START_TEST(pages_answer_in_the_form_that_is_scraped)
+{
+    const struct node *nodes[] = {cluster_node(&cluster, NODE_BROKER, 2),
+                                  cluster_node(&cluster, NODE_CONTROLLER, 1)};
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(node_get(nodes[i], "/healthz", text, sizeof(text)), 200);
+        ck_assert_int_eq(node_get(nodes[i], "/readyz", text, sizeof(text)), 200);
+        ck_assert_int_eq(node_get(nodes[i], "/nothing", text, sizeof(text)), 404);
+        ck_assert_int_eq(node_get(nodes[i], "/metrics", text, sizeof(text)), 200);
+        /* Each line is a comment, or a name (with labels) and a number; each name has a type. */
+        char *body = strstr(text, "\r\n\r\n") + 4, *rest = NULL;
+        for (char *line = strtok_r(body, "\n", &rest); line != NULL;
+             line = strtok_r(NULL, "\n", &rest)) {
+            char *end;
+            if (line[0] == '#') continue;
+            char *value = strrchr(line, ' ');
+            ck_assert_msg(value != NULL, "%s", line);
+            (void)strtod(value + 1, &end);
+            ck_assert_msg(*end == '\0' && end != value + 1, "%s", line);
+            ck_assert_msg(strspn(line, "abcdefghijklmnopqrstuvwxyz_0123456789") > 3, "%s", line);
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {
+        .zookeepers = 1,
+        .controllers = 2,
+        .brokers = 3,
+        .broker_properties = "metrics.listen=127.0.0.1:0\nreplica.lag.time.max.ms=1500\n",
+        .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n"
+                                 "controller.broker.heartbeat.timeout.ms=10000\n",
+    };
+    const TTest *const tests[] = {an_isr_that_shrinks_and_grows_is_seen,
+                                  one_controller_is_active_and_counts,
+                                  pages_answer_in_the_form_that_is_scraped};
+
+    if (cluster_missing() != NULL) {
+        printf("%s\n", cluster_missing());
+        return 77;
+    }
+    cluster_start(&cluster, &options);
+    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
+    cluster_stop(&cluster);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
