@@ -57,11 +57,11 @@ static void close_channel(struct controller *c, int32_t id)
     if (broker == NULL || !broker->is_suspect) watcher_remove(c->brokers, id);
 }
 
-static void give_up(struct controller *c)
+/* Leaves the place to another, and stands again after a while. */
+static void step_down(struct controller *c, int64_t hold_ms)
 {
-    log_error("controller", "take-over-failed", "epoch=%d", c->context.epoch);
     c->is_holding = true;
-    timer_arm(c->shard, &c->again, instant_add_ms(shard_now(c->shard), AGAIN_MS));
+    timer_arm(c->shard, &c->again, instant_add_ms(shard_now(c->shard), hold_ms));
     struct zk_op ops[] = {recipe_fence(c->context.epoch_version),
                           {.kind = ZK_DELETE, .path = PATH_CONTROLLER, .version = -1}};
     resign(c);
@@ -69,6 +69,26 @@ static void give_up(struct controller *c)
         c->is_deposing = true;
         zk_submit(c->zk, &c->depose, ops, 2);
     }
+}
+
+static void give_up(struct controller *c)
+{
+    log_error("controller", "take-over-failed", "epoch=%d", c->context.epoch);
+    step_down(c, AGAIN_MS);
+}
+
+/* No broker answers, and ZooKeeper does: brokers whose sessions live are not all dead. Whoever
+ * comes next knows nothing of them either until it has heard them, and so condemns nobody in vain.
+ */
+static void cut_off(void *owner)
+{
+    struct controller *c = owner;
+
+    if (c->state != CONTROLLER_ACTIVE) return;
+    log_error("controller", "cut-off", "epoch=%d brokers=%zu", c->context.epoch,
+              c->context.brokers.count);
+    step_down(c,
+              2 * (int64_t)options_int(c->options, OPTION_CONTROLLER_BROKER_HEARTBEAT_TIMEOUT_MS));
 }
 
 static void perform(struct controller *c, struct effect *effect)
@@ -778,7 +798,9 @@ static void open_drivers(struct controller *c)
 
     c->channels = channels_create(&channels);
     watch.verdict = broker_verdict;
+    watch.cut_off = cut_off;
     c->brokers = watcher_create(&watch);
+    watch.cut_off = NULL;
     watch.verdict = leader_verdict;
     c->leader = watcher_create(&watch);
 }

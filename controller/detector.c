@@ -62,6 +62,19 @@ bool detector_step(struct detector *d, enum detector_event event, struct instant
     return d->verdict != before;
 }
 
+bool detector_is_fresh(const struct detector *d, struct instant now)
+{
+    return d->is_known && d->verdict == DETECTOR_FINE &&
+           instant_ms_between(d->heard, now) < d->timeout_ms / 2;
+}
+
+void detector_hold(struct detector *d, struct instant now)
+{
+    d->verdict = DETECTOR_FINE;
+    d->heard = instant_add_ms(now, look_ms(d) - d->timeout_ms);
+    d->looked = now;
+}
+
 struct instant detector_deadline(const struct detector *d)
 {
     if (!d->is_known || d->verdict == DETECTOR_DEAD) return INSTANT_NEVER;

@@ -36,5 +36,10 @@ void detector_init(struct detector *detector, struct instant now, int64_t timeou
                    int64_t grace_ms);
 /* True when the verdict changed. */
 bool detector_step(struct detector *detector, enum detector_event event, struct instant now);
+/* Of one among many: it was heard lately, in less than half of the timeout. When silence would
+ * condemn one while nobody else is fresh, it is more likely we who hear nothing. */
+bool detector_is_fresh(const struct detector *detector, struct instant now);
+/* Takes the verdict of a tick back; the next look decides again. */
+void detector_hold(struct detector *detector, struct instant now);
 /* When a tick may change it. */
 struct instant detector_deadline(const struct detector *detector);

@@ -1,6 +1,7 @@
 /* controller/watcher.c - see watcher.h. */
 #include "controller/watcher.h"
 #include "base/ensure.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "client/peer.h"
 #include "wire/protocol.h"
@@ -26,6 +27,7 @@ struct target {
 struct watcher {
     struct watcher_options options;
     struct map targets;
+    struct instant held_at; /* since then verdicts are held, for nobody is heard; zero: not */
 };
 
 struct watcher *watcher_create(const struct watcher_options *options)
@@ -69,6 +71,7 @@ bool watcher_has_heard(const struct watcher *watcher, int32_t id)
 
 void watcher_clear(struct watcher *watcher)
 {
+    watcher->held_at = INSTANT_ZERO;
     for (struct map_entry *entry; (entry = map_first(&watcher->targets)) != NULL;)
         watcher_remove(watcher, ((struct target *)entry->value)->id);
 }
@@ -82,12 +85,47 @@ void watcher_destroy(struct watcher **watcher)
     *watcher = NULL;
 }
 
+static bool is_another_fresh(const struct target *target, struct instant now)
+{
+    map_each (entry, &target->watcher->targets) {
+        const struct target *other = entry->value;
+        if (other != target && detector_is_fresh(&other->detector, now)) return true;
+    }
+    return false;
+}
+
+/* True when `target`, silent for the timeout, is not condemned for it: all are silent. */
+static bool hold(struct target *target, struct instant now)
+{
+    struct watcher *watcher = target->watcher;
+
+    if (watcher->options.cut_off == NULL || is_another_fresh(target, now)) return false;
+    detector_hold(&target->detector, now);
+    if (watcher->held_at.ns == 0) {
+        watcher->held_at = now;
+        log_warn("controller", "nobody-heard", "watched=%zu", watcher->targets.count);
+    }
+    return true;
+}
+
 /* The target may be gone afterwards. */
 static void tell(struct target *target, enum detector_event event)
 {
     struct watcher *watcher = target->watcher;
     struct shard *shard = watcher->options.shard;
-    bool has_changed = detector_step(&target->detector, event, shard_now(shard));
+    struct instant now = shard_now(shard);
+    bool has_changed = detector_step(&target->detector, event, now);
+
+    if (event == DETECTOR_ANSWERED) watcher->held_at = INSTANT_ZERO;
+    if (has_changed && event == DETECTOR_TICK && hold(target, now)) {
+        has_changed = false;
+        if (instant_ms_between(watcher->held_at, now) >= watcher->options.timeout_ms) {
+            watcher->held_at = INSTANT_ZERO;
+            timer_arm(shard, &target->deadline_timer, detector_deadline(&target->detector));
+            watcher->options.cut_off(watcher->options.owner);
+            return;
+        }
+    }
 
     timer_arm(shard, &target->deadline_timer, detector_deadline(&target->detector));
     if (has_changed)

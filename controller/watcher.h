@@ -12,6 +12,10 @@ struct watcher_options {
     int64_t timeout_ms; /* controller.broker.heartbeat.timeout.ms */
     /* The verdict on `id` changed. Not inside a call of yours. `tag` is that of watcher_add. */
     void (*verdict)(void *owner, int32_t id, int64_t tag, enum detector_verdict verdict);
+    /* Nobody at all has been heard for two timeouts: it must be us. Until then nobody is condemned
+     * for a silence that all share. The watcher may be cleared in it. NULL: all are judged alone.
+     */
+    void (*cut_off)(void *owner);
     void *owner;
 };
 

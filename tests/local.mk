@@ -15,6 +15,7 @@ CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAF
 check_PROGRAMS += \
 	tests/cluster/test_bad_input \
 	tests/cluster/test_controller \
+	tests/cluster/test_cut_off \
 	tests/cluster/test_data \
 	tests/cluster/test_idempotence \
 	tests/cluster/test_isr_by_zookeeper \
@@ -28,6 +29,7 @@ check_PROGRAMS += \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_cut_off_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)

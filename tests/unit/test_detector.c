@@ -43,6 +43,30 @@ START_TEST(a_loss_alone_condemns_nobody)
 }
 END_TEST
 
+/* One of many whose silence all share: it is looked at again, and judged when others are heard. */
+START_TEST(a_verdict_that_is_held_comes_again)
+{
+    begin();
+    step(DETECTOR_CONNECTED, 1);
+    step(DETECTOR_ANSWERED, 2);
+    ck_assert(detector_is_fresh(&detector, at(1000)));
+    ck_assert(!detector_is_fresh(&detector, at(1502)));
+    int64_t dead = tick_until(10000);
+    ck_assert_int_eq(detector.verdict, DETECTOR_DEAD);
+    ck_assert(!detector_is_fresh(&detector, at(dead)));
+    detector_hold(&detector, at(dead));
+    ck_assert_int_eq(detector.verdict, DETECTOR_FINE);
+    ck_assert(!detector_is_fresh(&detector, at(dead))); /* not heard all the same */
+    int64_t again = tick_until(10000);
+    ck_assert_int_eq(detector.verdict, DETECTOR_DEAD);
+    ck_assert_int_gt(again, dead);
+    ck_assert_int_le(again, dead + TIMEOUT_MS / 4);
+    detector_hold(&detector, at(again));
+    ck_assert(!step(DETECTOR_ANSWERED, again + 1));
+    ck_assert(detector_is_fresh(&detector, at(again + 2)));
+}
+END_TEST
+
 START_TEST(a_loss_and_a_refused_attempt_are_death_at_once)
 {
     begin();
@@ -132,7 +156,8 @@ START_TEST(who_has_slept_does_not_judge)
 }
 END_TEST
 
-UNIT(a_loss_alone_condemns_nobody, a_loss_and_a_refused_attempt_are_death_at_once,
+UNIT(a_verdict_that_is_held_comes_again, a_loss_alone_condemns_nobody,
+     a_loss_and_a_refused_attempt_are_death_at_once,
      silence_is_death_after_the_timeout_and_not_before, one_that_starts_may_refuse_for_its_grace,
      one_that_was_never_heard_is_not_condemned_by_silence, only_an_answer_brings_back,
      an_unreachable_one_is_judged_by_the_timeout, who_has_slept_does_not_judge)
