@@ -698,7 +698,12 @@ void leader_and_isr_answered(struct context *context, struct event *event)
     struct replica_set offline = {0};
     bool is_back = false;
 
-    if (event->is_refused || !broker_is_alive(context, event->broker)) return;
+    const struct broker *broker = context_broker(context, event->broker);
+
+    /* What an earlier life of the broker said is no news of this one. */
+    if (event->is_refused || broker == NULL || broker->is_suspect ||
+        broker->epoch != event->broker_epoch)
+        return;
     for (int32_t i = 0; i < event->count; i++) {
         struct partition *p = context_find_item(context, &event->items[i]);
         bool is_error = event->items[i].is_storage_error;

@@ -71,6 +71,7 @@ struct topic {
     struct uuid id;                /* zero: it has none */
     struct partition **partitions; /* ascending by id */
     int32_t count;
+    int32_t version;  /* of its node, as last read or written; −1: not known */
     bool is_deleting; /* in Kafka's terms: queued for deletion */
     bool is_deletion_started;
     bool is_ineligible; /* for deletion, for now */

@@ -290,24 +290,38 @@ void deletions_allow_on(struct context *context, const struct ids *brokers)
 
 /* ---- children of /admin/delete_topics ---- */
 
-static void queue_listed(struct context *context, struct task *task)
-{
-    struct request list = task->requests.at[0];
+struct listed {
+    struct task task;
     struct arena arena;
+    bool is_again;       /* the topics have been looked at for the sake of these */
+    struct slice *names; /* that we know no topic of, in the order of the requests */
+};
+
+static void listed_fini(struct task *task)
+{
+    arena_fini(&((struct listed *)task)->arena);
+}
+
+static void queue_listed(struct context *context, struct listed *l)
+{
+    struct task *task = &l->task;
+    struct request list = task->requests.at[0];
 
     /* The names outlive the answer that they came in. */
-    arena_init(&arena, PATHS_MAX);
-    struct slice *names = arena_zalloc(&arena, (size_t)(list.child_count + 1) * sizeof(*names));
+    struct slice *names = arena_zalloc(&l->arena, (size_t)(list.child_count + 1) * sizeof(*names));
     for (int32_t i = 0; i < list.child_count; i++)
-        names[i] = arena_copy(&arena, list.children[i]);
-    int32_t count = list.child_count;
+        names[i] = arena_copy(&l->arena, list.children[i]);
+    int32_t count = list.child_count, unknown = 0;
     task_clear_requests(task);
 
+    l->names = arena_zalloc(&l->arena, (size_t)(count + 1) * sizeof(*l->names));
     for (int32_t i = 0; i < count; i++) {
         struct topic *topic = context_topic(context, names[i]);
 
         if (topic == NULL || !context->config.is_delete_enabled) {
-            task_delete(task, path_delete_topic(&arena, names[i]));
+            /* Is there no such topic, or have we not heard of it yet? */
+            task_exists(task, path_topic(&l->arena, names[i]), false);
+            l->names[unknown++] = names[i];
             continue;
         }
         if (topic->is_deleting) continue;
@@ -316,24 +330,60 @@ static void queue_listed(struct context *context, struct task *task)
         for (int32_t p = 0; p < topic->count; p++)
             topic->is_ineligible |= topic->partitions[p]->is_reassigning;
     }
-    arena_fini(&arena);
+    task_ask(context, task);
+}
+
+static void look_again(struct context *context)
+{
+    struct event *topics = event_create(EVENT_TOPICS_CHANGED);
+    struct event *deletions = event_create(EVENT_DELETIONS_CHANGED);
+
+    deletions->is_all = true;
+    list_push(&context->events, &topics->node);
+    list_push(&context->events, &deletions->node);
+}
+
+/* Markers without a topic go. One of a topic that was made a moment ago, and whose news is still
+ * queued, stays: the topic first. */
+static void drop_unknown(struct context *context, struct listed *l)
+{
+    struct task *task = &l->task;
+    int32_t count = task->requests.count;
+    bool *is_there = arena_zalloc(&l->arena, (size_t)(count + 1) * sizeof(*is_there));
+    bool is_any = false;
+
+    for (int32_t i = 0; i < count; i++)
+        is_there[i] = task->requests.at[i].err != ERR_NOT_FOUND;
+    task_clear_requests(task);
+    for (int32_t i = 0; i < count; i++) {
+        if (is_there[i] && context->config.is_delete_enabled)
+            is_any = true;
+        else
+            task_delete(task, path_delete_topic(&l->arena, l->names[i]));
+    }
+    if (is_any && !l->is_again) look_again(context);
     task_ask(context, task);
 }
 
 static void listed_run(struct context *context, struct task *task)
 {
+    struct listed *l = (struct listed *)task;
+
     switch (task->phase++) {
     case 0:
         task_children(task, PATH_DELETE_TOPICS, true);
         task_ask(context, task);
         return;
     case 1:
-        queue_listed(context, task);
+        queue_listed(context, l);
         return;
     case 2:
-        deletions_resume(context);
+        drop_unknown(context, l);
         return;
     case 3:
+        deletions_resume(context);
+        return;
+    case 4:
         task_end(context, task);
         return;
     }
@@ -341,17 +391,22 @@ static void listed_run(struct context *context, struct task *task)
 
 void deletions_changed(struct context *context, struct event *event)
 {
-    (void)event;
-    task_push(context, sizeof(struct task), listed_run, NULL);
+    struct listed *l = task_push(context, sizeof(*l), listed_run, listed_fini);
+
+    arena_init(&l->arena, PATHS_MAX);
+    l->is_again = event->is_all;
 }
 
 /* ---- what brokers said ---- */
 
 void stop_answered(struct context *context, struct event *event)
 {
+    const struct broker *broker = context_broker(context, event->broker);
     struct replica_set failed = {0};
     struct replica_set done = {0};
 
+    /* An earlier life of the broker has answered: this one is asked again. */
+    if (broker != NULL && broker->epoch != event->broker_epoch) return;
     for (int32_t i = 0; i < event->count; i++) {
         struct partition *p = context_find_item(context, &event->items[i]);
 

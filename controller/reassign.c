@@ -7,6 +7,7 @@
 #include "controller/outbox.h"
 #include "controller/partition_machine.h"
 #include "controller/replica_machine.h"
+#include "controller/topics.h"
 #include "zk/paths.h"
 #include <stdlib.h>
 
@@ -120,6 +121,8 @@ static bool is_complete(const struct partition *p, const struct request *state)
     return is_moved;
 }
 
+/* Under the version of the node that is in memory: partitions that were added to it since, and
+ * whose news is still queued, are not written over. */
 static void ask_document(struct context *context, struct run *r, const struct assignment *with)
 {
     struct topic *topic = r->partition->topic;
@@ -130,10 +133,24 @@ static void ask_document(struct context *context, struct run *r, const struct as
     task_clear_requests(&r->task);
     document_write_topic(&json, topic, with == NULL ? NULL : r->partition, with);
     (void)task_set(&r->task, path_topic(&arena, slice_text(topic->name)), buf_slice(&json),
-                   ZK_ANY_VERSION);
+                   topic->version);
     arena_fini(&arena);
     buf_fini(&json);
     task_ask(context, &r->task);
+}
+
+/* True when the document has to be written once more: someone else has, or it was our own write
+ * whose answer was lost. What stands there is taken in first. */
+static bool must_write_again(struct context *context, struct run *r, int phase)
+{
+    const struct request *written = &r->task.requests.at[0];
+    struct topic *topic = r->partition->topic;
+
+    if (written->err == ERR_OK) topic->version = written->stat.version;
+    if (written->err != ERR_ZK_VERSION) return false;
+    r->task.phase = phase;
+    topics_reload(context, topic);
+    return true;
 }
 
 static void ask_state(struct context *context, struct run *r)
@@ -323,6 +340,7 @@ static void run_run(struct context *context, struct task *task)
         if (r->has_next) ask_document(context, r, &r->next);
         return;
     case UPDATED:
+        if (r->has_next && must_write_again(context, r, UPDATE)) return;
         if (r->has_next && task->requests.at[0].err != ERR_OK) {
             if (r->answer != NULL) *r->answer = ANSWER_UNKNOWN_ERROR;
             task_end(context, task);
@@ -358,6 +376,7 @@ static void run_run(struct context *context, struct task *task)
         ask_document(context, r, NULL);
         return;
     case UNLIST:
+        if (must_write_again(context, r, RECORD)) return;
         unlist(context, p, NULL);
         return;
     case FINISH:

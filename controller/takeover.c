@@ -103,8 +103,16 @@ static void ask_states(struct context *context, struct take_over *t)
     task_ask(context, &t->task);
 }
 
-/* False when some could not be read: then nothing may be decided. */
-static bool take_states(struct take_over *t)
+/* It is not the node's fault: ZooKeeper is away, or this session is over. */
+static bool is_away(enum err err)
+{
+    return err == ERR_ZK_LOSS || err == ERR_ZK_EXPIRED || err == ERR_CANCELLED;
+}
+
+/* False when ZooKeeper did not answer: then nothing may be decided. A node that cannot be read, or
+ * not understood, costs its own partition only: it is left as it is, without a leader that we know,
+ * and is not written over. */
+static bool take_states(struct context *context, struct take_over *t)
 {
     struct leadership read = {0};
     bool is_whole = true;
@@ -114,8 +122,12 @@ static bool take_states(struct take_over *t)
 
         if (document_read_state(r, &read))
             partition_set_leadership(t->loaded.at[i], &read);
-        else if (r->err != ERR_OK && r->err != ERR_NOT_FOUND)
+        else if (is_away(r->err))
             is_whole = false;
+        else if (r->err != ERR_NOT_FOUND)
+            context_warn(context, "partition %s-%d state unreadable, left alone: %s",
+                         t->loaded.at[i]->topic->name, t->loaded.at[i]->id,
+                         r->err == ERR_OK ? "not understood" : err_text(r->err));
     }
     leadership_fini(&read);
     return is_whole;
@@ -251,7 +263,7 @@ static void take_over_run(struct context *context, struct task *task)
         ask_states(context, t);
         break;
     case DELETIONS:
-        if (!take_states(t)) {
+        if (!take_states(context, t)) {
             context_effect(context, EFFECT_GIVE_UP);
             task->is_waiting = true; /* for being dropped */
             break;

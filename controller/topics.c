@@ -161,6 +161,7 @@ static void read_topics(struct context *context, struct load *l)
             context_set_topic_id(context, topic, read.topic_id);
         else
             context_warn(context, "topic %s has the id of another topic", topic->name);
+        topic->version = l->task.requests.at[i].stat.version;
         store(context, topic, &read, l->added);
         assignments_fini(&read);
         context_note(context, "topic %s partitions=%d", topic->name, topic->count);
@@ -217,8 +218,10 @@ static void load_run(struct context *context, struct task *task)
         return;
     case 3:
         for (int32_t i = 0; i < l->asked_count; i++)
-            if (task->requests.at[i].err == ERR_OK)
+            if (task->requests.at[i].err == ERR_OK) {
                 context_set_topic_id(context, l->asked[i], l->ids[i]);
+                l->asked[i]->version = task->requests.at[i].stat.version;
+            }
         task_end(context, task);
         return;
     }
@@ -297,7 +300,12 @@ static void topic_change_run(struct context *context, struct task *task)
         task_ask(context, task);
         break;
     case 1:
-        if (!document_read_topic(&task->requests.at[0], &read)) break;
+        if (!document_read_topic(&task->requests.at[0], &read)) {
+            topic->version = ZK_ANY_VERSION; /* there is nothing in it to be kept */
+            task_clear_requests(task);
+            break;
+        }
+        topic->version = task->requests.at[0].stat.version;
         task_clear_requests(task);
         if (!topic->is_deleting) {
             store(context, topic, &read, &added);
@@ -309,6 +317,8 @@ static void topic_change_run(struct context *context, struct task *task)
         }
         break;
     case 2:
+        if (task->requests.count > 0 && task->requests.at[0].err == ERR_OK)
+            topic->version = task->requests.at[0].stat.version;
         task_end(context, task);
         break;
     }
@@ -321,7 +331,11 @@ void topic_changed(struct context *context, struct event *event)
 {
     struct topic *topic = context_topic(context, event->topic);
 
-    if (topic == NULL) return;
+    if (topic != NULL) topics_reload(context, topic);
+}
+
+void topics_reload(struct context *context, struct topic *topic)
+{
     struct topic_change *t = task_push(context, sizeof(*t), topic_change_run, NULL);
     t->topic = topic;
 }

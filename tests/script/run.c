@@ -241,6 +241,7 @@ static void stopped(struct world *world, struct words *words)
     struct event *event = event_create(EVENT_STOP_ANSWERED);
 
     event->broker = number_at(words, 1);
+    event->broker_epoch = number_of(words, "epoch", (int32_t)epoch_of(world, event->broker));
     items_of(event, words, 2);
     for (int32_t i = 0; i < event->count; i++)
         event->items[i].is_error = number_of(words, "failed", 0) == 1;
@@ -252,6 +253,7 @@ static void dir_answered(struct world *world, struct words *words, bool is_stora
     struct event *event = event_create(EVENT_LEADER_AND_ISR_ANSWERED);
 
     event->broker = number_at(words, 1);
+    event->broker_epoch = number_of(words, "epoch", (int32_t)epoch_of(world, event->broker));
     items_of(event, words, 2);
     for (int32_t i = 0; i < event->count; i++)
         event->items[i].is_storage_error = is_storage_error;

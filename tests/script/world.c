@@ -214,6 +214,10 @@ static void perform(struct world *world, struct request *r)
         return;
     }
     if (node != NULL) stat.version = node->version, stat.czxid = node->czxid;
+    if (node != NULL && slice_is(buf_slice(&node->data), "denied")) {
+        request_answer(r, ERR_ZK_AUTH, &stat, SLICE_NULL, NULL, 0);
+        return;
+    }
     request_answer(r, node == NULL ? ERR_NOT_FOUND : ERR_OK, &stat,
                    node == NULL || node->is_null ? SLICE_NULL : buf_slice(&node->data), NULL, 0);
 }
