@@ -38,6 +38,14 @@ void epochs_copy(struct epochs *to, const struct epochs *from)
     to->count = from->count;
 }
 
+bool epochs_equal(const struct epochs *a, const struct epochs *b)
+{
+    if (a->count != b->count) return false;
+    for (int i = 0; i < a->count; i++)
+        if (a->at[i].epoch != b->at[i].epoch || a->at[i].start != b->at[i].start) return false;
+    return true;
+}
+
 enum err epochs_start(struct epochs *epochs, int32_t epoch, int64_t start, bool *changed)
 {
     if (epoch < 0 || start < 0) return ERR_INVALID;

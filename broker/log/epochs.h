@@ -20,6 +20,7 @@ struct epochs {
 
 void epochs_init(struct epochs *epochs);
 void epochs_fini(struct epochs *epochs);
+bool epochs_equal(const struct epochs *a, const struct epochs *b);
 void epochs_copy(struct epochs *to, const struct epochs *from); /* `to` is initialised */
 
 /* `epoch` writes from `start` on. Saying the latest one again, not earlier, changes nothing;

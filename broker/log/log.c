@@ -475,13 +475,13 @@ static enum err must_roll(struct log *log, const struct planned *plan, int64_t n
     return ERR_OK;
 }
 
-/* Offsets in a segment are 31 bits behind its base. The first offset of a legacy batch is not
- * known, so it is taken as low as the last one allows. */
+/* A segment begins where the one before ends, so that a hole between two is the mark of a loss.
+ * Offsets in a segment are 31 bits behind its base: only what is further away begins at itself. The
+ * first offset of a legacy batch is not known, so it is taken as low as the last one allows. */
 static int64_t new_base(const struct log *log, const struct planned *plan)
 {
-    int64_t first = plan->is_legacy ? plan->chunk.last_offset - INT32_MAX : plan->first_offset;
-
-    return first > log->end ? first : log->end;
+    if (plan->chunk.last_offset - log->end <= INT32_MAX) return log->end;
+    return plan->is_legacy ? plan->chunk.last_offset - INT32_MAX : plan->first_offset;
 }
 
 static enum err append(struct log *log, const struct planned *plan, int64_t now_ms,

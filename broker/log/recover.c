@@ -60,10 +60,21 @@ static enum err scanner_batch(struct scanner *s, int64_t position, struct scan_b
     return ERR_OK;
 }
 
+/* An epoch whose first batch is at `offset` began there, or where the table said, if that is not
+ * before `low`: its first batches may have been compacted away. */
+static int64_t began_at(const struct epochs *before, int32_t epoch, int64_t low, int64_t offset)
+{
+    for (int i = 0; i < before->count; i++)
+        if (before->at[i].epoch == epoch && before->at[i].start >= low &&
+            before->at[i].start <= offset)
+            return before->at[i].start;
+    return offset;
+}
+
 /* Gives where the good batches end. */
 static enum err scan_batches(struct scanner *s, struct segment *segment,
                              const struct segment_place *place, const struct log_config *config,
-                             struct epochs *epochs, bool *epochs_changed, int64_t *next)
+                             struct epochs *epochs, const struct epochs *before, int64_t *next)
 {
     struct scan_batch batch;
     int64_t indexed = 0;
@@ -86,9 +97,9 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
         }
         if (batch.magic == 2 && batch.leader_epoch > epochs_latest(epochs).epoch) {
             bool changed = false;
-            err = epochs_start(epochs, batch.leader_epoch, batch.base_offset, &changed);
+            int64_t start = began_at(before, batch.leader_epoch, *next, batch.base_offset);
+            err = epochs_start(epochs, batch.leader_epoch, start, &changed);
             if (err != ERR_OK) return err;
-            *epochs_changed |= changed;
         }
         segment->size += batch.size;
         *next = batch.last_offset + 1;
@@ -99,7 +110,7 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
 
 enum err recover_segment(struct segment *segment, const struct segment_place *place,
                          const struct log_config *config, struct epochs *epochs,
-                         bool *epochs_changed, int64_t *next, int64_t *cut)
+                         const struct epochs *before, int64_t *next, int64_t *cut)
 {
     struct scanner scanner = {.env = place->files->env, .capacity = SCAN_BYTES};
     struct log_file *file = NULL;
@@ -118,7 +129,7 @@ enum err recover_segment(struct segment *segment, const struct segment_place *pl
         scanner.size = (int64_t)size;
         if (scanner.capacity > (size_t)scanner.size) scanner.capacity = (size_t)scanner.size + 1;
         scanner.bytes = ensure_malloc(scanner.capacity);
-        err = scan_batches(&scanner, segment, place, config, epochs, epochs_changed, next);
+        err = scan_batches(&scanner, segment, place, config, epochs, before, next);
     }
     free(scanner.bytes);
     if (err == ERR_OK && segment->size < (int64_t)size)
@@ -182,7 +193,7 @@ struct loading {
     struct recover_result *result;
     struct log *log;
     struct listing listing;
-    bool restarts; /* a split or swap has changed the files: list again */
+    struct epochs epochs_before; /* as the file has them */
 };
 
 static enum err remove_found(struct loading *l, struct found *found)
@@ -300,25 +311,21 @@ static enum err recover_one(struct loading *l, struct segment *segment, int64_t 
 {
     struct segment_place place = log_place(l->log, segment->base);
     int64_t cut = 0;
-    bool changed = false;
 
-    enum err err =
-        recover_segment(segment, &place, &l->log->config, &l->log->epochs, &changed, next, &cut);
-    l->log->epochs_dirty |= changed;
+    enum err err = recover_segment(segment, &place, &l->log->config, &l->log->epochs,
+                                   &l->epochs_before, next, &cut);
     l->result->segments_recovered++;
     l->result->bytes_cut += cut;
     *was_cut = cut > 0;
     return err;
 }
 
-/* Step 4. An index without its segment is nothing; a segment without its offset index gets one. */
+/* Step 4. An index without its segment is nothing. */
 static enum err load_segments(struct loading *l)
 {
     struct listing *listing = &l->listing;
     struct file_status status;
     char path[FILES_PATH_MAX];
-    int64_t next = 0;
-    bool was_cut = false;
     enum err err = ERR_OK;
 
     if (listing->count > 1)
@@ -337,8 +344,6 @@ static enum err load_segments(struct loading *l)
         segment->opened_ms = l->request->now_ms;
         segment->has_aborted = find(l, found->file.base, NAMES_ABORTED) != NULL;
         log_add_segment(l->log, segment);
-        if (find(l, found->file.base, NAMES_OFFSETS) == NULL)
-            err = recover_one(l, segment, &next, &was_cut);
     }
     return err;
 }
@@ -354,38 +359,95 @@ static enum err delete_after(struct loading *l, int last)
     return log_delete_segments(l->log, last + 1, n, l->request->now_ms);
 }
 
-/* Step 6. */
-static enum err recover_unflushed(struct loading *l)
+/* The pages of one file may be lost whole, so that nothing is torn, while the next one's are there:
+ * what follows a hole is of no use. Compaction leaves holes that mean nothing. */
+static bool is_hole(const struct log *log, int i, int64_t next)
+{
+    return !log->config.is_compacted && i + 1 < log->count && log->segments[i + 1]->base > next;
+}
+
+/* A truncation that the device has not heard of leaves a segment which reaches over the beginning
+ * of the next one: that one was made afterwards. */
+static enum err cut_overlap(struct loading *l, int i, int64_t *next)
+{
+    struct segment *segment = l->log->segments[i];
+    struct segment_place place = log_place(l->log, segment->base);
+    int64_t end = log_upper(l->log, i);
+
+    if (i + 1 == l->log->count || *next <= end) return ERR_OK;
+    log_warn("log", "overlap_cut", "partition=%.*s-%d segment=%lld end=%lld",
+             SLICE_ARGS(l->log->topic), l->log->partition, (long long)segment->base,
+             (long long)end);
+    *next = end;
+    return segment_truncate(segment, &place, end);
+}
+
+/* The segment before the one at which recovery begins is believed, but for its end. */
+static enum err check_end_before(struct loading *l, int from)
 {
     struct log *log = l->log;
-    int from = log_floor(log, l->request->recovery_point);
-    enum err err = ERR_OK;
+    int64_t next = 0;
+
+    if (from <= 0 || from >= log->count || log->segments[from]->base != l->request->recovery_point)
+        return ERR_OK;
+    struct segment *segment = log->segments[from - 1];
+    struct segment_place place = log_place(log, segment->base);
+    enum err err = segment_load_times(segment, &place);
+    if (err == ERR_OK) err = segment_next_offset(segment, &place, &next);
+    if (err == ERR_CORRUPT) return ERR_OK; /* whoever reads there will say so */
+    return err == ERR_OK ? cut_overlap(l, from - 1, &next) : err;
+}
+
+/* Steps 5 and 6: a segment without its offset index gets one; what was not synced is scanned. From
+ * the oldest on: the first batch of an epoch says where it began. */
+static enum err recover_segments(struct loading *l)
+{
+    struct log *log = l->log;
+    int from = l->request->is_clean ? log->count : log_floor(log, l->request->recovery_point);
     int64_t next = 0;
     bool was_cut = false;
 
-    for (int i = from < 0 ? 0 : from; err == ERR_OK && i < log->count; i++) {
+    enum err err = check_end_before(l, from);
+    for (int i = 0; err == ERR_OK && i < log->count; i++) {
         struct segment *segment = log->segments[i];
+        /* Of what was not synced the table may have another history than the batches. */
+        if (i == from || (i == 0 && from < 0))
+            (void)epochs_truncate_end(&log->epochs, segment->base);
+        if (i < from && find(l, segment->base, NAMES_OFFSETS) != NULL) continue;
         err = recover_one(l, segment, &next, &was_cut);
-        if (err == ERR_OK && was_cut) {
+        if (err == ERR_OK) err = cut_overlap(l, i, &next);
+        if (err == ERR_OK && i >= from && (was_cut || is_hole(log, i, next))) {
             log_warn("log", "tail_cut", "partition=%.*s-%d segment=%lld end=%lld",
                      SLICE_ARGS(log->topic), log->partition, (long long)segment->base,
                      (long long)next);
             err = delete_after(l, i);
         }
     }
+    log->epochs_dirty |= !epochs_equal(&log->epochs, &l->epochs_before);
     return err;
 }
 
-/* The highest timestamps of sealed segments, for retention and for finding by time. */
-static enum err load_times(struct log *log)
+/* What was synced of a segment is believed below the recovery point. But after a crash not that one
+ * which ends there: a truncation to it may have cut it shorter, and only the page cache knows. The
+ * next sync tells the device. */
+static bool is_on_device(const struct loading *l, int i)
 {
+    int64_t end = log_upper(l->log, i);
+
+    return end <= log_recovery_point(l->log) &&
+           (l->request->is_clean || end != l->request->recovery_point);
+}
+
+/* The highest timestamps of sealed segments, for retention and for finding by time. */
+static enum err load_times(const struct loading *l)
+{
+    struct log *log = l->log;
     enum err err = ERR_OK;
 
     for (int i = 0; err == ERR_OK && i + 1 < log->count; i++) {
         struct segment *segment = log->segments[i];
         struct segment_place place = log_place(log, segment->base);
-        if (log_upper(log, i) <= log_recovery_point(log))
-            segment->synced = segment->indexed = segment->size;
+        if (is_on_device(l, i)) segment->synced = segment->indexed = segment->size;
         if (segment->max_timestamp < 0 && segment->size > 0)
             err = segment_load_times(segment, &place);
     }
@@ -507,6 +569,7 @@ static enum err load_epochs(struct loading *l)
     buf_init(&text);
     enum err err = read_small(l, CHECKPOINT_EPOCHS, EPOCHS_BYTES_MAX, &text);
     if (err == ERR_OK) err = checkpoint_read_epochs(buf_slice(&text), &l->log->epochs);
+    if (err == ERR_OK) epochs_copy(&l->epochs_before, &l->log->epochs);
     buf_fini(&text);
     return err;
 }
@@ -562,11 +625,12 @@ enum err recover_log(const struct recover_request *request, struct recover_resul
     if (err == ERR_OK) err = remove_leftovers(&l);
     if (err == ERR_OK) err = finish_swaps(&l);
     if (err == ERR_OK) err = load_segments(&l);
-    if (err == ERR_OK && !request->is_clean) err = recover_unflushed(&l);
+    if (err == ERR_OK) err = recover_segments(&l);
     if (err == ERR_OK) err = settle_bounds(&l);
-    if (err == ERR_OK) err = load_times(l.log);
+    if (err == ERR_OK) err = load_times(&l);
     if (err == ERR_OK) err = load_producers(&l);
     listing_fini(&l.listing);
+    epochs_fini(&l.epochs_before);
     log_detach(l.log);
     if (err == ERR_OK)
         *out = l.log;

@@ -38,11 +38,11 @@ MUST_CHECK enum err recover_log(const struct recover_request *request,
                                 struct recover_result *result, struct log **out);
 
 /* Scans one segment, cuts it behind its last good batch, builds its indexes anew, and tells
- * `epochs` of epochs that it did not know. `*next` is the offset after the last one; `*cut` how
- * many bytes went. */
+ * `epochs` of epochs that are later than all that it knows: from where `before` has them begin, if
+ * that fits the batches. `*next` is the offset after the last one; `*cut` how many bytes went. */
 MUST_CHECK enum err recover_segment(struct segment *segment, const struct segment_place *place,
                                     const struct log_config *config, struct epochs *epochs,
-                                    bool *epochs_changed, int64_t *next, int64_t *cut);
+                                    const struct epochs *before, int64_t *next, int64_t *cut);
 
 /* A new log, empty, in a new directory. On failure nothing of it stays, so that it may be tried
  * again. */

@@ -324,6 +324,22 @@ const char *store_cluster_id(const struct store *store)
     return store->cluster_id;
 }
 
+/* A directory that was made, perhaps by a start that came no further, is there after a loss of
+ * power before it is marked as ours. Those that we may not read are others'. */
+static enum err sync_above(const struct env *env, const char *path)
+{
+    char part[FILES_PATH_MAX] = "/";
+    enum err err = ERR_OK;
+
+    for (size_t i = 1; err == ERR_OK && path[i] != '\0'; i++) {
+        if (path[i] == '/' || i == 1) err = files_sync_directory(env, part);
+        if (err == ERR_DENIED) err = ERR_OK;
+        memcpy(part, path, i + 1);
+        part[i + 1] = '\0';
+    }
+    return err;
+}
+
 static bool has_value(const struct store_dir *dir, const char *key, const char *value)
 {
     const char *present = meta_value(dir, key);
@@ -355,7 +371,8 @@ static enum err write_meta(struct store_dir *dir, const char *broker_id, const c
         const struct conf_entry *value = entry->value;
         conf_write(&text, value->key, value->value);
     }
-    enum err err = names_join(path, dir->path, CHECKPOINT_META);
+    enum err err = sync_above(env, dir->path);
+    if (err == ERR_OK) err = names_join(path, dir->path, CHECKPOINT_META);
     if (err == ERR_OK) err = files_replace(env, path, buf_slice(&text));
     buf_fini(&text);
     return err;

@@ -475,6 +475,27 @@ static void create_one(struct create *create, struct store_new_log *new, struct 
     new->err = err;
 }
 
+/* The new directories are there after a loss of power: what is synced in them later is found. */
+static void sync_names(struct create *create)
+{
+    struct store *store = create->store;
+    const struct env *env = store->options.env;
+
+    for (int d = 0; d < store->dir_count; d++) {
+        struct log_dir *dir = &store->dirs[d].dir;
+        bool is_wanted = false;
+        for (int i = 0; i < create->count; i++)
+            is_wanted |= create->creations[i].dir == dir && create->creations[i].is_ours &&
+                         create->logs[i].err == ERR_OK;
+        enum err err = is_wanted ? files_sync_directory(env, dir->path) : ERR_OK;
+        for (int i = 0; err != ERR_OK && i < create->count; i++) {
+            if (create->creations[i].dir != dir || create->logs[i].err != ERR_OK) continue;
+            create->logs[i].err = err;
+            recover_uncreate(&create->logs[i].log);
+        }
+    }
+}
+
 static void create_run(struct disk_job *job)
 {
     struct create *create = list_entry(job, struct create, job);
@@ -487,6 +508,7 @@ static void create_run(struct disk_job *job)
             create_one(create, &create->logs[i], &create->creations[i], files,
                        made++ < CREATE_IDS_AT_ONCE);
     log_files_destroy(&files);
+    sync_names(create);
 }
 
 static void create_done(struct disk_job *job)

@@ -188,6 +188,16 @@ enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync *
     return plan_up_to(log, log_active(log)->base, now_ms, out);
 }
 
+/* Whatever the device gives as its reason: pages that could not be written are clean from now on,
+ * and the next sync would find nothing to complain of; so would the next start, if it read them
+ * from the cache. */
+static enum err sync_file(const struct env *env, struct file *file)
+{
+    if (file_sync(env, file) == ERR_OK) return ERR_OK;
+    file_drop_cached(env, file);
+    return ERR_IO;
+}
+
 /* One that has been deleted or truncated away meanwhile is not missed. */
 static enum err sync_small(const struct log_sync *sync, const struct small_file *small)
 {
@@ -197,7 +207,7 @@ static enum err sync_small(const struct log_sync *sync, const struct small_file 
     enum err err = names_segment(path, sync->directory, small->base, small->extension, "");
     if (err == ERR_OK) err = files_open(sync->env, path, FILE_WRITE, &file);
     if (err == ERR_NOT_FOUND) return ERR_OK;
-    if (err == ERR_OK && file_sync(sync->env, file) != ERR_OK) err = ERR_IO;
+    if (err == ERR_OK) err = sync_file(sync->env, file);
     file_close(sync->env, &file);
     return err;
 }
@@ -210,10 +220,8 @@ void log_sync_run(struct log_sync *sync)
         err = replace(sync->env, sync->directory, CHECKPOINT_TOPIC_ID, &sync->topic_id);
     if (err == ERR_OK && sync->has_epochs)
         err = replace(sync->env, sync->directory, CHECKPOINT_EPOCHS, &sync->epochs);
-    /* Whatever the device gives as its reason: pages that could not be written are clean from now
-     * on, and the next sync would find nothing to complain of. */
     for (int i = 0; err == ERR_OK && i < sync->count; i++)
-        if (file_sync(sync->env, sync->files[i]->file) != ERR_OK) err = ERR_IO;
+        err = sync_file(sync->env, sync->files[i]->file);
     for (int i = 0; err == ERR_OK && i < sync->small_count; i++)
         err = sync_small(sync, &sync->small[i]);
     if (err == ERR_OK && sync->syncs_directory)

@@ -201,8 +201,16 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
     if (err == ERR_OK) err = log_settle(log, snapshots_drop_above(log, -1));
     if (err == ERR_OK) err = log_roll_at(log, offset, now_ms);
     if (err == ERR_FULL) err = roll_in_freed_room(log, offset, now_ms);
-    /* A log without a segment is no log. */
-    if (err != ERR_OK) return log_settle(log, ERR_IO);
+    if (err != ERR_OK) {
+        /* A log without a segment is no log; this one, which nobody reads, is for who asks where it
+         * ends. */
+        if (log->count == 0) log_add_segment(log, segment_open(offset, 0));
+        log->end = offset;
+        atomic_store_explicit(&log->start, offset, memory_order_relaxed);
+        log_publish(log);
+        clamp_to_end(log);
+        return log_settle(log, ERR_IO);
+    }
 
     log->end = offset;
     log->epochs_dirty |= epochs_clear(&log->epochs);

@@ -49,6 +49,11 @@ enum err file_sync(const struct env *env, struct file *file)
     return env->ops->files->sync(file);
 }
 
+void file_drop_cached(const struct env *env, struct file *file)
+{
+    env->ops->files->drop_cached(file);
+}
+
 enum err file_write_behind(const struct env *env, struct file *file, uint64_t position,
                            uint64_t len)
 {

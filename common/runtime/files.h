@@ -36,6 +36,7 @@ struct files_ops {
                          int count);
     enum err (*read_cached)(struct file *file, uint64_t position, void *to, size_t len, size_t *n);
     enum err (*sync)(struct file *file);
+    void (*drop_cached)(struct file *file);
     enum err (*write_behind)(struct file *file, uint64_t position, uint64_t len);
     enum err (*truncate)(struct file *file, uint64_t size);
     enum err (*allocate)(struct file *file, uint64_t size);
@@ -74,6 +75,9 @@ MUST_CHECK enum err file_write_parts_at(const struct env *env, struct file *file
 /* Data and size are on the device when it returns (fdatasync). After a failure nothing that was not
  * synced before may be believed to be there. Blocks. */
 MUST_CHECK enum err file_sync(const struct env *env, struct file *file);
+/* What the page cache has of the file and need not write goes, and is read anew. After a sync that
+ * failed: the cache still shows, as if it were safe, what the device never got. */
+void file_drop_cached(const struct env *env, struct file *file);
 /* Starts writing pages back; a hint (sync_file_range). May block on a slow device. */
 enum err file_write_behind(const struct env *env, struct file *file, uint64_t position,
                            uint64_t len);

@@ -128,6 +128,11 @@ static enum err posix_sync(struct file *file)
     return fdatasync(file->fd) == 0 ? ERR_OK : failed();
 }
 
+static void posix_drop_cached(struct file *file)
+{
+    (void)!posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED); /* an advice */
+}
+
 static enum err posix_write_behind(struct file *file, uint64_t position, uint64_t len)
 {
     if (sync_file_range(file->fd, (off_t)position, (off_t)len, SYNC_FILE_RANGE_WRITE) == 0)
@@ -332,6 +337,7 @@ const struct files_ops files_posix_ops = {
     .write_at = posix_write_at,
     .read_cached = posix_read_cached,
     .sync = posix_sync,
+    .drop_cached = posix_drop_cached,
     .write_behind = posix_write_behind,
     .truncate = posix_truncate,
     .allocate = posix_allocate,

@@ -162,6 +162,11 @@ static int64_t mem_wall_ms(void *world)
     (void)world;
     return 1700000000000;
 }
+static void mem_drop_cached(struct file *file)
+{
+    (void)file;
+}
+
 static uint64_t mem_random(void *world, const char *purpose)
 {
     (void)world;
@@ -174,6 +179,7 @@ static const struct files_ops files = {
     .read_at = mem_read_at,
     .write_at = mem_write_at,
     .sync = mem_sync,
+    .drop_cached = mem_drop_cached,
     .truncate = mem_truncate,
     .size = mem_size,
     .status = mem_status,

@@ -8,8 +8,8 @@
  * - a stop or the death of a process changes nothing but that locks fall and files are closed: the
  *   page cache survives;
  * - at power loss each operation since the last sync is kept, dropped or torn at a sector, those of
- *   different files and directories in any order. On one file a truncation comes before whatever
- *   was written after it, as the journals of file systems have it; on one name operations keep
+ *   different files and directories in any order. As the journals of file systems have it, on one
+ *   file a truncation comes before whatever was written after it, names of one directory change in
  *   their order, and a rename replaces its target at once or not at all. That a file is synced does
  *   not make its name durable: that takes a sync of its directory.
  * - a sync that fails has thrown the pages away: the next one succeeds and writes nothing of them.
@@ -137,6 +137,7 @@ struct sim_nth {
     bool dies;    /* there, before or in the middle or after: by luck */
     enum err err; /* else: what it gives */
     bool goes_on; /* those that follow fail too */
+    bool fills;   /* or else: from there on the device is full, as sim_device_fill makes it */
     /* results */
     int seen; /* of these kinds, so far */
     bool was_reached;

@@ -314,9 +314,9 @@ void data_power_loss(struct inode *inode, enum sim_fate fate, uint64_t up_to)
     if (inode->allocated > inode->size) inode->allocated = inode->size;
 }
 
-/* What is lost is not seen any more. */
-static void drop_lost(struct inode *inode)
+void data_drop_lost(struct inode *inode)
 {
+    if (inode->op_count == 0) return;
     uint8_t **redo = ensure_zalloc((size_t)inode->op_count * sizeof(redo[0]));
     struct data_op *ops = inode->ops;
     int count = inode->op_count;
@@ -353,6 +353,6 @@ void data_lose(struct inode *inode, uint64_t up_to)
         has_lost |= is_lost;
     }
     /* Some file systems show the loss at once, others when the page is read anew. */
-    if (has_lost && prng_below(luck, 2) == 0) drop_lost(inode);
+    if (has_lost && prng_below(luck, 2) == 0) data_drop_lost(inode);
     data_sync(inode, 0);
 }

@@ -29,8 +29,8 @@ static uint64_t draw(struct sim_disk *disk, uint64_t below)
 }
 
 /* The planned fault of a process. */
-static bool meets_nth(struct sim_files *files, enum sim_operation kind, const char *what,
-                      struct step *step)
+static bool meets_nth(struct sim_files *files, struct sim_device *device, enum sim_operation kind,
+                      const char *what, struct step *step)
 {
     struct sim_nth *nth = files->nth;
 
@@ -40,6 +40,10 @@ static bool meets_nth(struct sim_files *files, enum sim_operation kind, const ch
     if (number == nth->at) {
         nth->was_reached = true;
         snprintf(nth->what, sizeof(nth->what), "%s", what);
+    }
+    if (nth->fills) {
+        if (device != NULL) device->taken = device->bytes - device->used;
+        return false;
     }
     step->err = nth->dies ? ERR_IO : nth->err;
     step->reach = nth->dies ? (enum reach)draw(files->disk, 3) : REACH_NOTHING;
@@ -55,7 +59,7 @@ static struct step begin(struct sim_files *files, struct sim_device *device,
 
     if (files->is_dead) return (struct step){ERR_IO, REACH_NOTHING};
     files->disk->counts.operations++;
-    if (meets_nth(files, kind, what, &step)) return step;
+    if (meets_nth(files, device, kind, what, &step)) return step;
     if (device != NULL && device->faults.is_broken) return (struct step){ERR_IO, REACH_NOTHING};
     return step;
 }
@@ -451,6 +455,13 @@ static enum err sim_sync(struct file *file)
     return end(files, step);
 }
 
+static void sim_drop_cached(struct file *file)
+{
+    if (file->files->is_dead) return;
+    data_drop_lost(file->inode);
+    file->inode->is_cold = true;
+}
+
 static enum err sim_write_behind(struct file *file, uint64_t position, uint64_t len)
 {
     (void)position;
@@ -655,6 +666,7 @@ const struct files_ops sim_files_ops = {
     .write_at = sim_write_at,
     .read_cached = sim_read_cached,
     .sync = sim_sync,
+    .drop_cached = sim_drop_cached,
     .write_behind = sim_write_behind,
     .truncate = sim_truncate,
     .allocate = sim_allocate,

@@ -195,56 +195,38 @@ static void undo(struct inode *directory, const struct name_op *op)
     }
 }
 
-/* Earlier ones may not have come to be. */
-static void redo(struct inode *directory, const struct name_op *op)
+/* How many of a directory's operations are kept: from the first on, for file systems keep their
+ * order within a directory. Directories have each luck of their own. */
+static int survivors(const struct inode *directory, enum sim_fate fate, uint64_t up_to)
 {
-    bool is_there = names_get(directory, op->name) == op->inode;
+    int n = 0;
 
-    switch (op->kind) {
-    case OP_LINK:
-        put(directory, op->name, op->inode);
-        break;
-    case OP_UNLINK:
-        if (is_there) take(directory, op->name);
-        break;
-    case OP_RENAME:
-        if (is_there) take(directory, op->name);
-        put(directory, op->to, op->inode);
-        break;
-    }
-}
-
-static bool survives(struct inode *directory, const struct name_op *op, enum sim_fate fate,
-                     uint64_t up_to)
-{
     switch (fate) {
     case SIM_FATE_KEPT:
-        return true;
+        return directory->name_count;
     case SIM_FATE_DROPPED:
-        return false;
+        return 0;
     case SIM_FATE_ORDERED:
-        return op->sequence <= up_to;
+        while (n < directory->name_count && directory->names[n].sequence <= up_to)
+            n++;
+        return n;
     case SIM_FATE_MIXED:
     case SIM_FATE_DRAWN:
     case SIM_FATES:
         break;
     }
-    return prng_below(&directory->device->disk->fate, 2) == 0;
+    return (int)prng_below(&directory->device->disk->fate, (uint64_t)directory->name_count + 1);
 }
 
 void names_power_loss(struct inode *directory, enum sim_fate fate, uint64_t up_to)
 {
     struct sim_disk_counts *counts = &directory->device->disk->counts;
+    int kept = survivors(directory, fate, up_to);
 
-    for (int i = directory->name_count - 1; i >= 0; i--)
+    for (int i = directory->name_count - 1; i >= kept; i--)
         undo(directory, &directory->names[i]);
-    for (int i = 0; i < directory->name_count; i++) {
-        const struct name_op *op = &directory->names[i];
-        bool is_kept = survives(directory, op, fate, up_to);
-        if (is_kept) redo(directory, op);
-        counts->kept += is_kept;
-        counts->dropped += !is_kept;
-    }
+    counts->kept += (uint64_t)kept;
+    counts->dropped += (uint64_t)(directory->name_count - kept);
     if (directory->name_count > 0) forget_ops(directory, directory->name_count);
 }
 

@@ -119,6 +119,8 @@ void data_read(const struct inode *inode, uint64_t position, void *to, size_t le
 void data_sync(struct inode *inode, uint64_t up_to);
 /* They should be, and their pages are gone. */
 void data_lose(struct inode *inode, uint64_t up_to);
+/* What is lost is not seen any more. */
+void data_drop_lost(struct inode *inode);
 void data_power_loss(struct inode *inode, enum sim_fate fate, uint64_t up_to);
 void data_fini(struct inode *inode);
 void data_flip(struct inode *inode, uint64_t position, uint8_t bits);

@@ -61,6 +61,14 @@ static void op_close(struct file *file)
     sim_heap_use(was);
 }
 
+static void op_drop_cached(struct file *file)
+{
+    struct sim_heap *was = sim_heap_use_world();
+
+    sim_files_ops.drop_cached(file);
+    sim_heap_use(was);
+}
+
 FILE_CALL(read_at, (struct file * file, uint64_t position, void *to, size_t len, size_t *n),
           (file, position, to, len, n))
 FILE_CALL(write_at, (struct file * file, uint64_t position, const struct iovec *parts, int count),
@@ -121,6 +129,7 @@ static const struct files_ops files_ops = {
     .write_at = op_write_at,
     .read_cached = op_read_cached,
     .sync = op_sync,
+    .drop_cached = op_drop_cached,
     .write_behind = op_write_behind,
     .truncate = op_truncate,
     .allocate = op_allocate,

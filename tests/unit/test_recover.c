@@ -560,6 +560,183 @@ START_TEST(death_at_any_change_leaves_a_log)
 }
 END_TEST
 
+/* ---- what the loss of power leaves, found by tests/nth ---- */
+
+static const char *segment_file(int64_t base, const char *extension)
+{
+    static char names[4][64];
+    static int next;
+
+    next = (next + 1) % 4;
+    snprintf(names[next], sizeof(names[next]), "t-0/%020lld.%s", (long long)base, extension);
+    return names[next];
+}
+
+/* Segments of two batches of three records; offsets 0 … 11. */
+static void fill_segments(void)
+{
+    begin();
+    one.config.segment_bytes_max = 500;
+    log_set_config(one.log, &one.config);
+    for (int i = 0; i < 4; i++)
+        append_at(&one, 3, 40, 1000 + i, 1 + i / 3, NULL);
+    ck_assert_int_eq(log_segment_count(one.log), 2);
+    ck_assert_int_eq(one.log->segments[1]->base, 6);
+    log_detach(one.log);
+}
+
+/* The last pages of one segment were lost whole, so that it ends in a batch; those of the next were
+ * not. */
+START_TEST(what_follows_a_hole_between_segments_goes)
+{
+    fill_segments();
+    world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 3);
+    ck_assert_int_eq(log_segment_count(one.log), 1);
+    ck_assert_int_eq(read_all(&one, 0, 500), 3);
+    ck_assert_int_eq(append_one(&one, 1), 3);
+    end();
+
+    fill_segments(); /* compaction leaves holes */
+    world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
+    one.config.is_compacted = true;
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    end();
+}
+END_TEST
+
+/* A truncation and a roll, of which the device has heard of the roll alone. */
+START_TEST(a_segment_ends_where_the_next_begins)
+{
+    struct buf old;
+
+    for (int synced = 0; synced < 2; synced++) {
+        fill_segments();
+        buf_init(&old);
+        world_get(one.w, LOG_0, &old);
+        log_attach(one.log, one.files);
+        ck_assert_int_eq(log_truncate_to(one.log, 3), ERR_OK);
+        ck_assert_int_eq(log_roll(one.log, 0), ERR_OK);
+        append_at(&one, 2, 40, 2000, 7, NULL);
+        log_detach(one.log);
+        world_put(one.w, LOG_0, buf_slice(&old));
+        reopen(false, synced ? 3 : 0);
+        ck_assert_int_eq(log_end_offset(one.log), 5);
+        ck_assert_int_eq(read_all(&one, 0, 500), 5);
+        ck_assert_int_lt(world_size(one.w, LOG_0), (int64_t)old.len);
+        ck_assert_int_eq(epochs_at(log_epochs(one.log), 3), 7);
+        buf_fini(&old);
+        end();
+    }
+}
+END_TEST
+
+/* The table was saved before the batches were: which epoch wrote what, the batches say. */
+START_TEST(epochs_are_those_of_the_batches_not_of_a_table_that_came_first)
+{
+    fill_segments();
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n3\n1 0\n5 7\n8 12\n"));
+    reopen(false, 3);
+    ck_assert_int_eq(log_epochs(one.log)->count, 2);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].epoch, 2);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].start, 9);
+    end();
+
+    fill_segments(); /* batches at its beginning may have been compacted away */
+    world_put(one.w, "t-0/leader-epoch-checkpoint", SLICE("0\n2\n1 0\n2 9\n"));
+    reopen(false, 0);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].start, 9);
+    ck_assert(!log_epochs_dirty(one.log));
+    end();
+}
+END_TEST
+
+/* Segment 6 has lost its index, and is not the first to be scanned for that. */
+START_TEST(an_epoch_begins_at_its_first_batch_though_a_later_index_is_lost)
+{
+    begin();
+    one.config.segment_bytes_max = 500;
+    log_set_config(one.log, &one.config);
+    for (int i = 0; i < 4; i++)
+        append_at(&one, 3, 40, 1000 + i, i == 0 ? 1 : 4, NULL);
+    log_detach(one.log);
+    world_delete(one.w, segment_file(6, "index"));
+    reopen(false, 0);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].epoch, 4);
+    ck_assert_int_eq(log_epochs(one.log)->at[1].start, 3);
+    end();
+}
+END_TEST
+
+/* A cut that only the page cache knew of when the process died. */
+START_TEST(the_device_hears_of_a_truncation_with_the_next_sync)
+{
+    struct log_sync *sync = NULL;
+
+    fill_segments();
+    ck_assert_int_eq(files_sync_directory(one.w->real, one.w->dir), ERR_OK);
+    log_attach(one.log, one.files);
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    ck_assert_int_eq(log_truncate_to(one.log, 3), ERR_OK);
+    ck_assert_int_eq(log_roll(one.log, 0), ERR_OK);
+    append_at(&one, 2, 40, 2000, 7, NULL);
+    reopen(false, 3);
+    ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+    one_log_gone(&one);
+    one.w = world_restart_after_power_loss(one.w, SIM_FATE_DROPPED);
+    ck_assert_int_eq(one_log_reopen(&one, true, 5, 0), ERR_OK);
+    ck_assert_int_eq(log_end_offset(one.log), 5);
+    ck_assert_int_eq(read_all(&one, 0, 500), 5);
+    end();
+}
+END_TEST
+
+/* After a sync that failed the cache may show what the device does not have. */
+START_TEST(what_a_failed_sync_has_lost_is_not_believed_by_the_next_start)
+{
+    int lost = 0;
+
+    for (int i = 0; i < 30; i++) {
+        struct log_sync *sync = NULL;
+        one = (struct one_log){.w = world_on(NULL, (uint64_t)i + 1)};
+        log_config_default(&one.config);
+        one_log_create(&one);
+        ck_assert_int_eq(files_sync_directory(one.w->real, one.w->dir), ERR_OK);
+        append_one(&one, 3);
+        ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+        log_sync_run(sync);
+        ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+        append_one(&one, 3);
+        ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+        world_fault(one.w, FAULT_FAIL, ERR_IO, 0);
+        log_sync_run(sync);
+        ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_IO);
+        ck_assert(one.dir.is_offline);
+        reopen(false, 3);
+        int64_t end_found = log_end_offset(one.log);
+        lost += end_found == 3;
+        sync = NULL;
+        ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+        if (sync != NULL) {
+            log_sync_run(sync);
+            ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+        }
+        one_log_gone(&one);
+        one.w = world_restart_after_power_loss(one.w, SIM_FATE_DROPPED);
+        ck_assert_int_eq(one_log_reopen(&one, false, end_found, 0), ERR_OK);
+        ck_assert_int_eq(log_end_offset(one.log), end_found);
+        end();
+    }
+    ck_assert_int_gt(lost, 5);
+}
+END_TEST
+
 UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_reading_it,
      an_empty_log_costs_nothing_to_load, a_torn_tail_is_cut_at_the_last_whole_batch,
      a_tail_of_zeros_is_cut, a_flipped_bit_ends_the_log_there,
@@ -569,4 +746,9 @@ UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_
      an_index_that_lies_makes_finding_slow_not_wrong, an_index_without_its_segment_goes,
      compaction_that_was_cut_off_is_undone_or_done, epochs_are_learnt_again_from_the_batches,
      damaged_small_files_are_errors_by_kind, the_log_start_of_the_checkpoint_counts,
-     a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log)
+     a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log,
+     what_follows_a_hole_between_segments_goes, a_segment_ends_where_the_next_begins,
+     epochs_are_those_of_the_batches_not_of_a_table_that_came_first,
+     an_epoch_begins_at_its_first_batch_though_a_later_index_is_lost,
+     the_device_hears_of_a_truncation_with_the_next_sync,
+     what_a_failed_sync_has_lost_is_not_believed_by_the_next_start)
