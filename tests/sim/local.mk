@@ -37,9 +37,12 @@ EXTRA_DIST += tests/unit/files_promises.h tests/unit/sim_env.h
 
 # The tests of broker/log run on simulated disks.
 if HAVE_CHECK
+check_PROGRAMS += tests/nth/test_nth
+tests_nth_test_nth_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_snapshots_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_store_LDADD = tests/sim/libsim.a $(LDADD)
 endif
+EXTRA_DIST += tests/nth/model.h tests/nth/README.md
