@@ -4,6 +4,7 @@
 #include "broker/api/control.h"
 #include "broker/api/fetch.h"
 #include "broker/api/forward.h"
+#include "broker/api/group_calls.h"
 #include "broker/api/offsets.h"
 #include "broker/api/orders.h"
 #include "broker/api/produce.h"
@@ -93,7 +94,18 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     fetchers_follow(api->fetchers, topic, partition, leader, leader_epoch);
 }
 
+/* Coordinators follow the leadership of the partitions that hold what they know. */
+static void led(void *owner, struct slice topic, int32_t partition, bool is_leader,
+                int32_t leader_epoch)
+{
+    const struct api_shard *api = owner;
+
+    if (slice_is(topic, TOPIC_NAME_OFFSETS))
+        groups_led(api->groups, partition, is_leader, leader_epoch);
+}
+
 static const struct partitions_ops partitions_ops = {.propose = alter_propose,
+                                                     .led = led,
                                                      .is_alive = is_alive,
                                                      .save = say_save,
                                                      .dir_failed = say_dir_failed,
@@ -209,6 +221,7 @@ static void open_partitions(struct broker *broker, struct broker_shard *shard)
     fill_replica_settings(broker->main->api.options, &options.settings);
     shard->partitions = partitions_create(&options);
     shard->api.partitions = shard->partitions;
+    shard->api.groups = groups_create(&shard->shard, shard->partitions, &broker->group_settings);
     struct fetchers_options fetchers = {
         .shard = &shard->shard,
         .partitions = shard->partitions,
@@ -512,6 +525,7 @@ static void open_control(struct broker *broker)
         produce_open(&shard->api, &shard->routes);
         shard->api.fetches = fetch_open(&shard->api, &shard->routes, session_slots);
         offsets_open(&shard->api, &shard->routes);
+        group_calls_open(&shard->api, &shard->routes);
         messages_on_answer(&shard->routes, MSG_LOG_DIR_FAILED, hear_dir_answer, shard);
         messages_on_answer(&shard->routes, MSG_SAVE_WANTED, hear_dir_answer, shard);
         messages_on_call(&shard->routes, MSG_STOP_ACCEPTING, hear_stop_accepting, shard);
@@ -551,6 +565,7 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     connections_init(&broker->connections, broker->options, &broker->listeners);
     topic_options_resolve(broker->options, NULL, 0, NULL, &defaults);
     log_config_from_topic(&defaults, broker->options, &broker->log_config);
+    groups_settings_fill(&broker->group_settings, broker->options);
     arena_init(&broker->arena, 1024 * 1024);
 
     enum err err = disk_open(broker->env, DISK_THREADS_SOON, DISK_THREADS_LONG, &broker->disk);
@@ -610,6 +625,7 @@ void broker_destroy(struct broker **it)
     control_destroy(&broker->control);
     for (int i = 0; i < broker->data_shards && broker->shards != NULL; i++) {
         if (broker->shards[i].api.fetches != NULL) fetch_close(&broker->shards[i].api.fetches);
+        groups_destroy(&broker->shards[i].api.groups);
         partitions_destroy(&broker->shards[i].partitions);
         fetchers_destroy(&broker->shards[i].api.fetchers);
     }

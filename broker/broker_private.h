@@ -9,6 +9,7 @@
 #include "broker/api/forward.h"
 #include "broker/api/topic_configs.h"
 #include "broker/broker.h"
+#include "broker/group/groups.h"
 #include "broker/log/store.h"
 #include "broker/report.h"
 #include "cluster/options.h"
@@ -67,6 +68,7 @@ struct broker {
     const char **log_dirs;
     struct store *store;
     struct log_config log_config; /* of a topic without overrides */
+    struct groups_settings group_settings;
 #define STORE_TIMERS 5
     struct timer store_timers[STORE_TIMERS];
     struct instant asked_to_return_at;

@@ -24,6 +24,7 @@ enum msg_type {
     /* Control → owners of partitions: broker/api/control.h, over broker/replica/partitions.h. */
     MSG_PARTITIONS_CONTROL, /* this shard's part of a LeaderAndIsr or StopReplica: a replica_call */
     MSG_PARTITIONS_CONFIG,  /* a topic's configuration changed */
+    MSG_PARTITIONS_GONE,    /* partitions of a topic have been deleted from the cluster */
     MSG_SETTINGS,           /* numbers of server.properties were changed at run time */
     MSG_DIR_FAILED,         /* a log directory went offline */
     MSG_HAND_OVER,          /* this broker is about to end */
@@ -51,6 +52,11 @@ enum msg_type {
     MSG_READ_RELEASE,
     MSG_LIST_OFFSETS,
     MSG_EPOCH_END,
+
+    /* A connection's shard ↔ coordinators of groups: broker/api/group_calls.h. */
+    MSG_GROUP,      /* answered at once, perhaps with the result */
+    MSG_GROUP_DONE, /* → home: the result of one that waited */
+    MSG_GROUPS_LIST,
 
     MSG_TYPES
 };

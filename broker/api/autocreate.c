@@ -333,6 +333,11 @@ void autocreate_set_zk(struct autocreate *all, struct zk *zk)
     all->zk = zk;
 }
 
+struct zk *autocreate_zk(const struct autocreate *all)
+{
+    return all->zk;
+}
+
 struct autocreate *autocreate_create(struct api_shard *control)
 {
     struct autocreate *all = ensure_zalloc(sizeof(*all));

@@ -15,6 +15,7 @@ struct autocreate *autocreate_create(struct api_shard *control);
 void autocreate_destroy(struct autocreate **autocreate);
 /* The session to write with; NULL: none (any more). */
 void autocreate_set_zk(struct autocreate *autocreate, struct zk *zk);
+struct zk *autocreate_zk(const struct autocreate *autocreate);
 
 /* Creates `topic` with the broker's defaults. `done` gets the code for the Metadata answer:
  * LEADER_NOT_AVAILABLE when it was created (or exists by now), else what prevents it; never inside

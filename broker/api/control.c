@@ -676,6 +676,24 @@ static void on_image_held(void *to)
     finish(request, update_refuse(request, KAFKA_NONE));
 }
 
+/* What groups have committed of partitions that are no more is forgotten. */
+static void tell_gone(struct control *control, const struct image_change *change,
+                      struct arena *arena)
+{
+    for (int t = 0; t < change->topic_count; t++) {
+        const struct image_topic_change *topic = &change->topics[t];
+        int32_t *gone = NULL;
+        int count = 0;
+        for (int i = 0; i < topic->partition_count; i++) {
+            if (topic->partitions[i].leader != LEADER_DURING_DELETE) continue;
+            if (gone == NULL)
+                gone = arena_zalloc(arena, sizeof(*gone) * (size_t)topic->partition_count);
+            gone[count++] = topic->partitions[i].partition;
+        }
+        if (count > 0) order_gone(control->api, topic->name, gone, count);
+    }
+}
+
 static void update_handle(struct request *request)
 {
     const struct update_metadata_request *in = request->body;
@@ -702,6 +720,7 @@ static void update_handle(struct request *request)
         struct image_watcher *watcher = list_entry(node, struct image_watcher, node);
         watcher->changed(watcher);
     }
+    tell_gone(control, &change, &request->arena);
     order_image(control->api, next, on_image_held, request);
 }
 

@@ -64,6 +64,7 @@ struct api_shard {
     struct partitions *partitions; /* NULL on the control shard, as the next */
     struct fetch_shard *fetches;   /* broker/api/fetch.h */
     struct fetchers *fetchers;     /* broker/replica/fetchers.h; NULL: nothing is followed */
+    struct groups *groups;         /* broker/group/groups.h; NULL: no groups are coordinated */
     /* Never NULL. Borrowed for the turn: what is needed later is looked up again. */
     const struct image *image;
     struct image *held_image;          /* the same, as this shard's hold of it (orders.c) */

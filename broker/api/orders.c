@@ -1,5 +1,6 @@
 #include "broker/api/orders.h"
 #include "base/ensure.h"
+#include "broker/group/groups.h"
 #include "broker/replica/fetchers.h"
 #include "cluster/image.h"
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct msg_order {
     int32_t min_insync;
     struct topic_throttles throttles; /* owned */
     struct replica_settings settings; /* MSG_SETTINGS */
+    int32_t *gone;                    /* MSG_PARTITIONS_GONE, with the topic behind; owned */
+    int gone_count;
     size_t topic_len;
     char topic[];
 };
@@ -80,6 +83,7 @@ static void hear_answer(void *owner, struct msg *msg)
     if (order->image != NULL) image_release(&order->image);
     topic_throttles_fini(&order->throttles);
     broadcast_answered(order->broadcast);
+    free(order->gone);
     free(order);
 }
 
@@ -117,6 +121,20 @@ void order_settings(struct api_shard *control, const struct replica_settings *se
     for (int i = 0; i < control->process->shards; i++) {
         struct msg_order *order = order_new(MSG_SETTINGS, broadcast, SLICE(""));
         order->settings = *settings;
+        order_post(control, i, order);
+    }
+}
+
+void order_gone(struct api_shard *control, struct slice topic, const int32_t *partitions, int count)
+{
+    struct broadcast *broadcast = broadcast_start(control, NULL, NULL);
+    size_t bytes = sizeof(*partitions) * (size_t)count;
+
+    for (int i = 0; i < control->process->shards; i++) {
+        struct msg_order *order = order_new(MSG_PARTITIONS_GONE, broadcast, topic);
+        order->gone = ensure_malloc(bytes + 1);
+        memcpy(order->gone, partitions, bytes);
+        order->gone_count = count;
         order_post(control, i, order);
     }
 }
@@ -185,6 +203,7 @@ void orders_answers(struct api_shard *control, struct msg_routes *routes)
     messages_on_answer(routes, MSG_SHARD_STATE, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CONFIG, hear_answer, control);
     messages_on_answer(routes, MSG_SETTINGS, hear_answer, control);
+    messages_on_answer(routes, MSG_PARTITIONS_GONE, hear_answer, control);
     messages_on_answer(routes, MSG_DIR_FAILED, hear_answer, control);
     messages_on_answer(routes, MSG_HAND_OVER, hear_answer, control);
     messages_on_answer(routes, MSG_STOP_ACCEPTING, hear_answer, control);
@@ -245,6 +264,17 @@ static void hear_hand_over(void *owner, struct msg *msg)
     struct api_shard *api = owner;
 
     partitions_hand_over(api->partitions);
+    mailbox_reply(api->shard->mailbox, msg);
+}
+
+static void hear_gone(void *owner, struct msg *msg)
+{
+    struct api_shard *api = owner;
+    struct msg_order *order = (struct msg_order *)(void *)msg;
+
+    if (api->groups != NULL)
+        groups_partitions_gone(api->groups, slice_of(order->topic, order->topic_len), order->gone,
+                               order->gone_count);
     mailbox_reply(api->shard->mailbox, msg);
 }
 
@@ -310,6 +340,8 @@ static void hear_leave(void *owner, struct msg *msg)
     struct api_shard *api = owner;
 
     api->leave_order = msg;
+    /* Members wait for minutes: they are told to look for another coordinator. */
+    if (api->groups != NULL) groups_stop(api->groups);
     api_leave(api, on_left);
 }
 
@@ -319,6 +351,7 @@ void orders_listen(struct api_shard *api, struct msg_routes *routes)
     messages_on_call(routes, MSG_SHARD_STATE, hear_facts, api);
     messages_on_call(routes, MSG_PARTITIONS_CONFIG, hear_config, api);
     messages_on_call(routes, MSG_SETTINGS, hear_settings, api);
+    messages_on_call(routes, MSG_PARTITIONS_GONE, hear_gone, api);
     messages_on_call(routes, MSG_DIR_FAILED, hear_dir_failed, api);
     messages_on_call(routes, MSG_HAND_OVER, hear_hand_over, api);
     messages_on_call(routes, MSG_PARTITIONS_CONTROL, hear_control, api);

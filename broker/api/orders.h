@@ -34,6 +34,10 @@ void order_config(struct api_shard *control, struct slice topic, const struct lo
 /* Numbers that were changed at run time, to every data shard. */
 void order_settings(struct api_shard *control, const struct replica_settings *settings);
 
+/* Partitions of a topic have been deleted from the cluster, to every data shard. */
+void order_gone(struct api_shard *control, struct slice topic, const int32_t *partitions,
+                int count);
+
 /* Small facts that every shard holds a copy of. */
 void order_facts(struct api_shard *control);
 

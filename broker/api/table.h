@@ -17,6 +17,12 @@ extern const struct api produce_api;                                   /* produc
 extern const struct api init_producer_id_api;                          /* producer_ids.c */
 extern const struct api fetch_api;                                     /* fetch.c */
 extern const struct api list_offsets_api, offset_for_leader_epoch_api; /* offsets.c */
+extern const struct api find_coordinator_api; /* coordinator.c */
+extern const struct api join_group_api, sync_group_api, heartbeat_api,
+    leave_group_api; /* group_members.c */
+extern const struct api offset_commit_api, offset_fetch_api,
+    offset_delete_api; /* group_offsets.c */
+extern const struct api describe_groups_api, list_groups_api, delete_groups_api; /* group_admin.c */
 
 /* Any version that we lack: answered with version 0 and what we have. Takes the request. */
 void versions_refuse_version(struct request *request);

@@ -154,6 +154,8 @@ struct slice group_protocol_name(const struct group *group); /* null: none */
 struct slice group_leader(const struct group *group);        /* null: none */
 int group_size(const struct group *group);
 int64_t group_state_since_ms(const struct group *group); /* −1: not known */
+/* Empty, never had a generation, and waits for nobody: as if it had not been made. */
+bool group_is_blank(const struct group *group);
 
 /* A member, as DescribeGroups shows it; metadata of the protocol chosen. */
 struct group_member_view {

@@ -45,6 +45,11 @@ int64_t group_state_since_ms(const struct group *group)
     return group->since_ms;
 }
 
+bool group_is_blank(const struct group *group)
+{
+    return group->state == GROUP_EMPTY && group->generation == 0 && group->pending.count == 0;
+}
+
 const struct group_member_view *group_members(const struct group *group, struct arena *arena)
 {
     struct group_member_view *views =

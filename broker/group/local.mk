@@ -4,7 +4,20 @@ libottla_broker_a_SOURCES += \
 	broker/group/group_log.c broker/group/group_log.h \
 	broker/group/group_members.c \
 	broker/group/group_view.c \
+	broker/group/groups.c broker/group/groups.h broker/group/hosted_group.h \
+	broker/group/groups_age.c \
+	broker/group/groups_ask.c \
+	broker/group/groups_load.c \
+	broker/group/groups_log.c \
 	broker/group/offsets.c broker/group/offsets.h
+
+libottla_broker_a_SOURCES += \
+	broker/api/coordinator.c \
+	broker/api/group_admin.c \
+	broker/api/group_calls.c broker/api/group_calls.h \
+	broker/api/group_members.c \
+	broker/api/group_offsets.c \
+	broker/api/offset_nodes.c broker/api/offset_nodes.h
 
 if HAVE_CHECK
 check_PROGRAMS += \

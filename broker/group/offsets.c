@@ -186,6 +186,11 @@ bool offsets_find(const struct offsets *offsets, struct slice topic, int32_t par
     return true;
 }
 
+bool offsets_has_topic(const struct offsets *offsets, struct slice topic)
+{
+    return map_get(&offsets->topics, topic) != NULL;
+}
+
 bool offsets_is_unstable(const struct offsets *offsets, struct slice topic, int32_t partition)
 {
     const struct entry *entry = entry_find(&offsets->topics, topic, partition);

@@ -29,6 +29,7 @@ bool offsets_is_empty(const struct offsets *offsets);
 /* False: none. Borrows until the next change. */
 bool offsets_find(const struct offsets *offsets, struct slice topic, int32_t partition,
                   struct offset_commit *out);
+bool offsets_has_topic(const struct offsets *offsets, struct slice topic);
 /* A commit of it is on its way, or waits for its transaction's end. */
 bool offsets_is_unstable(const struct offsets *offsets, struct slice topic, int32_t partition);
 

@@ -349,6 +349,26 @@ MUST_CHECK enum err partitions_epoch_end(struct partitions *partitions, struct s
                                          int32_t partition, int32_t leader_epoch, int32_t epoch,
                                          struct epoch_end *out);
 
+/* ---- For coordinators: their own log, from its start to its end
+ * ----------------------------------------------------------------------- */
+
+/* Part of the log of a partition that is led here, for a disk job to read. Zeroed by the caller but
+ * for the first part. */
+struct reading {
+    struct slice topic;
+    int32_t partition;
+    int64_t offset;    /* below the log's start: from there */
+    int64_t bytes_max; /* but the first batch whole */
+
+    struct log_slice slice; /* empty at the end; whole batches of one segment */
+    int64_t end;            /* of the log, above its high watermark too */
+    struct hosted *at;      /* of partitions.c */
+};
+/* ERR_NOT_FOUND, ERR_NOT_LEADER, ERR_OFFLINE, ERR_IO, ERR_FULL/ERR_TOO_MANY (try later). ERR_OK:
+ * the log stays until partitions_read_end, which gives the slice back. */
+MUST_CHECK enum err partitions_read_begin(struct partitions *partitions, struct reading *reading);
+void partitions_read_end(struct partitions *partitions, struct reading *reading);
+
 /* ---- For the fetchers of this room: what followers do
  * --------------------------------------------- */
 

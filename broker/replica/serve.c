@@ -366,6 +366,44 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
         counter_add(&partitions->counts.bytes_out, (uint64_t)read->slice.len);
 }
 
+/* ---- coordinators ---- */
+
+enum err partitions_read_begin(struct partitions *partitions, struct reading *reading)
+{
+    struct hosted *hosted = partitions_find(partitions, reading->topic, reading->partition);
+
+    if (hosted == NULL || hosted->is_leaving) return ERR_NOT_FOUND;
+    enum err err = partition_check(&hosted->machine, -1, true);
+    if (err != ERR_OK) return err;
+    if (reading->offset < hosted->machine.log_start) reading->offset = hosted->machine.log_start;
+    struct log_read how = {
+        .offset = reading->offset,
+        .bytes_max = reading->bytes_max,
+        .at_least_one = true,
+        .limit = log_end_position(hosted->log),
+    };
+    struct log_slice slice = {0};
+    if (reading->offset < how.limit.offset)
+        err = hosted_log_failed(hosted, log_read(hosted->log, &how, &slice));
+    if (err != ERR_OK) return err;
+    reading->slice = slice;
+    reading->end = how.limit.offset;
+    reading->at = hosted;
+    hosted->jobs++;
+    return ERR_OK;
+}
+
+void partitions_read_end(struct partitions *partitions, struct reading *reading)
+{
+    struct hosted *hosted = reading->at;
+
+    (void)partitions;
+    log_slice_release(&reading->slice);
+    reading->at = NULL;
+    hosted->jobs--;
+    if (hosted->is_leaving && hosted->jobs == 0) hosted_left(hosted);
+}
+
 /* ---- watch ---- */
 
 /* Only a wide margin: whether the slice lies in what was written last. */
