@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/cluster/test_controller \
 	tests/cluster/test_cut_off \
 	tests/cluster/test_data \
+	tests/cluster/test_groups \
 	tests/cluster/test_idempotence \
 	tests/cluster/test_isr_by_zookeeper \
 	tests/cluster/test_kcat \
@@ -31,6 +32,8 @@ tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_cut_off_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_groups_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_cluster_test_groups_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_isr_by_zookeeper_LDADD = $(CLUSTER_TEST_LIBS)
@@ -41,6 +44,11 @@ tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_throttle_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
+
+# What test_groups starts and kills.
+noinst_PROGRAMS += tests/cluster/group_member
+tests_cluster_group_member_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_cluster_group_member_LDADD = $(RDKAFKA_LIBS)
 
 noinst_PROGRAMS += tests/bench/ottla-failover
 tests_bench_ottla_failover_SOURCES = tests/bench/failover.c

@@ -23,6 +23,7 @@ if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_group \
 	tests/unit/test_group_log \
-	tests/unit/test_group_offsets
+	tests/unit/test_group_offsets \
+	tests/unit/test_groups
 endif
 EXTRA_DIST += broker/group/README.md

@@ -1,5 +1,5 @@
-/* tests/unit/test_group_log.c - records of __consumer_offsets, byte for byte. The bytes were made
- * by Apache Kafka 3.9's own classes. */
+/* tests/unit/test_group_log.c - records of __consumer_offsets, byte for byte. Those
+ * that Kafka 3.9 writes are its own; other versions were worked out by hand. */
 #include "broker/group/group_log.h"
 #include "cluster/level.h"
 #include "unit.h"
