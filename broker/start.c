@@ -416,6 +416,7 @@ static void on_zk(void *owner, const struct zk_event *event)
         return;
     case ZK_DISCONNECTED:
         log_warn("broker", "zookeeper-disconnected", "");
+        topic_configs_event(control_topic_configs(broker->control), event);
         return;
     case ZK_EXPIRED:
         log_warn("broker", "zookeeper-expired", "");

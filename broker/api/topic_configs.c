@@ -319,6 +319,31 @@ void topic_configs_read(struct topic_configs *configs, struct slice topic, void 
     submit_read(configs, read);
 }
 
+/* The connection is lost: who waits for an answer, goes on with what is known, as one who asks now
+ * would. The answers come when it is back, and are learnt then. */
+static void stop_waiting(struct topic_configs *configs)
+{
+    struct list waiting;
+
+    list_init(&waiting);
+    list_each (node, &configs->reads) {
+        struct one_read *read = list_entry(node, struct one_read, node);
+        if (read->done == NULL || read->post.run != NULL) continue;
+        struct one_read *told = one_read_create(configs, slice_of(read->topic, read->len));
+        list_remove(&told->node);
+        told->done = read->done;
+        told->to = read->to;
+        read->done = NULL;
+        list_push(&waiting, &told->node);
+    }
+    for (struct list_node *node; (node = list_pop(&waiting)) != NULL;) {
+        struct one_read *told = list_entry(node, struct one_read, node);
+        list_push(&configs->reads, &told->node);
+        told->post.run = on_no_read;
+        shard_post(configs->control->shard, &told->post);
+    }
+}
+
 /* ---- notifications ---- */
 
 static void read_changes(struct topic_configs *configs);
@@ -417,6 +442,7 @@ void topic_configs_on_broker(struct topic_configs *configs,
 
 void topic_configs_event(struct topic_configs *configs, const struct zk_event *event)
 {
+    if (event->type == ZK_DISCONNECTED) stop_waiting(configs);
     if (configs->zk != NULL && event->type == ZK_NODE_CHILDREN &&
         slice_equal(event->path, PATH_CONFIG_CHANGES))
         read_changes(configs);

@@ -29,7 +29,8 @@ void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk,
 /* Who is told when /config/changes names a broker; null: the default of all. */
 void topic_configs_on_broker(struct topic_configs *configs,
                              void (*notified)(void *to, struct slice name), void *to);
-/* Of the session: those of /config/changes matter. */
+/* Of the session: those of /config/changes matter, and that the connection is lost: nobody waits
+ * for it. */
 void topic_configs_event(struct topic_configs *configs, const struct zk_event *event);
 
 /* Reads the configuration of `topic` again, then calls `done` (never inside the call), also when

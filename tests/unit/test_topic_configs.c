@@ -101,6 +101,34 @@ START_TEST(what_could_not_be_asked_for_is_learnt_later)
 }
 END_TEST
 
+/* A LeaderAndIsr waits for it, and behind that all that the controller says. */
+START_TEST(a_connection_that_is_lost_keeps_nobody_waiting)
+{
+    struct zk_event lost = {.type = ZK_DISCONNECTED};
+
+    begin();
+    topic_configs_read(configs, SLICE("orders"), noted, "read");
+    fake_run();
+    ck_assert_int_eq(fake.count, 1);
+    fake_state(ZK_SESSION_DISCONNECTED);
+    fake.log[0] = '\0';
+    topic_configs_event(configs, &lost);
+    ck_assert_str_eq(fake.log, ""); /* never inside the call */
+    fake_run();
+    ck_assert_str_eq(fake.log, "read ");
+    topic_configs_event(configs, &lost);
+    fake_run();
+    ck_assert_str_eq(fake.log, "read "); /* once */
+    /* What it says when it is back is learnt all the same. */
+    fake_state(ZK_SESSION_CONNECTED);
+    fake_answer(ERR_OK,
+                (struct zk_result){
+                    .data = SLICE("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}")});
+    ck_assert_int_eq(overrides_of("orders"), 1);
+    end();
+}
+END_TEST
+
 static bool is_held(const char *topic)
 {
     struct log_config log;
@@ -177,7 +205,8 @@ START_TEST(whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
 }
 END_TEST
 
-UNIT(what_is_asked_for_is_known_when_it_is_answered, what_could_not_be_asked_for_is_learnt_later,
-     what_cannot_be_read_deletes_nothing, what_was_known_stays_when_it_cannot_be_read_again,
+UNIT(a_connection_that_is_lost_keeps_nobody_waiting, what_is_asked_for_is_known_when_it_is_answered,
+     what_could_not_be_asked_for_is_learnt_later, what_cannot_be_read_deletes_nothing,
+     what_was_known_stays_when_it_cannot_be_read_again,
      a_bad_value_deletes_nothing_and_an_unknown_key_is_passed_over,
      whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
