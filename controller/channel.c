@@ -32,6 +32,8 @@ struct channel {
     struct peer_call call;
     bool is_calling;
     struct timer retry;
+    size_t bytes; /* of the orders */
+    struct post full;
 };
 
 struct channels {
@@ -49,9 +51,12 @@ struct channels *channels_create(const struct channels_options *options)
     return channels;
 }
 
-static void drop_order(struct channels *channels, struct order *order)
+static void drop_order(struct channel *channel, struct order *order)
 {
+    struct channels *channels = channel->channels;
+
     list_remove(&order->node);
+    channel->bytes -= order->body.len;
     if (--order->shared->holders == 0) {
         outbox_batch_destroy(&order->shared->batch);
         free(order->shared);
@@ -72,7 +77,8 @@ static void destroy_channel(struct channel *channel)
 
     timer_cancel(shard, &channel->retry);
     while (!list_is_empty(&channel->orders))
-        drop_order(channel->channels, list_entry(list_first(&channel->orders), struct order, node));
+        drop_order(channel, list_entry(list_first(&channel->orders), struct order, node));
+    shard_unpost(&channel->full);
     /* The call that is under way ends with the peer; what it points to must live until then. */
     channel->channels = NULL;
     peer_close(&channel->peer, channel_freed);
@@ -106,6 +112,7 @@ int32_t channels_queued(const struct channels *channels)
 }
 
 static void send_first(struct channel *channel);
+static void tell_full(struct post *post);
 
 static void retry_fired(struct timer *timer)
 {
@@ -134,7 +141,7 @@ static void take_answer(struct channel *channel, struct order *order, struct sli
     else if (error != KAFKA_NONE)
         log_info("controller", "control-refused", "broker=%d request=%s error=%s", channel->broker,
                  api_info_name(encode_api(order->control->kind)), kafka_error_name(error));
-    drop_order(channels, order);
+    drop_order(channel, order);
     send_first(channel);
     if (event != NULL) channels->options.event(channels->options.owner, &event);
 }
@@ -185,6 +192,7 @@ void channels_open(struct channels *channels, int32_t broker, const struct net_a
     channel->channels = channels;
     channel->broker = broker;
     channel->retry.fire = retry_fired;
+    channel->full.run = tell_full;
     list_init(&channel->orders);
     snprintf(client_id, sizeof(client_id), "%d", channels->options.controller_id);
     struct peer_options options = {
@@ -204,6 +212,31 @@ void channels_open(struct channels *channels, int32_t broker, const struct net_a
     (void)map_set(&channels->by_broker, map_int(&broker), channel);
 }
 
+static void tell_full(struct post *post)
+{
+    struct channel *channel = list_entry(post, struct channel, full);
+    const struct channels_options *options = &channel->channels->options;
+
+    options->full(options->owner, channel->broker);
+}
+
+/* All but what is under way, and what nobody would say again. */
+static void drop_waiting(struct channel *channel)
+{
+    int dropped = 0;
+
+    list_each (node, &channel->orders) {
+        struct order *order = list_entry(node, struct order, node);
+        if (node == list_first(&channel->orders) || order->control->kind == CONTROL_STOP_REPLICA)
+            continue;
+        drop_order(channel, order);
+        dropped++;
+    }
+    if (dropped == 0) return;
+    log_warn("controller", "control-queue-full", "broker=%d dropped=%d", channel->broker, dropped);
+    shard_post(channel->channels->options.shard, &channel->full);
+}
+
 static void queue(struct channel *channel, struct shared *shared, const struct control *control,
                   bool is_delete)
 {
@@ -217,8 +250,10 @@ static void queue(struct channel *channel, struct shared *shared, const struct c
     encode_request(&order->body, control, order->version, channels->options.controller_id,
                    is_delete);
     list_push(&channel->orders, &order->node);
+    channel->bytes += order->body.len;
     channels->queued++;
     send_first(channel);
+    if (channel->bytes > channels->options.queue_bytes_max) drop_waiting(channel);
 }
 
 static bool has_items(const struct control *control, bool is_delete)

@@ -2,7 +2,11 @@
  *
  * One request in flight; a request that got no answer is sent again, the same bytes, 100 ms later,
  * for as long as the channel is open: at least once, strictly in order. A request that was refused
- * is not repeated. Requests carry the epochs of when they were queued. */
+ * is not repeated. Requests carry the epochs of when they were queued.
+ *
+ * What a broker that does not answer is owed is bounded: beyond `queue_bytes_max` its LeaderAndIsr
+ * and UpdateMetadata that wait are dropped, and the owner is told, who counts it as dead until it
+ * answers and then tells it everything anew. StopReplica stays: nobody would say it again. */
 #pragma once
 #include "controller/encode.h"
 #include "runtime/conn.h"
@@ -16,7 +20,9 @@ struct channels_options {
     int64_t connect_timeout_ms; /* controller.socket.timeout.ms */
     int64_t request_timeout_ms; /* request.timeout.ms */
     struct conn_limits *limits;
+    size_t queue_bytes_max;                           /* of one broker's requests that wait */
     void (*event)(void *owner, struct event **event); /* what an answer said; takes */
+    void (*full)(void *owner, int32_t broker);        /* see above. Not inside a call of yours */
     void *owner;
 };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define QUEUE_BYTES_MAX       (128u << 20) /* what a broker that does not answer is owed */
 #define AGAIN_MS              1000
 #define GRACE_MS              500 /* may refuse so long, who was registered before we looked */
 #define GRACE_MS_MAX          600000
@@ -207,6 +208,17 @@ static void broker_verdict(void *owner, int32_t id, int64_t epoch, enum detector
     log_warn("controller", verdict == DETECTOR_DEAD ? "broker-dead" : "broker-back",
              "broker=%d epoch=%lld", id, (long long)epoch);
     controller_post(owner, &event);
+}
+
+/* It has not answered for so long that what it is owed has become too much. */
+static void channel_full(void *owner, int32_t id)
+{
+    struct controller *c = owner;
+    const struct broker *broker = context_broker(&c->context, id);
+
+    if (broker == NULL || broker->is_suspect) return;
+    watcher_condemn(c->brokers, id);
+    broker_verdict(c, id, broker->epoch, DETECTOR_DEAD);
 }
 
 static void unclean_changed(void *owner, struct slice topic, bool is_enabled)
@@ -790,7 +802,9 @@ static void open_drivers(struct controller *c)
         .connect_timeout_ms = options_int(c->options, OPTION_CONTROLLER_SOCKET_TIMEOUT_MS),
         .request_timeout_ms = options_int(c->options, OPTION_REQUEST_TIMEOUT_MS),
         .limits = &c->limits,
+        .queue_bytes_max = QUEUE_BYTES_MAX,
         .event = channel_event,
+        .full = channel_full,
         .owner = c,
     };
     struct watcher_options watch = {

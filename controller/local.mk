@@ -45,6 +45,7 @@ EXTRA_DIST += $(wildcard $(top_srcdir)/tests/script/*.txt)
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/unit/test_channel \
 	tests/unit/test_detector \
 	tests/unit/test_election \
 	tests/unit/test_encode \

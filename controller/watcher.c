@@ -69,6 +69,13 @@ bool watcher_has_heard(const struct watcher *watcher, int32_t id)
     return target != NULL && target->detector.is_known;
 }
 
+void watcher_condemn(struct watcher *watcher, int32_t id)
+{
+    struct target *target = map_get(&watcher->targets, map_int(&id));
+
+    if (target != NULL) target->detector.verdict = DETECTOR_DEAD;
+}
+
 void watcher_clear(struct watcher *watcher)
 {
     watcher->held_at = INSTANT_ZERO;

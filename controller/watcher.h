@@ -27,5 +27,7 @@ void watcher_add(struct watcher *watcher, int32_t id, int64_t tag,
 bool watcher_has(const struct watcher *watcher, int32_t id, int64_t tag);
 /* It is watched, and has answered at least once. */
 bool watcher_has_heard(const struct watcher *watcher, int32_t id);
+/* Its owner knows that it does not answer: it is dead until it does, without a verdict now. */
+void watcher_condemn(struct watcher *watcher, int32_t id);
 void watcher_remove(struct watcher *watcher, int32_t id); /* one that is not there is fine */
 void watcher_clear(struct watcher *watcher);
