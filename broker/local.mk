@@ -5,6 +5,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/alter.c broker/api/alter.h \
 	broker/api/alter_configs.c \
 	broker/api/isr_writer.c broker/api/isr_writer.h \
+	broker/api/resent.c broker/api/resent.h \
 	broker/api/describe.c \
 	broker/api/forward.c broker/api/forward.h \
 	broker/api/autocreate.c broker/api/autocreate.h \
@@ -37,6 +38,7 @@ check_PROGRAMS += \
 	tests/unit/test_topic_configs \
 	tests/unit/test_dispatch \
 	tests/unit/test_isr_writer \
+	tests/unit/test_resent \
 	tests/unit/test_metadata \
 	tests/unit/test_producer_ids
 endif

@@ -4,6 +4,7 @@
  * Passed on (pass.h). The answer is held until this broker's own metadata shows the result, as far
  * as the request's time allows: who has created a topic here finds it here. */
 #include "broker/api/pass.h"
+#include "broker/api/resent.h"
 #include "broker/api/table.h"
 #include "cluster/image.h"
 #include "wire/gen/create_partitions.h"
@@ -128,6 +129,112 @@ static bool is_not_controller(const struct request *request, const void *answer)
     return false;
 }
 
+/* ---- sent again ---- */
+
+/* The topics that are asked for, as our metadata shows them before. */
+struct noted {
+    struct noted_topic {
+        struct slice name;
+        struct uuid id;
+        int partitions; /* RESENT_ABSENT */
+    } * at;
+    int32_t count;
+};
+
+static void note_topic(const struct request *request, struct noted *noted, struct slice name,
+                       struct uuid id)
+{
+    const struct image *image = request->at->image;
+    const struct image_topic *topic =
+        slice_is_null(name) ? image_topic_by_id(image, id) : image_topic(image, name);
+
+    noted->at[noted->count++] = (struct noted_topic){
+        .name = name,
+        .id = id,
+        .partitions = topic == NULL ? RESENT_ABSENT : image_topic_partition_count(topic),
+    };
+}
+
+static int32_t positive(int32_t count)
+{
+    return count < 0 ? 0 : count;
+}
+
+static struct noted *noted_create(const struct request *request, int32_t count)
+{
+    struct arena *arena = &((struct request *)(uintptr_t)request)->arena;
+    struct noted *noted = arena_zalloc(arena, sizeof(*noted));
+
+    noted->at = arena_zalloc(arena, sizeof(*noted->at) * (size_t)(count + 1));
+    return noted;
+}
+
+static const void *note(const struct request *request)
+{
+    struct noted *noted;
+
+    if (request->api == &create_topics_api) {
+        const struct create_topics_request *in = request->body;
+        noted = noted_create(request, positive(in->topics.count));
+        for (int32_t i = 0; i < in->topics.count; i++)
+            note_topic(request, noted, in->topics.at[i].name, UUID_ZERO);
+    } else if (request->api == &delete_topics_api) {
+        const struct delete_topics_request *in = request->body;
+        noted = noted_create(request, positive(in->topic_names.count) + positive(in->topics.count));
+        for (int32_t i = 0; i < in->topic_names.count; i++)
+            note_topic(request, noted, in->topic_names.at[i], UUID_ZERO);
+        for (int32_t i = 0; i < in->topics.count; i++)
+            note_topic(request, noted, in->topics.at[i].name, in->topics.at[i].topic_id);
+    } else {
+        const struct create_partitions_request *in = request->body;
+        noted = noted_create(request, positive(in->topics.count));
+        for (int32_t i = 0; i < in->topics.count; i++)
+            note_topic(request, noted, in->topics.at[i].name, UUID_ZERO);
+    }
+    return noted;
+}
+
+static int partitions_before(const struct noted *noted, struct slice name, struct uuid id)
+{
+    for (int32_t i = 0; i < noted->count; i++) {
+        const struct noted_topic *topic = &noted->at[i];
+        bool is_it =
+            slice_is_null(topic->name) ? uuid_equal(topic->id, id) : slice_equal(topic->name, name);
+        if (is_it) return topic->partitions;
+    }
+    return RESENT_ABSENT;
+}
+
+static void clear_message(const struct request *request, void *answer, int32_t i)
+{
+    if (request->api == &create_topics_api)
+        ((struct create_topics_response *)answer)->topics.at[i].error_message = SLICE_NULL;
+    else if (request->api == &delete_topics_api)
+        ((struct delete_topics_response *)answer)->responses.at[i].error_message = SLICE_NULL;
+    else
+        ((struct create_partitions_response *)answer)->results.at[i].error_message = SLICE_NULL;
+}
+
+static void resent(const struct request *request, const void *noted, void *answer)
+{
+    struct slice name;
+    struct uuid id;
+    int16_t *code;
+
+    for (int32_t i = 0; (code = result_at(request, answer, i, &name, &id)) != NULL; i++) {
+        int before = partitions_before(noted, name, id);
+        int16_t was = *code;
+        if (is_validate_only(request)) continue;
+        if (request->api == &create_topics_api)
+            *code = resent_create(*code, before);
+        else if (request->api == &delete_topics_api)
+            *code = resent_delete(*code, before);
+        else
+            *code = resent_grow(*code, before, asked_count(request, name));
+        if (*code != was) clear_message(request, answer, i);
+    }
+}
+
 /* ---- refusals ---- */
 
 static const void *create_topics_refuse(struct request *request, int16_t code)
@@ -193,6 +300,8 @@ static void create_topics_handle(struct request *request)
         .timeout_ms = timeout_of,
         .is_not_controller = is_not_controller,
         .is_shown = all_shown,
+        .note = note,
+        .resent = resent,
         .late = say_late,
     };
 
@@ -206,6 +315,8 @@ static void delete_topics_handle(struct request *request)
         .timeout_ms = timeout_of,
         .is_not_controller = is_not_controller,
         .is_shown = all_shown,
+        .note = note,
+        .resent = resent,
         .late = say_late,
     };
 
@@ -219,6 +330,8 @@ static void create_partitions_handle(struct request *request)
         .timeout_ms = timeout_of,
         .is_not_controller = is_not_controller,
         .is_shown = all_shown,
+        .note = note,
+        .resent = resent,
         .late = say_late,
     };
 

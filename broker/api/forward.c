@@ -93,6 +93,7 @@ static void on_answer(struct peer_call *peer_call, enum err err, struct slice an
         call->done(call, err, answer);
         return;
     }
+    call->was_resent = call->was_resent || peer_call->was_sent;
     log_debug("broker", "controller-call-failed", "api=%d why=%s", peer_call->api_key,
               err_name(err));
     arm(forward); /* it stays in its place: sent again with the next attempt */

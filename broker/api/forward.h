@@ -29,6 +29,7 @@ struct forward_call {
      * call of the caller's. */
     void (*done)(struct forward_call *call, enum err err, struct slice answer);
     bool was_sent;
+    bool was_resent; /* an attempt before the one that was answered may have been carried out */
     bool to_broker; /* who answered, or was asked last: an Apache controller */
 
     /* of forward.c */

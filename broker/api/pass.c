@@ -18,6 +18,7 @@ struct passing {
     struct timer timer;
     struct instant deadline; /* of the wait for our own metadata */
     void *answer;            /* decoded */
+    const void *noted;
 };
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -103,11 +104,15 @@ static void on_passed(struct forward_call *call, enum err err, struct slice answ
         err = call->to_broker ? read_answer(passing, answer) : read_envelope(passing, answer);
     if (err == ERR_NOT_CONTROLLER ||
         (err == ERR_OK && passing->kind->is_not_controller(request, passing->answer))) {
+        /* Of some of its topics it may have been, when the others were asked for. */
+        if (err == ERR_OK) call->was_resent = true;
         forward_again(call);
         return;
     }
     switch (err) {
     case ERR_OK:
+        if (call->was_resent && passing->kind->resent != NULL)
+            passing->kind->resent(request, passing->noted, passing->answer);
         hold_answer(passing);
         return;
     case ERR_TIMED_OUT:
@@ -195,6 +200,7 @@ void pass_on(struct request *request, const struct pass_kind *kind)
 
     passing->request = request;
     passing->kind = kind;
+    if (kind->note != NULL) passing->noted = kind->note(request);
     passing->deadline =
         instant_add_ms(shard_now(request->at->shard), timeout_ms < 0 ? 0 : timeout_ms);
     passing->call.lane = FORWARD_ADMIN;

@@ -15,6 +15,10 @@ struct pass_kind {
     /* Whether our own metadata shows all that the answer says was done. NULL: there is nothing to
      * wait for. */
     bool (*is_shown)(const struct request *request, const void *answer);
+    /* What our own metadata shows before the request is passed on, in its arena; and what the answer
+     * means by that, when an earlier attempt may have been carried out. Both or none NULL. */
+    const void *(*note)(const struct request *request);
+    void (*resent)(const struct request *request, const void *noted, void *answer);
     /* The time is over: what is not shown says REQUEST_TIMED_OUT. NULL together with is_shown. */
     void (*late)(const struct request *request, void *answer);
 };
