@@ -13,7 +13,8 @@ static enum err open_file(const struct env *env, const struct segment_place *pla
                           struct file **out)
 {
     char path[FILES_PATH_MAX];
-    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED, "");
+    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED,
+                                 place_suffix(place));
 
     return err == ERR_OK ? files_open(env, path, flags, out) : err;
 }
@@ -60,7 +61,8 @@ enum err aborted_read(const struct env *env, const struct segment_place *place,
     struct buf bytes;
 
     buf_init(&bytes);
-    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED, "");
+    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED,
+                                 place_suffix(place));
     if (err == ERR_OK) err = files_read_all(env, path, FILE_BYTES_MAX, &bytes);
     if (err == ERR_LIMIT) err = ERR_CORRUPT;
     int n = (int)(bytes.len / ENTRY_BYTES);

@@ -46,7 +46,7 @@ static enum err use(struct index *index, const struct segment_place *place, int 
 
     enum err err = ERR_OK;
     if (index->slot == NULL)
-        err = names_segment(path, place->directory, place->base, extension, "");
+        err = names_segment(path, place->directory, place->base, extension, place_suffix(place));
     if (err == ERR_OK)
         err = handles_use(place->files, &index->slot, path, FILE_WRITE | FILE_CREATE | flags, out);
     return err;

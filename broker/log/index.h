@@ -18,7 +18,13 @@ struct segment_place {
     struct log_files *files;
     const char *directory;
     int64_t base;
+    const char *suffix; /* NULL: none; of files that compaction writes */
 };
+
+static inline const char *place_suffix(const struct segment_place *place)
+{
+    return place->suffix == NULL ? "" : place->suffix;
+}
 
 struct index_entry {
     int64_t key;   /* offset − base, or timestamp */

@@ -3,10 +3,13 @@ libottla_broker_a_SOURCES += \
 	broker/log/aborted.c broker/log/aborted.h \
 	broker/log/check.c broker/log/check.h \
 	broker/log/checkpoint.c broker/log/checkpoint.h \
+	broker/log/compact.c broker/log/compact.h \
 	broker/log/config.c broker/log/config.h \
 	broker/log/epochs.c broker/log/epochs.h \
+	broker/log/filter.c broker/log/filter.h \
 	broker/log/handles.c broker/log/handles.h \
 	broker/log/index.c broker/log/index.h \
+	broker/log/keys.c broker/log/keys.h \
 	broker/log/log.c broker/log/log.h \
 	broker/log/names.c broker/log/names.h \
 	broker/log/parts.h \
@@ -26,6 +29,7 @@ if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_check \
 	tests/unit/test_checkpoint \
+	tests/unit/test_compact \
 	tests/unit/test_epochs \
 	tests/unit/test_log \
 	tests/unit/test_log_index \

@@ -27,6 +27,7 @@ struct log *log_create(const struct env *env, struct log_dir *dir, char *path, s
     log_uncut(log);
     epochs_init(&log->epochs);
     producers_init(&log->producers);
+    log->cleaned = log->swap_base = -1;
     log_forget_recent(log);
     return log;
 }
@@ -66,7 +67,7 @@ void log_move(struct log *log, const char *path)
 struct segment_place log_place(const struct log *log, int64_t base)
 {
     ensure(log->files != NULL);
-    return (struct segment_place){log->files, log->path, base};
+    return (struct segment_place){.files = log->files, .directory = log->path, .base = base};
 }
 
 struct segment *log_active(const struct log *log)
@@ -290,6 +291,16 @@ void log_uncut(struct log *log)
 void log_want_saving(struct log *log)
 {
     atomic_fetch_add(&log->dir->sealed, 1);
+}
+
+int64_t log_cleaned_offset(const struct log *log)
+{
+    return atomic_load_explicit(&log->cleaned, memory_order_relaxed);
+}
+
+void log_set_cleaned_offset(struct log *log, int64_t offset)
+{
+    atomic_store_explicit(&log->cleaned, offset, memory_order_relaxed);
 }
 
 int64_t log_size_bytes(const struct log *log)

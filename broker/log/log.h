@@ -56,6 +56,9 @@ void log_set_config(struct log *log, const struct log_config *config);
 int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);     /* next to be written */
 int64_t log_recovery_point(const struct log *log); /* all below is on the device */
+/* Compacted up to here, as the last cleaning or the checkpoint says; -1: never. */
+int64_t log_cleaned_offset(const struct log *log);
+void log_set_cleaned_offset(struct log *log, int64_t offset);
 int64_t log_size_bytes(const struct log *log);
 int log_segment_count(const struct log *log);
 /* What any thread may ask while its shard writes: as of the last change, for people. */

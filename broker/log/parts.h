@@ -59,6 +59,11 @@ struct log {
     struct log_garbage *garbage;
     int garbage_count;
 
+    /* compact.h */
+    _Atomic int64_t cleaned; /* compacted up to here; -1: never */
+    int64_t swap_base;       /* a new segment waits under its .swap name; -1: none */
+    bool is_uncleanable;     /* something in it cannot be read: until it is loaded again */
+
     /* snapshots.h */
     struct producers producers;
     int64_t noted; /* the producers' state has batches up to here */
@@ -93,6 +98,13 @@ void log_publish(struct log *log); /* first_base, and start ≥ it; size and end
 void log_tell(struct log *log);    /* size and end */
 /* Renames the files of segments from … from + n − 1 and drops these. */
 MUST_CHECK enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms);
+
+/* Segments from … from + n − 1 make way for the one that compaction has written under its .swap
+ * name (swap_base); takes it. */
+MUST_CHECK enum err log_replace_segments(struct log *log, int from, int n,
+                                         struct segment **segment);
+/* It does not come to be. */
+void log_remove_swap(struct log *log);
 
 /* What an error does to the log: those that pass are given back, a broken device takes the
  * directory offline (ERR_IO). */

@@ -383,6 +383,7 @@ struct producers_view producers_at(const struct producers *producers, int32_t in
         .producer_id = producer->id,
         .epoch = producer->epoch,
         .last_sequence = last < 0 ? -1 : producer->batches[last].last_sequence,
+        .last_offset = last < 0 ? -1 : producer->batches[last].last_offset,
         .last_timestamp = producer->last_timestamp,
         .coordinator_epoch = producer->coordinator_epoch,
         .txn_first_offset = producer->txn_first,

@@ -101,6 +101,7 @@ struct producers_view {
     int64_t producer_id;
     int16_t epoch;
     int32_t last_sequence; /* -1: none */
+    int64_t last_offset;   /* of its data; -1: none is known */
     int64_t last_timestamp;
     int32_t coordinator_epoch; /* -1 */
     int64_t txn_first_offset;  /* -1: none is open */

@@ -285,6 +285,10 @@ static enum err finish_swaps(struct loading *l)
         found->file.suffix = "";
         if (err == ERR_OK) err = names_join(to, l->log->path, found->name);
         if (err == ERR_OK) err = files_rename(l->request->env, from, to);
+        /* One of that name is not in the range when nothing was left of its segment. */
+        for (int k = 0; k < l->listing.count; k++)
+            if (k != i && strcmp(l->listing.at[k].name, found->name) == 0)
+                l->listing.at[k].is_gone = true;
         l->log->directory_dirty = true;
     }
     return err;

@@ -11,7 +11,7 @@ static enum err use(struct segment *segment, const struct segment_place *place, 
     enum err err = ERR_OK;
 
     if (segment->slot == NULL) /* the name is only asked for to open it */
-        err = names_segment(path, place->directory, place->base, NAMES_LOG, "");
+        err = names_segment(path, place->directory, place->base, NAMES_LOG, place_suffix(place));
     if (err == ERR_OK)
         err = handles_use(place->files, &segment->slot, path, FILE_WRITE | flags, out);
     return err;
@@ -291,7 +291,8 @@ enum err segment_truncate(struct segment *segment, const struct segment_place *p
     return err == ERR_OK ? segment_next_offset(segment, place, &position) : err;
 }
 
-enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place)
+enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place,
+                              bool keeps_producers)
 {
     static const char *const extensions[] = {NAMES_LOG, NAMES_OFFSETS, NAMES_TIMES, NAMES_ABORTED,
                                              NAMES_PRODUCERS};
@@ -302,6 +303,7 @@ enum err segment_mark_deleted(struct segment *segment, const struct segment_plac
     handles_forget(&segment->offsets.slot);
     handles_forget(&segment->times.slot);
     for (size_t i = 0; err == ERR_OK && i < sizeof(extensions) / sizeof(extensions[0]); i++) {
+        if (keeps_producers && strcmp(extensions[i], NAMES_PRODUCERS) == 0) continue;
         err = names_segment(from, place->directory, place->base, extensions[i], "");
         if (err == ERR_OK)
             err = names_segment(to, place->directory, place->base, extensions[i], NAMES_DELETED);

@@ -20,7 +20,7 @@ struct segment {
     int64_t since_index; /* bytes appended since the last index entry */
     int64_t synced;      /* bytes known to be on the device */
     int64_t indexed;     /* its size when its indexes were known to be there too; -1: never since */
-    bool has_aborted; /* there is a file of aborted transactions (aborted.h) */
+    bool has_aborted;    /* there is a file of aborted transactions (aborted.h) */
     struct index offsets, times;
     struct log_file *slot;
 };
@@ -71,9 +71,10 @@ MUST_CHECK enum err segment_seal(struct segment *segment, const struct segment_p
 /* Cuts at the first batch that reaches `offset`. */
 MUST_CHECK enum err segment_truncate(struct segment *segment, const struct segment_place *place,
                                      int64_t offset);
-/* Renames its files to ….deleted; absent ones are fine. */
-MUST_CHECK enum err segment_mark_deleted(struct segment *segment,
-                                         const struct segment_place *place);
+/* Renames its files to ….deleted; absent ones are fine. `keeps_producers`: but its snapshot, for
+ * another segment of that base takes its place. */
+MUST_CHECK enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place,
+                                         bool keeps_producers);
 /* Removes the files of a segment that did not come to be. */
 MUST_CHECK enum err segment_remove(const struct segment_place *place);
 /* One more use of its file of batches. */

@@ -10,6 +10,21 @@
 
 /* ---- deleted segments ---- */
 
+static enum err delete_one(struct log *log, struct segment *segment, bool keeps_producers,
+                           int64_t now_ms)
+{
+    struct segment_place place = log_place(log, segment->base);
+    enum err err = segment_mark_deleted(segment, &place, keeps_producers);
+
+    if (err != ERR_OK) return err;
+    if (!keeps_producers) snapshots_gone(log, segment->base);
+    log->garbage =
+        ensure_realloc(log->garbage, (size_t)(log->garbage_count + 1) * sizeof(*log->garbage));
+    log->garbage[log->garbage_count++] =
+        (struct log_garbage){segment->base, now_ms + log->config.file_delete_delay_ms};
+    return ERR_OK;
+}
+
 /* The first ones from the first on, the last ones from the last: what a crash in between leaves has
  * no gap. */
 enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
@@ -18,20 +33,67 @@ enum err log_delete_segments(struct log *log, int from, int n, int64_t now_ms)
     enum err err = ERR_OK;
     int done = 0;
 
-    for (; err == ERR_OK && done < n; done++) {
-        struct segment *segment = log->segments[is_tail ? from + n - 1 - done : from + done];
-        struct segment_place place = log_place(log, segment->base);
-        err = segment_mark_deleted(segment, &place);
+    for (; done < n; done++) {
+        err = delete_one(log, log->segments[is_tail ? from + n - 1 - done : from + done], false,
+                         now_ms);
         if (err != ERR_OK) break;
-        snapshots_gone(log, segment->base);
-        log->garbage =
-            ensure_realloc(log->garbage, (size_t)(log->garbage_count + 1) * sizeof(*log->garbage));
-        log->garbage[log->garbage_count++] =
-            (struct log_garbage){segment->base, now_ms + log->config.file_delete_delay_ms};
     }
     log_drop_segments(log, is_tail ? from + n - done : from, done);
     log->directory_dirty = true;
     return log_settle(log, err);
+}
+
+/* ---- what compaction has written ---- */
+
+static enum err rename_swap(struct log *log, int64_t base)
+{
+    static const char *const extensions[] = {NAMES_OFFSETS, NAMES_TIMES, NAMES_ABORTED, NAMES_LOG};
+    char from[FILES_PATH_MAX], to[FILES_PATH_MAX];
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; err == ERR_OK && i < sizeof(extensions) / sizeof(extensions[0]); i++) {
+        err = names_segment(from, log->path, base, extensions[i], NAMES_SWAP);
+        if (err == ERR_OK) err = names_segment(to, log->path, base, extensions[i], "");
+        if (err == ERR_OK) err = files_rename(log->env, from, to);
+        if (err == ERR_NOT_FOUND && extensions[i] == extensions[2]) err = ERR_OK;
+    }
+    return err;
+}
+
+/* The last ones first: the first has the base of the new one, which covers all. */
+enum err log_replace_segments(struct log *log, int from, int n, struct segment **segment)
+{
+    int64_t base = (*segment)->base;
+    enum err err = ERR_OK;
+
+    ensure(log->segments[from]->base == base && log->swap_base == base);
+    for (int i = from + n - 1; err == ERR_OK && i >= from; i--)
+        err = delete_one(log, log->segments[i], i == from, env_wall_ms(log->env));
+    if (err == ERR_OK) err = rename_swap(log, base);
+    log->directory_dirty = true;
+    log->swap_base = -1;
+    /* Half done it is only for the next start to finish. */
+    if (err != ERR_OK) return log_settle(log, ERR_IO);
+
+    log_drop_segments(log, from + 1, n - 1);
+    segment_destroy(&log->segments[from]);
+    (*segment)->synced = (*segment)->indexed = (*segment)->size;
+    log->segments[from] = *segment;
+    *segment = NULL;
+    return ERR_OK;
+}
+
+void log_remove_swap(struct log *log)
+{
+    static const char *const extensions[] = {NAMES_LOG, NAMES_OFFSETS, NAMES_TIMES, NAMES_ABORTED};
+    char path[FILES_PATH_MAX];
+
+    if (log->swap_base < 0) return;
+    for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
+        if (names_segment(path, log->path, log->swap_base, extensions[i], NAMES_SWAP) == ERR_OK)
+            (void)!files_remove(log->env, path);
+    log->swap_base = -1;
+    log->directory_dirty = true;
 }
 
 struct log_unlink {
@@ -119,6 +181,8 @@ static void clamp_to_end(struct log *log)
     if (log_high_watermark(log) > log->end) log_set_high_watermark(log, log->end);
     log_forget_recent(log);
     log->cuts++;
+    if (log_cleaned_offset(log) > log_active(log)->base)
+        log_set_cleaned_offset(log, log_active(log)->base);
     log->behind = 0;
 }
 
@@ -140,6 +204,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
         return log_settle(log, snapshots_reload(log)); /* an earlier truncation may have failed */
     }
     if (offset < log->segments[0]->base) return log_truncate_fully(log, offset, -1);
+    log_remove_swap(log); /* else the next start might bring back what is cut now */
 
     int keep = log_floor(log, offset) + 1;
     enum err err = ERR_OK;
@@ -190,6 +255,7 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
     int64_t now_ms = env_wall_ms(log->env);
 
     if (log_is_offline(log)) return ERR_OFFLINE;
+    log_remove_swap(log);
     enum err err = log_delete_segments(log, 0, log->count, now_ms);
     if (err != ERR_OK && log->count > 0) {
         move_start(log, log->segments[0]->base);

@@ -12,6 +12,7 @@ libottla_common_a_SOURCES += \
 	common/base/log.c common/base/log.h \
 	common/base/map.c common/base/map.h \
 	common/base/prng.c common/base/prng.h \
+	common/base/siphash.c common/base/siphash.h \
 	common/base/slice.h \
 	common/base/text.c common/base/text.h \
 	common/base/time.h \
@@ -20,6 +21,6 @@ libottla_common_a_SOURCES += \
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/unit/test_arena tests/unit/test_buf tests/unit/test_conf tests/unit/test_crc32c \
-	tests/unit/test_heap tests/unit/test_list tests/unit/test_log_lines tests/unit/test_map \
+	tests/unit/test_siphash tests/unit/test_heap tests/unit/test_list tests/unit/test_log_lines tests/unit/test_map \
 	tests/unit/test_prng tests/unit/test_slice tests/unit/test_text tests/unit/test_uuid
 endif

@@ -10,7 +10,7 @@ static void begin(void)
 {
     w = world_create();
     files = log_files_create(&w->env, 4);
-    place = (struct segment_place){files, w->dir, 1000};
+    place = (struct segment_place){.files = files, .directory = w->dir, .base = 1000};
     ck_assert_int_eq(index_create(&offsets, INDEX_OFFSETS, &place), ERR_OK);
     ck_assert_int_eq(index_create(&times, INDEX_TIMES, &place), ERR_OK);
 }
