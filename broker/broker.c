@@ -194,6 +194,12 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->fetch_socket_timeout_ms = options_int(options, OPTION_REPLICA_SOCKET_TIMEOUT_MS);
     out->fetch_socket_buffer_bytes =
         receive_buffer_bytes(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
+    out->cleaner_enable = options_bool(options, OPTION_LOG_CLEANER_ENABLE);
+    out->cleaner_backoff_ms = options_long(options, OPTION_LOG_CLEANER_BACKOFF_MS);
+    out->cleaner_dedupe_bytes = options_long(options, OPTION_LOG_CLEANER_DEDUPE_BUFFER_SIZE);
+    out->cleaner_load_max = options_double(options, OPTION_LOG_CLEANER_IO_BUFFER_LOAD_FACTOR);
+    out->cleaner_io_bytes_per_second =
+        options_double(options, OPTION_LOG_CLEANER_IO_MAX_BYTES_PER_SECOND);
     out->level = (int32_t)options_level(options);
     out->leader_throttle_rate = options_long(options, OPTION_LEADER_REPLICATION_THROTTLED_RATE);
     out->follower_throttle_rate = options_long(options, OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE);
@@ -393,7 +399,7 @@ static void on_store_timer(struct broker *broker, int i)
     int64_t period_ms = store_period_ms(broker->options, i);
 
     if (i < 3)
-        store_checkpoint(broker->store, what[i]);
+        store_checkpoint(broker->store, i == 0 ? what[i] | STORE_CLEANED : what[i]);
     else if (i == 3)
         store_tick(broker->store);
     else

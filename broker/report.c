@@ -46,6 +46,7 @@ static const struct counted counters[] = {
             "Times that an ISR became larger."),
     COUNTER(isr_failed, "kafka_server_replicamanager_failedisrupdates_total",
             "ISR changes that were not committed."),
+    COUNTER(cleanings, "kafka_log_logcleaner_cleanings_total", "Times that a log was compacted."),
     COUNTER(bytes_in, "kafka_server_brokertopicmetrics_bytesin_total",
             "Bytes that producers sent."),
     COUNTER(messages_in, "kafka_server_brokertopicmetrics_messagesin_total",

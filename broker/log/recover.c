@@ -547,6 +547,7 @@ static enum err settle_bounds(struct loading *l)
     log_publish(log);
     find_loss(l);
     atomic_store(&log->saved[0], request->recovery_point);
+    log_set_cleaned_offset(log, request->cleaned);
     atomic_store(&log->saved[1], request->high_watermark);
     return ERR_OK;
 }

@@ -22,6 +22,7 @@ struct recover_request {
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;
     int64_t high_watermark;
+    int64_t cleaned; /* -1: none */
     int64_t recovery_point_ms, high_watermark_ms; /* when these were written; 0: never */
     int64_t now_ms;
 };

@@ -111,6 +111,7 @@ enum store_checkpoint {
     STORE_RECOVERY_POINTS = 1, /* log.flush.offset.checkpoint.interval.ms, and after a truncation */
     STORE_LOG_STARTS = 2,      /* log.flush.start.offset.checkpoint.interval.ms */
     STORE_HIGH_WATERMARKS = 4, /* replica.high.watermark.checkpoint.interval.ms */
+    STORE_CLEANED = 8,         /* with the recovery points; a crash has more compacted again */
 };
 void store_checkpoint(struct store *store, int which);
 /* Writes the recovery points of directories where a sealed segment has been synced since: so that

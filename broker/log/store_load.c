@@ -29,7 +29,7 @@ struct dir_load {
     struct store_dir *dir;
     struct found_log *found;
     int count, capacity;
-    struct offsets recovery, start, high_watermark;
+    struct offsets recovery, start, high_watermark, cleaned;
     int64_t recovery_ms, high_watermark_ms; /* when these files were written */
     char **deleting;                        /* directories that wait for their removal */
     int deleting_count;
@@ -168,7 +168,8 @@ static void list_run(struct disk_job *job)
     enum err err = read_offsets(load, CHECKPOINT_RECOVERY_POINT, &load->recovery);
     enum err second = read_offsets(load, CHECKPOINT_LOG_START, &load->start);
     enum err third = read_offsets(load, CHECKPOINT_REPLICATION, &load->high_watermark);
-    err = err != ERR_OK ? err : second != ERR_OK ? second : third;
+    enum err fourth = read_offsets(load, CHECKPOINT_CLEANER, &load->cleaned);
+    if (err == ERR_OK) err = second != ERR_OK ? second : third != ERR_OK ? third : fourth;
     load->recovery_ms = written_ms(load, CHECKPOINT_RECOVERY_POINT);
     load->high_watermark_ms = written_ms(load, CHECKPOINT_REPLICATION);
     if (err == ERR_OK) err = files_list(env, load->dir->path, find_one, load);
@@ -194,6 +195,9 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .recovery_point = offset_of(&load->recovery, found->name),
         .log_start = offset_of(&load->start, found->name),
         .high_watermark = offset_of(&load->high_watermark, found->name),
+        .cleaned = map_get(&load->cleaned.by_name, slice_text(found->name)) == NULL
+                       ? -1
+                       : offset_of(&load->cleaned, found->name),
         .recovery_point_ms = load->recovery_ms,
         .high_watermark_ms = load->high_watermark_ms,
         .now_ms = env_wall_ms(options->env),
@@ -226,6 +230,7 @@ static void dir_load_fini(struct dir_load *load)
     offsets_fini(&load->recovery);
     offsets_fini(&load->start);
     offsets_fini(&load->high_watermark);
+    offsets_fini(&load->cleaned);
     buf_fini(&load->problem);
 }
 

@@ -9,7 +9,7 @@
 #include "broker/log/recover.h"
 #include "broker/log/store.h"
 
-#define STORE_CHECKPOINTS    3
+#define STORE_CHECKPOINTS    4
 #define STORE_JOB_FILES_MAX  8 /* files that a job keeps open */
 #define STORE_META_BYTES_MAX 65536
 

@@ -11,7 +11,7 @@
 #define CLEAN_SHUTDOWN_TEXT "{\"version\":0,\"brokerEpoch\":-1}"
 
 static const char *const checkpoint_files[STORE_CHECKPOINTS] = {
-    CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START, CHECKPOINT_REPLICATION};
+    CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START, CHECKPOINT_REPLICATION, CHECKPOINT_CLEANER};
 
 /* ---- checkpoints ---- */
 
@@ -59,6 +59,9 @@ static bool value_of(struct log *log, int which, int64_t *value)
     case STORE_LOG_STARTS:
         *value = log_start_offset(log);
         return *value > atomic_load_explicit(&log->first_base, memory_order_relaxed);
+    case STORE_CLEANED:
+        *value = log_cleaned_offset(log);
+        return *value >= 0;
     default:
         /* What is missing stays in the file, so that the next start knows of it too. */
         *value = log_promised(log);

@@ -5,6 +5,7 @@
  * followers write) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
 #pragma once
 #include "base/map.h"
+#include "broker/log/compact.h"
 #include "broker/replica/partition.h"
 #include "broker/replica/partitions.h"
 
@@ -42,6 +43,16 @@ struct hosted {
     char topic[];
 };
 
+/* Of cleaning.c: the log that is being compacted. */
+struct cleaning {
+    struct timer timer; /* the next look, or the next step */
+    struct disk_job job;
+    struct compact *compact;
+    struct hosted *at; /* NULL: none */
+    bool is_running;   /* a job of it is on the pool */
+    struct instant began, step_began;
+};
+
 struct partitions {
     struct shard *shard;
     struct partitions_options options;
@@ -59,6 +70,7 @@ struct partitions {
     struct list garbage;
     struct list unsaved;
     struct timer upkeep;
+    struct cleaning cleaning;
     struct buf rebuilt; /* one batch, between check and append */
     bool is_closing, hands_over;
     void (*closed)(void *to);
@@ -110,3 +122,11 @@ void upkeep_save(struct hosted *hosted);
 /* It may have files to unlink. */
 void upkeep_garbage(struct hosted *hosted);
 void upkeep_forget(struct hosted *hosted);
+
+/* cleaning.c */
+void cleaning_start(struct partitions *partitions);
+/* The settings have changed. */
+void cleaning_configured(struct partitions *partitions);
+void cleaning_stop(struct partitions *partitions);
+/* It leaves: ends its cleaning, unless a job is on the pool, whose end does it. */
+void cleaning_leave(struct hosted *hosted);

@@ -15,6 +15,7 @@ libottla_broker_a_SOURCES += \
 	broker/replica/serve.c \
 	broker/replica/sessions.c broker/replica/sessions.h \
 	broker/replica/throttle.c broker/replica/throttle.h \
+	broker/replica/cleaning.c \
 	broker/replica/upkeep.c \
 	broker/api/fetch.c broker/api/fetch.h \
 	broker/api/leaders.c broker/api/leaders.h \

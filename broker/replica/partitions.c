@@ -5,6 +5,7 @@
 #include "broker/replica/hosted.h"
 #include "cluster/level.h"
 #include "cluster/types.h"
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,11 @@ void replica_settings_init(struct replica_settings *settings)
         .fetch_backoff_ms = 1000,
         .fetch_socket_timeout_ms = 30000,
         .fetch_socket_buffer_bytes = 65536,
+        .cleaner_enable = true,
+        .cleaner_backoff_ms = 15000,
+        .cleaner_dedupe_bytes = 134217728,
+        .cleaner_load_max = 0.9,
+        .cleaner_io_bytes_per_second = DBL_MAX,
         .level = LEVEL_LATEST,
         .leader_throttle_rate = INT64_MAX,
         .follower_throttle_rate = INT64_MAX,
@@ -503,6 +509,7 @@ void hosted_left(struct hosted *hosted)
 static void leave(struct hosted *hosted)
 {
     hosted->is_leaving = true;
+    cleaning_leave(hosted);
     if (hosted->jobs == 0) hosted_left(hosted);
 }
 
@@ -607,6 +614,7 @@ static void set_bounds(struct partitions *partitions)
 void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings)
 {
     partitions->options.settings = *settings;
+    cleaning_configured(partitions);
     set_bounds(partitions);
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
@@ -719,6 +727,7 @@ struct partitions *partitions_create(const struct partitions_options *options)
     partitions->closed_post.run = tell_closed;
     buf_init(&partitions->rebuilt);
     upkeep_start(partitions);
+    cleaning_start(partitions);
     return partitions;
 }
 
@@ -730,6 +739,7 @@ void partitions_close(struct partitions *partitions, void (*closed)(void *to), v
     partitions->is_closing = true;
     partitions->closed = closed;
     partitions->closed_to = to;
+    cleaning_stop(partitions);
     timer_cancel(partitions->shard, &partitions->upkeep);
     if (list_is_empty(&partitions->all)) shard_post(partitions->shard, &partitions->closed_post);
     list_each (node, &partitions->all) {
@@ -746,6 +756,7 @@ void partitions_destroy(struct partitions **partitions)
 
     if (it == NULL) return;
     ensure(list_is_empty(&it->all));
+    cleaning_stop(it);
     timer_cancel(it->shard, &it->upkeep);
     timer_cancel(it->shard, &it->purgatory_timer);
     shard_unpost(&it->wake);

@@ -24,16 +24,21 @@ int partition_shard(struct slice topic, int32_t partition, int shards);
 
 /* Numbers of server.properties; replaced whole by partitions_set_settings. */
 struct replica_settings {
-    int64_t replica_lag_time_ms_max;   /* replica.lag.time.max.ms */
-    int64_t retention_check_ms;        /* log.retention.check.interval.ms */
-    int32_t fetch_wait_ms_max;         /* replica.fetch.wait.max.ms */
-    int32_t fetch_min_bytes;           /* replica.fetch.min.bytes */
-    int32_t fetch_max_bytes;           /* replica.fetch.max.bytes: of a partition */
-    int32_t fetch_response_max_bytes;  /* replica.fetch.response.max.bytes */
-    int32_t fetch_backoff_ms;          /* replica.fetch.backoff.ms */
-    int32_t fetch_socket_timeout_ms;   /* replica.socket.timeout.ms */
-    int32_t fetch_socket_buffer_bytes; /* replica.socket.receive.buffer.bytes */
-    int32_t level;                     /* inter.broker.protocol.version: enum level */
+    int64_t replica_lag_time_ms_max;    /* replica.lag.time.max.ms */
+    int64_t retention_check_ms;         /* log.retention.check.interval.ms */
+    int32_t fetch_wait_ms_max;          /* replica.fetch.wait.max.ms */
+    int32_t fetch_min_bytes;            /* replica.fetch.min.bytes */
+    int32_t fetch_max_bytes;            /* replica.fetch.max.bytes: of a partition */
+    int32_t fetch_response_max_bytes;   /* replica.fetch.response.max.bytes */
+    int32_t fetch_backoff_ms;           /* replica.fetch.backoff.ms */
+    int32_t fetch_socket_timeout_ms;    /* replica.socket.timeout.ms */
+    int32_t fetch_socket_buffer_bytes;  /* replica.socket.receive.buffer.bytes */
+    bool cleaner_enable;                /* log.cleaner.enable */
+    int64_t cleaner_backoff_ms;         /* log.cleaner.backoff.ms */
+    int64_t cleaner_dedupe_bytes;       /* log.cleaner.dedupe.buffer.size: of all shards */
+    double cleaner_load_max;            /* log.cleaner.io.buffer.load.factor */
+    double cleaner_io_bytes_per_second; /* log.cleaner.io.max.bytes.per.second: of all shards */
+    int32_t level;                      /* inter.broker.protocol.version: enum level */
     /* leader.replication.throttled.rate, follower.…: bytes per second; INT64_MAX: not limited */
     int64_t leader_throttle_rate, follower_throttle_rate;
     int32_t quota_windows;   /* replication.quota.window.num; at the start, as the next */
@@ -412,6 +417,7 @@ struct partitions_counts {
     struct gauge partitions, leaders, offline, under_replicated, under_min_isr, at_min_isr;
     struct gauge waiting_produce, waiting_fetch;
     struct counter isr_shrinks, isr_expands, isr_failed;
+    struct counter cleanings; /* of a log, to the end */
     /* The last replica standing: what syncing before an ISR change costs; partitions that came back
      * with less than they had promised, and records given up, by leading without them or by
      * following a leader that lacks them. */

@@ -238,6 +238,7 @@ static inline struct recover_request one_log_request(struct one_log *one)
         .config = &one->config,
         .files = one->files,
         .is_clean = true,
+        .cleaned = -1,
         .keeps_topic_ids = true,
         .now_ms = one->w->wall_ms,
     };

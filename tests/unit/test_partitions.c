@@ -1210,6 +1210,80 @@ START_TEST(retention_keeps_to_its_interval)
 }
 END_TEST
 
+static void produce_keyed(struct world *world, const char *topic, const char *key, size_t len)
+{
+    struct record_builder builder;
+    struct produced produced = {.wait.done = decided};
+    char *value = calloc(len + 1, 1);
+
+    memset(value, 'v', len);
+    buf_clear(&world->batch);
+    record_builder_begin(&builder, &world->batch);
+    record_builder_add(&builder, 1000, slice_text(key), slice_of(value, len), NULL, 0);
+    record_builder_end(&builder);
+    free(value);
+    produced.append = (struct append){.topic = slice_text(topic),
+                                      .records = world->batch.ptr,
+                                      .len = world->batch.len,
+                                      .arena = &world->arena};
+    partitions_append(world->partitions, &produced.append);
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+}
+
+/* The dirtiest first, none that is not compacted, and a log may leave at any moment of it. */
+START_TEST(compacted_logs_are_cleaned_and_may_leave_meanwhile)
+{
+    struct world world;
+    struct log *log = NULL;
+
+    open_world(&world);
+    world.config.is_compacted = true;
+    world.config.segment_bytes_max = 2000;
+    ck_assert_int_eq(apply(&world, "compacted", SELF, 1, 1, 1, 1), ERR_OK);
+    world.config.is_compacted = false;
+    ck_assert_int_eq(apply(&world, "kept", SELF, 1, 1, 1, 1), ERR_OK);
+    for (int i = 0; i < 50; i++) {
+        produce_keyed(&world, "compacted", i % 2 == 0 ? "a" : "b", 300);
+        produce_keyed(&world, "kept", "a", 300);
+    }
+    int64_t kept = log_size_bytes(store_find(world.store, SLICE("kept"), 0));
+    struct replica_settings settings;
+    replica_settings_init(&settings);
+    settings.cleaner_backoff_ms = 1;
+    settings.cleaner_enable = false;
+    partitions_set_settings(world.partitions, &settings);
+    log = store_find(world.store, SLICE("compacted"), 0);
+    for (int i = 0; i < 20; i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    ck_assert_int_gt(log_size_bytes(log), 10000); /* disabled: nothing happens */
+    settings.cleaner_enable = true;
+    partitions_set_settings(world.partitions, &settings);
+    for (int i = 0; i < 20000 && log_size_bytes(log) > 4000; i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    ck_assert_int_le(log_size_bytes(log), 4000);
+    ck_assert_int_eq(log_size_bytes(store_find(world.store, SLICE("kept"), 0)), kept);
+
+    /* A slow one, in the middle of its pauses. */
+    settings.cleaner_io_bytes_per_second = 1000;
+    partitions_set_settings(world.partitions, &settings);
+    for (int i = 0; i < 50; i++)
+        produce_keyed(&world, "compacted", i % 2 == 0 ? "a" : "b", 300);
+    for (int i = 0; i < 30; i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    struct log *gone = NULL;
+    ck_assert_int_eq(stop(&world, "compacted", 2, true, &gone), ERR_OK);
+    ck_assert_ptr_nonnull(gone);
+    store_delete(world.store, &gone, NULL, NULL);
+    close_world(&world);
+}
+END_TEST
+
 UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      one_that_is_about_to_end_follows_only_where_it_counts,
      a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
@@ -1226,4 +1300,4 @@ UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
      a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says,
-     retention_keeps_to_its_interval)
+     retention_keeps_to_its_interval, compacted_logs_are_cleaned_and_may_leave_meanwhile)
