@@ -23,6 +23,7 @@ struct client_broker {
     struct timer fetch_again;
     uint32_t fetch_topics; /* bit per topic that the request under way names */
     int32_t asked_epochs[LOAD_TOPICS_MAX][ORACLE_PARTITIONS_MAX];
+    int64_t asked_offsets[LOAD_TOPICS_MAX][ORACLE_PARTITIONS_MAX];
 };
 
 struct client_partition {

@@ -277,8 +277,8 @@ static void release_topics(struct client_broker *broker)
 }
 
 /* The records of one batch, from the position on. */
-static void read_batch(struct client *client, struct oracle_partition *oracle,
-                       struct client_partition *at, int64_t high_watermark, struct batch *batch)
+static void read_batch(struct client *client, struct oracle_partition *oracle, int64_t *next,
+                       int64_t high_watermark, struct batch *batch)
 {
     struct world *world = client->load->world;
     const char *name = oracle->topic->name;
@@ -298,15 +298,15 @@ static void read_batch(struct client *client, struct oracle_partition *oracle,
     struct record_reader reader = record_reader_of(records, batch->record_count);
     while (record_next(&reader, &record)) {
         int64_t offset = record_offset(batch, &record);
-        if (offset < at->position) continue;
-        if (offset != at->position)
+        if (offset < *next) continue;
+        if (offset != *next)
             world_wrong(world, "%s-%d: offset %lld follows %lld", name, oracle->partition,
-                        (long long)offset, (long long)at->position - 1);
+                        (long long)offset, (long long)*next - 1);
         if (offset >= high_watermark)
             world_wrong(world, "%s-%d: offset %lld is given, the high watermark is %lld", name,
                         oracle->partition, (long long)offset, (long long)high_watermark);
         oracle_log_read(oracle, offset, record.value, batch->leader_epoch);
-        at->position = offset + 1;
+        *next = offset + 1;
     }
     if (record_reader_end(&reader) != ERR_OK)
         world_wrong(world, "%s-%d: bad records in the batch at %lld", name, oracle->partition,
@@ -314,8 +314,8 @@ static void read_batch(struct client *client, struct oracle_partition *oracle,
     buf_fini(&plain);
 }
 
-static void read_records(struct client *client, struct oracle_partition *oracle,
-                         struct client_partition *at, int64_t high_watermark, struct slice records)
+static void read_records(struct client *client, struct oracle_partition *oracle, int64_t *next,
+                         int64_t high_watermark, struct slice records)
 {
     struct world *world = client->load->world;
     struct batch_entry entry;
@@ -328,19 +328,17 @@ static void read_records(struct client *client, struct oracle_partition *oracle,
         if (err == ERR_OK) err = batch_check(&batch);
         if (err != ERR_OK)
             world_wrong(world, "%s-%d: what is given at %lld is no batch: %s", oracle->topic->name,
-                        oracle->partition, (long long)at->position, err_name(err));
-        read_batch(client, oracle, at, high_watermark, &batch);
+                        oracle->partition, (long long)*next, err_name(err));
+        read_batch(client, oracle, next, high_watermark, &batch);
     }
 }
 
-static void on_fetched_partition(struct client *client, int t, int32_t leader_epoch,
+static void on_fetched_partition(struct client *client, int t, int32_t leader_epoch, int64_t asked,
                                  const struct fetch_response_topic_partition *told, bool *has_more)
 {
     struct load *load = client->load;
     struct load_topic *topic = &load->topics[t];
 
-    if (told->partition_index < 0 || told->partition_index >= ORACLE_PARTITIONS_MAX)
-        world_wrong(load->world, "%s has no partition %d", topic->name, told->partition_index);
     struct oracle_partition *oracle = &topic->oracle->partitions[told->partition_index];
     struct client_partition *at = &client->topics[t].at[told->partition_index];
     check_code(client, "a fetch", topic->name, told->partition_index, told->error_code);
@@ -357,7 +355,10 @@ static void on_fetched_partition(struct client *client, int t, int32_t leader_ep
     }
     if (leader_epoch >= 0 && leader_epoch == at->leader_epoch)
         oracle_log_watermark(oracle, &at->watermark, told->high_watermark, leader_epoch);
-    read_records(client, oracle, at, told->high_watermark, told->records);
+    /* The position may have moved: while an old leader was asked, another answered. */
+    int64_t next = asked;
+    read_records(client, oracle, &next, told->high_watermark, told->records);
+    if (at->position == asked) at->position = next;
     at->high_watermark = told->high_watermark;
     at->told_at = load->world->now;
     if (at->position < told->high_watermark) *has_more = true;
@@ -407,11 +408,15 @@ static void on_fetched(struct peer_call *call, enum err err, struct slice answer
             for (int32_t p = 0; p < in.responses.at[i].partitions.count; p++) {
                 const struct fetch_response_topic_partition *told =
                     &in.responses.at[i].partitions.at[p];
-                int32_t epoch = broker->fetch_version >= 9 && told->partition_index >= 0 &&
-                                        told->partition_index < ORACLE_PARTITIONS_MAX
+                if (told->partition_index < 0 || told->partition_index >= ORACLE_PARTITIONS_MAX)
+                    world_wrong(client->load->world, "%s has no partition %d",
+                                client->load->topics[t].name, told->partition_index);
+                int32_t epoch = broker->fetch_version >= 9
                                     ? broker->asked_epochs[t][told->partition_index]
                                     : -1;
-                on_fetched_partition(client, t, epoch, told, &has_more);
+                on_fetched_partition(client, t, epoch,
+                                     broker->asked_offsets[t][told->partition_index], told,
+                                     &has_more);
             }
         }
     }
@@ -450,6 +455,7 @@ static void start_fetch(struct client_broker *broker)
             at->fetch_offset = known->at[p].position;
             at->partition_max_bytes = (int32_t)client_draw(client, 100, FETCH_BYTES_MAX);
             broker->asked_epochs[t][p] = at->current_leader_epoch;
+            broker->asked_offsets[t][p] = at->fetch_offset;
         }
         if (to->partitions.count == 0) continue;
         count++;
