@@ -164,6 +164,20 @@ static int16_t check_epochs(struct request *request, int32_t controller_id, int6
     return code;
 }
 
+/* Until it is registered a broker cannot tell whether an order is for it or for its earlier life,
+ * which may have had records that this one has lost (KIP-380). The controller tries again on
+ * another connection: by then the epoch tells. */
+static bool is_early(struct request *request)
+{
+    struct control *control = request->at->control;
+
+    if (request->at->broker_epoch >= 0) return false;
+    log_info("broker", "control-request-early", "api=%s", api_info_name(request->api->key));
+    request_close(request);
+    control_done(control);
+    return true;
+}
+
 /* Kafka's code for what became of one partition. */
 static int16_t partition_code(enum err err)
 {
@@ -383,6 +397,8 @@ static void lisr_handle(struct request *request)
 {
     const struct leader_and_isr_request *in = request->body;
     struct arena *arena = &request->arena;
+
+    if (is_early(request)) return;
     int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
 
     if (code != KAFKA_NONE) {
@@ -546,6 +562,8 @@ static struct replica_stop *list_stops(struct work *work, const struct stop_repl
 static void stop_handle(struct request *request)
 {
     const struct stop_replica_request *in = request->body;
+
+    if (is_early(request)) return;
     int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
 
     if (code != KAFKA_NONE) {
@@ -698,6 +716,8 @@ static void update_handle(struct request *request)
 {
     const struct update_metadata_request *in = request->body;
     struct control *control = request->at->control;
+
+    if (is_early(request)) return;
     int16_t code = check_epochs(request, in->controller_id, in->broker_epoch, in->controller_epoch);
 
     if (code != KAFKA_NONE) {

@@ -116,6 +116,7 @@ static inline void rig_open(struct rig *rig, const char *settings)
                      ERR_OK);
     api_shard_init(&rig->data.api, &rig->data.shard, &rig->process, &rig->data.routes);
     api_shard_init(&rig->control.api, &rig->control.shard, &rig->process, &rig->control.routes);
+    rig->control.api.broker_epoch = 0; /* registered */
     struct control *control = control_create(&rig->control.api);
     rig->control.api.forward =
         forward_create(&rig->control.shard, control, &rig->listeners, rig->options);

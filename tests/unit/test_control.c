@@ -52,6 +52,36 @@ START_TEST(what_was_meant_for_an_earlier_registration_is_refused)
 }
 END_TEST
 
+/* What comes before the registration could be for the life before: it is not answered, so that it is
+ * sent again when the epoch can tell. */
+START_TEST(before_the_registration_no_order_is_heard)
+{
+    struct update_metadata_request request;
+    struct buf bytes;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    rig.control.api.broker_epoch = -1;
+    int fd = rig_connect_to(&rig, 1);
+    wire_default(&update_metadata_request_wire, &request);
+    request.controller_id = 101;
+    request.controller_epoch = 7;
+    request.broker_epoch = 99;
+    buf_init(&bytes);
+    rig_write(&bytes, &update_metadata_api, 8, &update_metadata_request_wire, &request);
+    rig_send_frame(fd, buf_slice(&bytes));
+    ck_assert(!rig_reply(&rig, fd, &bytes));
+    buf_fini(&bytes);
+    close(fd);
+    rig.control.api.broker_epoch = 100;
+    fd = rig_connect_to(&rig, 1);
+    ck_assert_int_eq(rig_update(&rig, fd, 99, 7), KAFKA_STALE_BROKER_EPOCH);
+    ck_assert_int_eq(rig_update(&rig, fd, 100, 7), KAFKA_NONE);
+    close(fd);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(the_image_is_everywhere_before_the_controller_hears_so)
 {
     struct rig rig;
@@ -300,6 +330,7 @@ END_TEST
 
 UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      what_was_meant_for_an_earlier_registration_is_refused,
+     before_the_registration_no_order_is_heard,
      the_image_is_everywhere_before_the_controller_hears_so,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
