@@ -13,10 +13,11 @@
 
 /* ---- open ---- */
 
-/* The directory and those above it. */
+/* The directory and those above it, so that they survive a power loss: all that is synced in them
+ * later would go with their names. */
 static enum err make_directories(const struct env *env, const char *path)
 {
-    char part[FILES_PATH_MAX];
+    char part[FILES_PATH_MAX], above[FILES_PATH_MAX] = "/";
     size_t len = strlen(path);
 
     if (len >= sizeof(part)) return ERR_LIMIT;
@@ -25,7 +26,9 @@ static enum err make_directories(const struct env *env, const char *path)
         if (part[i] != '/' && part[i] != '\0') continue;
         part[i] = '\0';
         enum err err = files_make_directory(env, part);
+        if (err == ERR_OK) err = files_sync_directory(env, above);
         if (err != ERR_OK && err != ERR_EXISTS) return err;
+        memcpy(above, part, i + 1);
         if (i < len) part[i] = '/';
     }
     return ERR_OK;
