@@ -229,9 +229,10 @@ static void step_close_store(void *owner)
     struct broker *broker = owner;
 
     broker_stop_upkeep(broker);
-    /* What was never loaded is not closed: no marker says that it is clean. */
+    /* What was never loaded is not closed: no marker says that it is clean. But what loads it has
+     * the store in its hands (start_logs_loaded). */
     if ((broker->needs & NEED_LOGS) != 0)
-        stop_closed(broker);
+        broker->awaits_load = true;
     else
         store_close(broker->store);
 }
