@@ -313,7 +313,8 @@ struct sim_disks *sim_disks_create(struct world *world)
     for (int i = 0; i < SIM_DISK_FAULTS; i++) {
         /* What breaks for good takes a log directory offline: rarely. */
         int64_t max = i == SIM_CACHE_MISS || i == SIM_SLOW ? 50000 : 20000;
-        snprintf(names[i], sizeof(names[i]), "%s", sim_disk_fault_name((enum sim_disk_fault)i));
+        snprintf(names[i], sizeof(names[i]), "disk.%s",
+                 sim_disk_fault_name((enum sim_disk_fault)i));
         disks->faults[i] = world_fault(world, names[i], max);
     }
     disks->part =

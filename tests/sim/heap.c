@@ -71,6 +71,21 @@ size_t sim_heap_bytes(const struct sim_heap *heap)
     return heap->bytes;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+void __asan_describe_address(void *addr);
+#endif
+
+void sim_heap_describe(const struct sim_heap *heap)
+{
+    list_each (node, &heap->blocks) {
+        struct block *block = list_entry(node, struct block, node);
+        fprintf(stderr, "%zu bytes\n", block->size);
+#ifdef __SANITIZE_ADDRESS__
+        __asan_describe_address(block);
+#endif
+    }
+}
+
 struct sim_heap *sim_heap_use(struct sim_heap *heap)
 {
     struct sim_heap *was = in_force;

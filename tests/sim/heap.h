@@ -16,6 +16,9 @@ struct sim_heap *sim_heap_create(const char *name);
 void sim_heap_destroy(struct sim_heap **heap);
 size_t sim_heap_bytes(const struct sim_heap *heap); /* live */
 
+/* Its blocks to stderr; with AddressSanitizer where each was allocated. */
+void sim_heap_describe(const struct sim_heap *heap);
+
 /* From now on allocations are from this one; NULL: from none (never dropped). Gives the one before.
  */
 struct sim_heap *sim_heap_use(struct sim_heap *heap);

@@ -144,11 +144,11 @@ static void reassign(struct client *client, struct load_topic *topic)
         &request);
 }
 
-static void elect(struct client *client, struct load_topic *topic, bool is_unclean)
+static void elect(struct client *client, struct load_topic *topic, int32_t partition,
+                  bool is_unclean)
 {
     struct elect_leaders_request request;
     struct elect_leaders_request_topic_partition wanted;
-    int32_t partition = (int32_t)client_draw(client, 0, topic->partitions - 1);
 
     wire_default(&elect_leaders_request_wire, &request);
     request.election_type = is_unclean ? 1 : 0;
@@ -272,10 +272,32 @@ static void change_something(struct client *client)
         return;
     case 5:
     case 6:
-        elect(client, topic, topic->is_unclean && client_draw(client, 0, 1) == 0);
+        elect(client, topic, (int32_t)client_draw(client, 0, topic->partitions - 1),
+              topic->is_unclean && client_draw(client, 0, 1) == 0);
         return;
     default:
         configure(client, topic);
+    }
+}
+
+/* A partition without a leader whose records are lost, and were not promised: an operator decides
+ * that what is left is enough. */
+static void give_up_lost(struct client *client)
+{
+    struct load *load = client->load;
+    struct load_partition at;
+
+    for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
+        struct load_topic *topic = &load->topics[t];
+        for (int p = 0; topic->state == TOPIC_LIVE && p < ORACLE_PARTITIONS_MAX; p++) {
+            if (!topic->oracle->partitions[p].is_lifted) continue;
+            if (!load_partition(load, topic->name, p, &at) || at.leader >= 0) continue;
+            if (instant_before(load->world->now, instant_add_ms(client->asked[t], AGAIN_MS)))
+                continue;
+            client->asked[t] = load->world->now;
+            elect(client, topic, p, true);
+            return;
+        }
     }
 }
 
@@ -297,6 +319,7 @@ static void on_tick(struct timer *timer)
             now, client_draw(client, 0, live == 0 ? 2000 : load->operation_pause_ms));
         is_busy = true;
     }
+    if (load->is_calm && !client->is_operating) give_up_lost(client);
     struct instant next = instant_add_ms(now, TICK_MS);
     if (!is_busy && !load->is_calm) next = instant_max(next, client->next_change);
     timer_arm(&client->shard, &client->operator_timer, next);

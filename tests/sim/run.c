@@ -34,6 +34,7 @@ static struct world *crashing;
 static void on_crash(int number)
 {
     signal(number, SIG_DFL);
+    fflush(stdout);
     if (crashing != NULL) {
         fprintf(stderr, "crash: signal %d at %lld.%06lld\n", number,
                 (long long)(crashing->now.ns / 1000000000),
