@@ -500,7 +500,6 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
 {
     bool roll = false;
 
-    if (plan->chunk.bytes.len > (size_t)log->config.segment_bytes_max) return ERR_TOO_LARGE;
     enum err err = log->topic_id_dirty ? log_save_topic_id(log) : ERR_OK;
     if (err == ERR_OK) err = must_roll(log, plan, now_ms, &roll);
     if (err == ERR_OK && roll) err = log_roll_at(log, new_base(log, plan), now_ms);
@@ -605,6 +604,7 @@ enum err log_append_leader(struct log *log, const struct checked *batch, int32_t
         };
         return ERR_OK;
     }
+    if (err == ERR_OK && batch->len > (size_t)log->config.segment_bytes_max) err = ERR_TOO_LARGE;
     if (err != ERR_OK) return err;
     stamp(batch, first, leader_epoch);
     struct planned plan = {

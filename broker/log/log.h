@@ -141,8 +141,10 @@ struct log_appended {
 MUST_CHECK enum err log_append_leader(struct log *log, const struct checked *batch,
                                       int32_t leader_epoch, int64_t now_ms,
                                       struct log_appended *out);
-/* As follower: verbatim. Also ERR_CORRUPT (fetch again), ERR_RANGE: offsets do not ascend or begin
- * below the end. Nothing whole in `bytes`: ERR_TRUNCATED. */
+/* As follower: verbatim, what the leader has, even where it is larger than a segment (several
+ * batches together, or one from before segment.bytes was lowered). Also ERR_CORRUPT (fetch again),
+ * ERR_RANGE: offsets do not ascend or begin below the end. Nothing whole in `bytes`: ERR_TRUNCATED.
+ */
 MUST_CHECK enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms,
                                         struct log_appended *out);
 

@@ -52,8 +52,8 @@ START_TEST(what_was_meant_for_an_earlier_registration_is_refused)
 }
 END_TEST
 
-/* What comes before the registration could be for the life before: it is not answered, so that it is
- * sent again when the epoch can tell. */
+/* What comes before the registration could be for the life before: it is not answered, so that it
+ * is sent again when the epoch can tell. */
 START_TEST(before_the_registration_no_order_is_heard)
 {
     struct update_metadata_request request;
@@ -68,7 +68,7 @@ START_TEST(before_the_registration_no_order_is_heard)
     request.controller_epoch = 7;
     request.broker_epoch = 99;
     buf_init(&bytes);
-    rig_write(&bytes, &update_metadata_api, 8, &update_metadata_request_wire, &request);
+    rig_write(&bytes, API_UPDATE_METADATA, 8, &update_metadata_request_wire, &request);
     rig_send_frame(fd, buf_slice(&bytes));
     ck_assert(!rig_reply(&rig, fd, &bytes));
     buf_fini(&bytes);
