@@ -369,6 +369,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->burst_length = world_option(world, "load.burst-length", 1, 60);
     load->send_pause_ms = world_option(world, "load.send-pause-ms", 1, 500);
     load->record_bytes = world_option_of(world, "load.record-bytes", bytes, 4);
+    load->meets_known_defects = world_option(world, "load.known-defects", 0, 0) != 0;
     load->in_flight = world_option(world, "load.in-flight", 1, 5);
     load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {

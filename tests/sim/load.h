@@ -22,10 +22,10 @@ struct load_topic {
     char name[32];
     enum topic_state state;
     int partitions, replicas, min_insync;
-    bool is_unclean; /* unclean elections are allowed */
-    int users;       /* requests under way that name it */
+    bool is_unclean;     /* unclean elections are allowed */
+    bool was_reassigned; /* a partition of this incarnation was */
+    int users;           /* requests under way that name it */
     struct oracle_topic *oracle;
-    int64_t changes; /* its oldest operation that is under way; for the report */
 };
 
 struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle);

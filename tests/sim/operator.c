@@ -116,6 +116,8 @@ static void reassign(struct client *client, struct load_topic *topic)
     struct alter_partition_reassignments_request_topic_partition partition;
     int brokers = client->load->cluster->brokers;
     int32_t replicas[MEMBERS_MAX];
+
+    topic->was_reassigned = true;
     int least = topic->min_insync,
         count = (int)client_draw(client, least, brokers < 3 ? brokers : 3);
 
@@ -186,6 +188,7 @@ static void plan(struct client *client, struct load_topic *topic)
     topic->replicas = client_draw(client, 0, 5) == 0 ? (int)client_draw(client, 1, most) : most;
     topic->min_insync = topic->replicas >= 2 && client_draw(client, 0, 4) != 0 ? 2 : 1;
     topic->is_unclean = client_draw(client, 0, 9) == 0;
+    topic->was_reassigned = false;
     topic->state = TOPIC_CREATING;
 }
 
@@ -246,6 +249,17 @@ static bool drive(struct client *client, int t)
     return true;
 }
 
+/* What is known to go wrong, and would hide what is not (docs/testing.md): a broker that was away
+ * while its replica was taken from it keeps the log, and refuses the next topic of that name; a
+ * topic whose last replica stands back is not deleted. */
+static bool is_safe_to_delete(const struct load *load, const struct load_topic *topic)
+{
+    if (load->meets_known_defects) return true;
+    for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
+        if (topic->oracle->partitions[p].is_lifted) return false;
+    return !topic->was_reassigned;
+}
+
 static void change_something(struct client *client)
 {
     struct load *load = client->load;
@@ -260,7 +274,7 @@ static void change_something(struct client *client)
     if (topic->state != TOPIC_LIVE) return;
     switch (client_draw(client, 0, 9)) {
     case 0:
-        topic->state = TOPIC_DRAINING;
+        if (is_safe_to_delete(load, topic)) topic->state = TOPIC_DRAINING;
         return;
     case 1:
         expand(client, topic);
