@@ -12,6 +12,7 @@ tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/
 	tests/sim/env_sim.h tests/sim/faults.c tests/sim/faults.h tests/sim/load.c \
 	tests/sim/load.h tests/sim/load_private.h tests/sim/operator.c tests/sim/oracle_log.c \
 	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
+tests_sim_libsim_a_SOURCES += tests/sim/oracle_controller.c tests/sim/oracle_controller.h
 SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
@@ -40,10 +41,17 @@ if HAVE_CHECK
 check_PROGRAMS += tests/nth/test_nth
 tests_nth_test_nth_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
-tests_unit_test_compact_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_snapshots_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_store_LDADD = tests/sim/libsim.a $(LDADD)
 endif
 EXTRA_DIST += tests/nth/model.h tests/nth/README.md
+
+# The oracle for znodes, and what shows that the simulator can fail.
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_oracle_controller
+tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
+tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
+endif
+EXTRA_DIST += tests/unit/sim_client.h
