@@ -56,6 +56,15 @@ static bool is_operator(const struct oracle_controller *oracle)
     return oracle->txn->session == 0;
 }
 
+static const struct ensemble_change *change_of(const struct ensemble_txn *txn, struct slice path,
+                                               int kind)
+{
+    for (int i = 0; i < txn->change_count; i++)
+        if ((int)txn->changes[i].kind == kind && slice_equal(txn->changes[i].path, path))
+            return &txn->changes[i];
+    return NULL;
+}
+
 /* ---- the fence */
 
 static bool is_fenced(const struct oracle_controller *oracle)
@@ -208,6 +217,14 @@ static struct doc_ints without(struct arena *arena, const struct doc_ints *from,
 
 /* ---- topics */
 
+/* The topic's marker stands, or goes in the same transaction. */
+static bool is_marked(struct oracle_controller *oracle, struct slice topic)
+{
+    struct slice marker = path_delete_topic(&oracle->arena, topic);
+
+    return exists(oracle, marker) || change_of(oracle->txn, marker, CHANGE_REMOVE) != NULL;
+}
+
 static const struct doc_partition *partition_of(const struct doc_topic *topic, int32_t number)
 {
     for (int32_t i = 0; i < topic->partition_count; i++)
@@ -270,6 +287,7 @@ static void check_topic_id(struct oracle_controller *oracle, struct slice name, 
     char text[UUID_TEXT_LEN + 1];
 
     if (uuid_is_zero(id)) {
+        if (oracle->options.no_topic_ids) return;
         wrong(oracle, "topic-id", "%.*s has none", SLICE_ARGS(name));
         return;
     }
@@ -289,7 +307,7 @@ static void check_topic(struct oracle_controller *oracle, const struct ensemble_
     ensure(path_parse_topic(change->path, &name) == ERR_OK);
     if (change->kind == CHANGE_REMOVE) {
         need_fence(oracle, change);
-        if (!is_operator(oracle) && !exists(oracle, path_delete_topic(&oracle->arena, name)))
+        if (!is_operator(oracle) && !is_marked(oracle, name))
             wrong(oracle, "deletion", "%.*s goes without a marker", SLICE_ARGS(name));
         return;
     }
@@ -300,7 +318,7 @@ static void check_topic(struct oracle_controller *oracle, const struct ensemble_
     if (change->kind == CHANGE_ADD) {
         char text[UUID_TEXT_LEN + 1];
         uuid_text(now.id, text);
-        if (map_get(&oracle->topic_ids, slice_text(text)) != NULL)
+        if (!uuid_is_zero(now.id) && map_get(&oracle->topic_ids, slice_text(text)) != NULL)
             wrong(oracle, "topic-id", "%s was a topic's before", text);
         check_topic_id(oracle, name, now.id);
         return;
@@ -388,7 +406,8 @@ static void check_epochs(struct oracle_controller *oracle, struct slice path,
     if (is_unclean && !is_unclean_allowed(oracle, name))
         wrong(oracle, "unclean", "%.*s: %d leads and was not in the ISR", SLICE_ARGS(path),
               now->leader);
-    if (is_unclean && (now->isr.count != 1 || now->leader_recovery_state == 0))
+    bool recovers = now->leader_recovery_state != 0 || oracle->options.no_recovery_state;
+    if (is_unclean && (now->isr.count != 1 || !recovers))
         wrong(oracle, "unclean", "%.*s: an unclean leader is alone and recovers", SLICE_ARGS(path));
     if (!is_unclean && !is_subset(&now->isr, &before->isr))
         wrong(oracle, "leader-epoch", "%.*s: the controller does not add to an ISR",
@@ -414,7 +433,7 @@ static void check_state(struct oracle_controller *oracle, const struct ensemble_
         struct slice name = SLICE_NULL;
         int32_t number = -1;
         ensure(path_parse_state(change->path, &name, &number) == ERR_OK);
-        if (!is_operator(oracle) && !exists(oracle, path_delete_topic(&oracle->arena, name)))
+        if (!is_operator(oracle) && !is_marked(oracle, name))
             wrong(oracle, "deletion", "%.*s goes without a marker", SLICE_ARGS(change->path));
         return;
     }
@@ -444,15 +463,6 @@ static void check_inner(struct oracle_controller *oracle, const struct ensemble_
 }
 
 /* ---- the controller, brokers */
-
-static const struct ensemble_change *change_of(const struct ensemble_txn *txn, struct slice path,
-                                               int kind)
-{
-    for (int i = 0; i < txn->change_count; i++)
-        if ((int)txn->changes[i].kind == kind && slice_equal(txn->changes[i].path, path))
-            return &txn->changes[i];
-    return NULL;
-}
 
 static void check_controller(struct oracle_controller *oracle, const struct ensemble_change *change)
 {

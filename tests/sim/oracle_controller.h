@@ -30,8 +30,11 @@ struct oracle_controller_options {
     /* NULL: world_wrong. `rule` is one of the names above. */
     void (*wrong)(void *owner, const char *rule, const char *text);
     void *owner;
-    bool leaders_write; /* inter.broker.protocol.version below 2.7: states without a fence */
-    bool allow_unclean; /* else only with unclean.leader.election.enable=true of the topic */
+    /* By inter.broker.protocol.version. */
+    bool leaders_write;     /* below 2.7: states without a fence */
+    bool no_topic_ids;      /* below 2.8 */
+    bool no_recovery_state; /* below 3.2 */
+    bool allow_unclean;     /* else only with unclean.leader.election.enable=true of the topic */
 };
 
 struct oracle_controller *oracle_controller_create(struct world *world, struct ensemble *ensemble,

@@ -7,6 +7,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/heap.h"
 #include "tests/sim/load.h"
+#include "tests/sim/oracle_controller.h"
 #include "tests/sim/zookeeper.h"
 #include <jansson.h>
 #include <signal.h>
@@ -24,6 +25,7 @@ struct run {
     struct world *world;
     struct cluster *cluster;
     struct oracle_log *oracle;
+    struct oracle_controller *znodes;
     struct load *load;
     struct nemesis *nemesis;
 };
@@ -177,6 +179,25 @@ static void end_in_order(struct run *run)
             world_stuck(run->world, "%s does not end", cluster->members[i].host->name);
 }
 
+static struct oracle_controller *judge_znodes(struct run *run)
+{
+    const char *level = cluster_setting(run->cluster, "inter.broker.protocol.version");
+    struct oracle_controller_options options = {
+        .leaders_write = strcmp(level, "2.7") < 0,
+        .no_topic_ids = strcmp(level, "2.8") < 0,
+        .no_recovery_state = strcmp(level, "3.2") < 0,
+    };
+
+    return oracle_controller_create(run->world, sim_zookeeper_ensemble(run->world->zookeeper),
+                                    &options);
+}
+
+static void audit_znodes(struct run *run)
+{
+    sim_zookeeper_audit(run->world->zookeeper);
+    oracle_controller_audit(run->znodes);
+}
+
 /* ---- a run ---- */
 
 static void apply_options(struct world *world, const struct run_options *options)
@@ -249,6 +270,7 @@ static void begin(struct run *run, const struct run_options *options)
     run->cluster = cluster_create(world, (int)world_option(world, "brokers", 2, 5),
                                   (int)world_option(world, "controllers", 1, 3));
     run->oracle = oracle_log_create(world);
+    run->znodes = judge_znodes(run);
     run->load = load_create(world, run->cluster, run->oracle);
     run->nemesis = nemesis_create(world, run->cluster, run->load);
 }
@@ -259,6 +281,7 @@ static void end(struct run *run)
     nemesis_destroy(&run->nemesis);
     load_destroy(&run->load);
     cluster_destroy(&run->cluster);
+    oracle_controller_destroy(&run->znodes);
     oracle_log_destroy(&run->oracle);
     sim_zookeeper_destroy(&run->world->zookeeper);
     sim_disks_destroy(&run->world->disks);
@@ -291,6 +314,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
     nemesis_start(run.nemesis);
     run_ms(&run, safety_s * 1000);
 
+    audit_znodes(&run);
     set_phase(&run, PHASE_LIVENESS, "liveness");
     nemesis_heal(run.nemesis);
     load_calm(run.load);
@@ -301,6 +325,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
     set_phase(&run, PHASE_LIVENESS, "ending");
     end_in_order(&run);
     compare_logs(&run);
+    audit_znodes(&run);
     fill_result(&run, result);
     end(&run);
     result->cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;

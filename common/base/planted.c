@@ -1,0 +1,5 @@
+#include "base/planted.h"
+
+#ifdef OTTLA_PLANTED
+const char *planted_bug;
+#endif
