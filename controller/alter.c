@@ -1,6 +1,7 @@
 /* controller/alter.c - the ISR as leaders see it: AlterPartition, and notifications of brokers that
  * write the state themselves (IBP < 2.7-IV2). And blocks of producer ids. */
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "controller/documents.h"
 #include "controller/machines.h"
 #include "controller/outbox.h"
@@ -48,12 +49,14 @@ static enum answer check(const struct context *context, const struct event *even
         *is_same = true;
         return ANSWER_OK;
     }
-    if (asked->partition_epoch < now->partition_epoch) return ANSWER_INVALID_VERSION;
+    if (asked->partition_epoch < now->partition_epoch && !planted(isr_without_partition_epoch))
+        return ANSWER_INVALID_VERSION;
     if (asked->isr.count == 0 || (asked->is_recovering && asked->isr.count > 1) ||
         (asked->is_recovering && !now->is_recovering))
         return ANSWER_INVALID_REQUEST;
     for (int32_t i = 0; i < asked->isr.count; i++)
-        if (!broker_is_live(context, asked->isr.at[i])) return ANSWER_INELIGIBLE_REPLICA;
+        if (!broker_is_live(context, asked->isr.at[i]) && !planted(dead_join_isr))
+            return ANSWER_INELIGIBLE_REPLICA;
     return ANSWER_OK;
 }
 
@@ -86,7 +89,8 @@ static void ask_alter(struct context *context, struct alter *a)
         document_write_state(&json, &next);
         a->requests[i] = a->task.requests.count;
         (void)task_set(&a->task, path_state(&arena, slice_text(p->topic->name), p->id),
-                       buf_slice(&json), item->state.partition_epoch);
+                       buf_slice(&json),
+                       planted(isr_without_partition_epoch) ? -1 : item->state.partition_epoch);
         arena_reset(&arena);
     }
     leadership_fini(&next);
@@ -123,7 +127,8 @@ static void take_alter(struct context *context, struct alter *a)
     }
     /* What stands there may be our own write whose answer was lost: the leader, which asks again or
      * hears of it by UpdateMetadata, must not wait for ever. */
-    if (conflicts.count > 0) partitions_refresh(context, &conflicts);
+    if (conflicts.count > 0 && !planted(lost_answer_is_failure))
+        partitions_refresh(context, &conflicts);
 }
 
 static void judge_conflicts(struct context *context, struct alter *a)
@@ -181,7 +186,8 @@ void alter_partition(struct context *context, struct event *event)
 {
     const struct broker *broker = context_broker(context, event->broker);
 
-    if (broker == NULL || broker->is_suspect || broker->epoch != event->broker_epoch) {
+    if (broker == NULL || broker->is_suspect ||
+        (broker->epoch != event->broker_epoch && !planted(broker_epoch_ignored))) {
         event->answer = ANSWER_STALE_BROKER_EPOCH;
         return;
     }

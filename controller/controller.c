@@ -2,6 +2,7 @@
 #include "controller/controller.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "controller/admin.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
@@ -242,6 +243,7 @@ static void rebalance_fired(struct timer *timer)
 
 static void resign(struct controller *c)
 {
+    if (planted(never_resigns)) return;
     timer_cancel(c->shard, &c->rebalance);
     if (c->state != CONTROLLER_ACTIVE) return;
     log_info("controller", "resigned", "epoch=%d", c->context.epoch);

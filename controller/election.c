@@ -1,5 +1,6 @@
 /* controller/election.c - see election.h. */
 #include "controller/election.h"
+#include "base/planted.h"
 
 static bool may_lead(const struct context *context, const struct partition *p,
                      enum election election, int32_t broker)
@@ -74,7 +75,8 @@ static int32_t choose_leader(const struct context *context, const struct partiti
     case ELECTION_OFFLINE:
     case ELECTION_OFFLINE_UNCLEAN:
         leader = first_able(context, p, election, &p->replicas, &from->isr);
-        if (leader < 0 && (is_unclean_allowed || election == ELECTION_OFFLINE_UNCLEAN)) {
+        if (leader < 0 && (is_unclean_allowed || election == ELECTION_OFFLINE_UNCLEAN ||
+                           planted(unclean_by_default))) {
             leader = first_able(context, p, election, &p->replicas, NULL);
             *is_clean = false;
         }
@@ -107,7 +109,7 @@ bool election_choose(const struct context *context, const struct partition *p,
     if (leader < 0) return false;
     leadership_copy(to, from);
     to->leader = leader;
-    to->leader_epoch = from->leader_epoch + 1;
+    to->leader_epoch = from->leader_epoch + (planted(leader_epoch_kept) ? 0 : 1);
     to->controller_epoch = context->epoch;
 
     switch (election) {

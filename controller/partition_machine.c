@@ -1,6 +1,7 @@
 /* controller/partition_machine.c - see partition_machine.h. */
 #include "controller/partition_machine.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "controller/documents.h"
 #include "controller/outbox.h"
 #include "zk/paths.h"
@@ -255,7 +256,8 @@ static void ask_writes(struct context *context, struct to_online *t)
         } else {
             c->request = t->task.requests.count;
             (void)task_set(&t->task, path_state(&arena, slice_text(p->topic->name), p->id),
-                           buf_slice(&json), c->read.partition_epoch);
+                           buf_slice(&json),
+                           planted(election_without_version) ? -1 : c->read.partition_epoch);
         }
         arena_reset(&arena);
     }

@@ -1,6 +1,7 @@
 /* controller/reassign.c - see reassign.h. */
 #include "controller/reassign.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "controller/deletion.h"
 #include "controller/documents.h"
 #include "controller/machines.h"
@@ -114,7 +115,7 @@ static bool is_complete(const struct partition *p, const struct request *state)
 
     if (!is_moved && document_read_state(state, &read)) {
         partition_target(p, &target);
-        is_moved = ids_include(&read.isr, &target);
+        is_moved = ids_include(&read.isr, &target) || planted(reassigned_before_in_sync);
     }
     leadership_fini(&read);
     ids_fini(&target);

@@ -1,6 +1,7 @@
 /* controller/topics.c - see topics.h. */
 #include "controller/topics.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "controller/documents.h"
 #include "controller/machines.h"
 #include "controller/replica_machine.h"
@@ -204,7 +205,8 @@ static void load_run(struct context *context, struct task *task)
 
     switch (task->phase++) {
     case 0:
-        task_children(task, PATH_BROKERS_TOPICS, true)->is_warm_enough = true;
+        task_children(task, PATH_BROKERS_TOPICS, !planted(watch_not_rearmed))->is_warm_enough =
+            true;
         task_ask(context, task);
         return;
     case 1:

@@ -3,6 +3,7 @@
 #include "controller/warm.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "zk/recipes.h"
 #include <stdlib.h>
 
@@ -164,6 +165,7 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
         .count = count,
         .is_fenced = is_fenced,
     };
+    if (planted(unfenced_writes)) group->is_fenced = is_fenced = false;
     if (is_fenced) ops[n++] = recipe_fence(batch->epoch_version);
     for (int32_t i = 0; i < count; i++)
         ops[n++] = op_of(&batch->task->requests.at[first + i]);

@@ -3,6 +3,7 @@
 #include "broker/api/control.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/text.h"
 #include "broker/api/autocreate.h"
 #include "broker/api/orders.h"
@@ -143,8 +144,10 @@ int16_t control_check_epochs(int64_t own_broker_epoch, int64_t broker_epoch, int
                              int32_t controller_epoch)
 {
     /* A larger one is accepted: the controller may know of our new registration before we do. */
-    if (broker_epoch != -1 && broker_epoch < own_broker_epoch) return KAFKA_STALE_BROKER_EPOCH;
-    if (controller_epoch < *seen) return KAFKA_STALE_CONTROLLER_EPOCH;
+    if (broker_epoch != -1 && broker_epoch < own_broker_epoch && !planted(broker_epoch_ignored))
+        return KAFKA_STALE_BROKER_EPOCH;
+    if (controller_epoch < *seen && !planted(old_controller_epoch))
+        return KAFKA_STALE_CONTROLLER_EPOCH;
     *seen = controller_epoch;
     return KAFKA_NONE;
 }

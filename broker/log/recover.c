@@ -3,6 +3,7 @@
 #include "broker/log/recover.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "broker/log/snapshots.h"
@@ -55,7 +56,7 @@ static enum err scanner_batch(struct scanner *s, int64_t position, struct scan_b
     err = scanner_view(s, position, (size_t)batch->size, &bytes);
     if (err != ERR_OK) return err;
     if ((int64_t)bytes.len < batch->size ||
-        !scan_is_intact(slice_of(bytes.ptr, (size_t)batch->size)))
+        (!scan_is_intact(slice_of(bytes.ptr, (size_t)batch->size)) && !planted(torn_tail_kept)))
         return ERR_NOT_FOUND;
     return ERR_OK;
 }
@@ -540,6 +541,7 @@ static enum err settle_bounds(struct loading *l)
     log->high_watermark = request->high_watermark < start      ? start
                           : request->high_watermark > log->end ? log->end
                                                                : request->high_watermark;
+    if (planted(watermark_is_the_end)) log->high_watermark = log->end;
     if (request->is_clean && was_kept)
         log_active(log)->synced = log_active(log)->indexed = log_active(log)->size;
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);

@@ -3,6 +3,7 @@
 #include "base/crc32c.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "broker/log/names.h"
 #include "broker/log/store_parts.h"
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static bool value_of(struct log *log, int which, int64_t *value)
 {
     switch (1 << which) {
     case STORE_RECOVERY_POINTS:
-        *value = to_save(log, 0, log_recovery_point(log));
+        *value = planted(checkpoint_ahead_of_sync) ? log_end_offset(log) : log_recovery_point(log);
+        *value = to_save(log, 0, *value);
         return true;
     case STORE_LOG_STARTS:
         *value = log_start_offset(log);

@@ -1,6 +1,7 @@
 /* broker/log/trim.c - what makes a log shorter: truncation, log start, retention, and the unlinking
  * of what they leave (storage reference §6, §7). */
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "broker/log/aborted.h"
 #include "broker/log/names.h"
 #include "broker/log/parts.h"
@@ -189,7 +190,7 @@ static void clamp_to_end(struct log *log)
 static void end_at(struct log *log, int64_t offset)
 {
     log->end = offset;
-    log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
+    if (!planted(epochs_not_cut)) log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
     if (log_start_offset(log) > offset)
         atomic_store_explicit(&log->start, offset, memory_order_relaxed);
     clamp_to_end(log);

@@ -1,6 +1,7 @@
 /* broker/replica/fetcher.c - see fetcher.h. */
 #include "broker/replica/fetcher.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 
 void fetcher_init(struct fetcher *fetcher, int32_t leader_epoch, bool truncates_on_fetch,
                   int64_t backoff_ms)
@@ -45,7 +46,7 @@ static void begin(struct fetcher *fetcher, const struct fetcher_event *event,
     fetcher->delayed_until = INSTANT_ZERO;
     fetcher->last_epoch = log->latest_epoch;
     fetcher->high_watermark = log->high_watermark;
-    if (log->latest_epoch < 0) {
+    if (log->latest_epoch < 0 || planted(truncate_to_watermark)) {
         /* Nothing says who wrote what: only what is committed may be believed. */
         fetcher->offset = log->high_watermark;
         cut_to(fetcher, log->high_watermark, true, out);

@@ -2,6 +2,7 @@
  * shrink and expand, maximal ISR, watermark. */
 #include "broker/replica/isr.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,12 +63,12 @@ int isr_min_effective(const struct isr *isr)
 
 bool isr_may_append_all(const struct isr *isr)
 {
-    return isr_set_count(isr->committed) >= isr_min_effective(isr);
+    return isr_set_count(isr->committed) >= isr_min_effective(isr) || planted(min_insync_ignored);
 }
 
 bool isr_has_enough(const struct isr *isr)
 {
-    return isr_set_count(isr_maximal(isr)) >= isr_min_effective(isr);
+    return isr_set_count(isr_maximal(isr)) >= isr_min_effective(isr) || planted(min_insync_ignored);
 }
 
 bool isr_is_caught_up(const struct isr *isr, int slot, struct instant now)
@@ -134,7 +135,8 @@ static void begin_to_lead(struct isr *isr, const struct isr_event *event, struct
 
     /* It is committed already, and nothing more is acknowledged under it; but what was, before, may
      * have its only copy here. */
-    out->sync = isr_set_count(isr->committed) < isr_min_effective(isr);
+    out->sync =
+        isr_set_count(isr->committed) < isr_min_effective(isr) && !planted(last_replica_rule_off);
 }
 
 static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struct instant now)
@@ -149,7 +151,7 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
     else if (fetched->fetch_offset >= it->leader_end_at_fetch)
         it->caught_up_at = instant_max(it->caught_up_at, it->fetched_at);
 
-    it->end_offset = fetched->fetch_offset;
+    it->end_offset = planted(fetch_counts_as_done) ? fetched->leader_end : fetched->fetch_offset;
     it->log_start = fetched->log_start;
     if (fetched->leader_end > it->leader_end_at_fetch)
         it->leader_end_at_fetch = fetched->leader_end;
@@ -208,6 +210,9 @@ static uint64_t wanted_after_fetch(const struct isr *isr, int slot, uint64_t ali
                     instant_reached(now, isr->joins_at) && it->end_offset >= isr->high_watermark &&
                     it->end_offset >= isr->epoch_start;
 
+    if (planted(joins_isr_behind))
+        may_join = (isr->committed & bit(slot)) == 0 && (alive & bit(slot)) != 0;
+
     return may_join ? isr->committed | bit(slot) : isr->committed;
 }
 
@@ -225,7 +230,7 @@ static void want(struct isr *isr, uint64_t wanted, struct isr_effects *out)
 {
     isr->proposed = wanted;
     if (isr_set_count(wanted) < isr_set_count(isr->committed) &&
-        isr_set_count(wanted) < isr_min_effective(isr)) {
+        isr_set_count(wanted) < isr_min_effective(isr) && !planted(last_replica_rule_off)) {
         isr->pending = ISR_SYNCING;
         out->sync = true;
         return;
@@ -247,12 +252,13 @@ static void note_synced(struct isr *isr, const struct isr_synced *synced, struct
 /* The least end offset of those that count; INT64_MAX cannot come out, slot 0 counts always. */
 static int64_t lowest_end(const struct isr *isr, uint64_t alive, struct instant now)
 {
-    uint64_t count = isr_maximal(isr) | SELF;
+    uint64_t count = (planted(watermark_on_proposed) ? isr->proposed : isr_maximal(isr)) | SELF;
     int64_t low = isr->slots[0].end_offset;
 
     for (int slot = 1; slot < isr->count; slot++) {
         bool counts = (count & bit(slot)) != 0 ||
                       ((alive & bit(slot)) != 0 && isr_is_caught_up(isr, slot, now));
+        if (planted(watermark_on_proposed)) counts = (count & bit(slot)) != 0;
         if (counts && isr->slots[slot].end_offset < low) low = isr->slots[slot].end_offset;
     }
     return low;

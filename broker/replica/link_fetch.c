@@ -1,6 +1,7 @@
 /* broker/replica/link_fetch.c - Fetch for all partitions of a link, as the asking side of an
  * incremental session (KIP-227), and what its answers bring. */
 #include "base/log.h"
+#include "base/planted.h"
 #include "broker/replica/link.h"
 #include "wire/gen/fetch.h"
 #include "wire/protocol.h"
@@ -214,7 +215,9 @@ bool link_ask_records(struct link *link)
 static void take_partition(struct followed *it, const struct fetch_response_topic_partition *part)
 {
     /* Changed while the answer was on its way: it belongs to another question. */
-    if (it->machine.state != FETCHER_FETCHING || it->machine.offset != it->asked_offset) return;
+    if (it->machine.state != FETCHER_FETCHING ||
+        (it->machine.offset != it->asked_offset && !planted(append_before_fence)))
+        return;
     if (followed_step_for_code(it, part->error_code)) return;
     if (part->diverging_epoch.epoch >= 0 || part->diverging_epoch.end_offset >= 0) {
         followed_diverged(it, FETCHER_DIVERGES, part->diverging_epoch.epoch,

@@ -1,6 +1,7 @@
 /* broker/replica/partition.c - see partition.h. */
 #include "broker/replica/partition.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 
 void partition_init(struct partition *partition, int32_t min_insync, int64_t lag_ns_max)
 {
@@ -45,7 +46,8 @@ enum err partition_check_change(const struct partition *partition,
                                 const struct partition_change *change)
 {
     if (partition->role == PARTITION_OFFLINE) return ERR_OFFLINE;
-    if (change->leader_epoch <= partition->leader_epoch) return ERR_STALE_CONTROLLER_EPOCH;
+    if (change->leader_epoch <= partition->leader_epoch && !planted(old_leader_epoch))
+        return ERR_STALE_CONTROLLER_EPOCH;
     if (!is_among(change->self, change->replicas, change->replica_count)) return ERR_NOT_FOUND;
     if (change->replica_count > ISR_SLOTS_MAX) return ERR_LIMIT;
     return ERR_OK;
@@ -144,7 +146,7 @@ static void change_role(struct partition *partition, const struct partition_even
     /* Without a live leader nothing is changed, so that the same epoch can be applied later. */
     if (!leads && !change->is_leader_alive) return;
     /* Overtaken by an AlterPartition of ours. */
-    if (change->partition_epoch < partition->partition_epoch) return;
+    if (change->partition_epoch < partition->partition_epoch && !planted(old_leader_epoch)) return;
 
     partition->leader = change->leader;
     partition->leader_epoch = change->leader_epoch;
@@ -295,6 +297,7 @@ enum err partition_check(const struct partition *partition, int32_t leader_epoch
     case PARTITION_FOLLOWER:
         break;
     }
+    if (planted(epochs_not_compared)) leader_epoch = -1;
     if (leader_epoch >= 0 && leader_epoch < partition->leader_epoch) return ERR_FENCED_EPOCH;
     if (leader_epoch >= 0 && leader_epoch > partition->leader_epoch) return ERR_UNKNOWN_EPOCH;
     if (needs_leader && partition->role != PARTITION_LEADER) return ERR_NOT_LEADER;

@@ -2,6 +2,7 @@
  * effects of `partition` touch the world. Control calls are carried out here too. */
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "broker/replica/hosted.h"
 #include "cluster/level.h"
 #include "cluster/types.h"
@@ -380,7 +381,8 @@ static bool must_stand_back(const struct partitions *partitions,
 {
     int32_t self = partitions->options.broker_id;
 
-    if (log_promised(change->log) == 0 || change->is_recovering || config->leads_unclean)
+    if (log_promised(change->log) == 0 || change->is_recovering || config->leads_unclean ||
+        planted(last_replica_rule_off))
         return false;
     return change->leader == self || (change->leader < 0 && is_in_isr(change, self));
 }

@@ -3,6 +3,7 @@
  * Waits end in one place, serve_wake, late in the turn in which something moved: one pass over the
  * watchers however many appends there were, and no callback inside a call. */
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "broker/replica/hosted.h"
 
 /* What was written so lately is in the page cache: no probe. */
@@ -98,7 +99,8 @@ void partitions_append(struct partitions *partitions, struct append *append)
     append->base_offset = appended.first_offset;
     append->append_time_ms = appended.append_time_ms;
     append->log_start = machine->log_start;
-    if (append->acks_all && partition_high_watermark(machine) <= appended.last_offset) {
+    if (append->acks_all && partition_high_watermark(machine) <= appended.last_offset &&
+        !planted(ack_at_append)) {
         append->waits = true;
         append->wait->at = hosted;
         purgatory_add(&partitions->purgatory, &hosted->commits, &append->wait->wait,
@@ -207,7 +209,7 @@ static enum err stable_position(struct hosted *hosted, struct log_position *out)
 static enum err read_limit(struct hosted *hosted, const struct read_by *reader,
                            struct log_position *out)
 {
-    if (reader->replica >= 0) {
+    if (reader->replica >= 0 || planted(reads_past_watermark)) {
         *out = log_end_position(hosted->log);
         return ERR_OK;
     }
@@ -219,7 +221,7 @@ static enum err check_divergence(const struct hosted *hosted, struct read *read)
 {
     const struct partition *machine = &hosted->machine;
 
-    if (read->last_epoch < 0) return ERR_OK;
+    if (read->last_epoch < 0 || planted(divergence_unchecked)) return ERR_OK;
     struct epoch_end end =
         epochs_end_of(log_epochs(hosted->log), read->last_epoch, machine->end_offset);
     if (end.epoch < 0 || end.end_offset < 0 || read->offset < machine->log_start) return ERR_RANGE;
@@ -237,7 +239,8 @@ static enum err check_reader(const struct hosted *hosted, const struct read_by *
 
     if (machine->role == PARTITION_OFFLINE || hosted->log == NULL) return ERR_OFFLINE;
     struct uuid ours = log_topic_id(hosted->log);
-    if (!uuid_is_zero(read->topic_id) && !uuid_is_zero(ours) && !uuid_equal(read->topic_id, ours))
+    if (!uuid_is_zero(read->topic_id) && !uuid_is_zero(ours) && !uuid_equal(read->topic_id, ours) &&
+        !planted(topic_id_ignored))
         return ERR_TOPIC_ID;
     enum err err = partition_check(machine, read->leader_epoch, reader->needs_leader);
     if (err != ERR_OK || reader->replica < 0) return err;

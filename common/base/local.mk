@@ -6,6 +6,7 @@ libottla_common_a_SOURCES += \
 	common/base/conf.c common/base/conf.h \
 	common/base/crc32c.c common/base/crc32c.h \
 	common/base/ensure.c common/base/ensure.h \
+	common/base/planted.c common/base/planted.h \
 	common/base/err.c common/base/err.h \
 	common/base/heap.c common/base/heap.h \
 	common/base/list.h \

@@ -3,8 +3,8 @@
  *     if (is_complete(it) || planted(half_is_enough))
  *
  * False, and gone, unless configured with --enable-planted; then true while `planted_bug` (set by
- * `sim --plant NAME`) has that name. tests/sim/planted.h lists the names with what each breaks. Never
- * in a build that is installed. */
+ * `sim --plant NAME`) has that name. tests/sim/planted.h lists the names with what each breaks.
+ * Never in a build that is installed. */
 #pragma once
 
 #ifdef OTTLA_PLANTED

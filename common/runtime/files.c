@@ -1,6 +1,7 @@
 #include "runtime/files.h"
 #include "base/buf.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include <stdio.h>
 
 enum err files_open(const struct env *env, const char *path, int flags, struct file **out)
@@ -207,7 +208,7 @@ enum err files_replace(const struct env *env, const char *path, struct slice tex
     enum err err = temp_of(path, temp);
     if (err == ERR_OK) err = write_temp(env, temp, text, true);
     if (err == ERR_OK) err = files_replace_rename(env, path);
-    if (err != ERR_OK) return err;
+    if (err != ERR_OK || planted(rename_without_directory_sync)) return err;
     parent_of(path, parent);
     return files_sync_directory(env, parent);
 }

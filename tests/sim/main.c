@@ -1,5 +1,7 @@
 /* sim - whole clusters of the production code in seeded worlds; each seed in a process of its own.
  */
+#include "base/planted.h"
+#include "tests/sim/planted.h"
 #include "tests/sim/run.h"
 #include "tests/sim/world.h"
 #include <stdio.h>
@@ -24,6 +26,7 @@ static const char usage[] =
     "  --logs             with --print: debug lines of the processes too\n"
     "  --hashes           one line of seed and hash each\n"
     "  --jobs N           seeds side by side; 1\n"
+    "  --plant NAME       with a bug put in (configure --enable-planted); --plants lists them\n"
     "\n"
     "Exit code: 0, or that of a seed that failed: 127 crash, 128 stuck, 129 wrong; 1 differs.\n";
 
@@ -329,6 +332,34 @@ static void run_list(const struct arguments *arguments, struct totals *totals)
     fclose(file);
 }
 
+static const struct {
+    const char *name, *what;
+} plants[] = {
+#define PLANT(name, what) {#name, what},
+    PLANTED_TABLE(PLANT)
+#undef PLANT
+};
+#define PLANT_COUNT (sizeof(plants) / sizeof(plants[0]))
+
+static void print_plants(void)
+{
+    for (size_t i = 0; i < PLANT_COUNT; i++)
+        printf("%s  %s\n", plants[i].name, plants[i].what);
+}
+
+/* False: there is no such bug, or it cannot be put into this build. */
+static bool plant(const char *name)
+{
+    for (size_t i = 0; i < PLANT_COUNT; i++) {
+        if (strcmp(plants[i].name, name) != 0) continue;
+#ifdef OTTLA_PLANTED
+        planted_bug = plants[i].name;
+        return true;
+#endif
+    }
+    return false;
+}
+
 static int fail_usage(const char *what)
 {
     fprintf(stderr, "sim: %s\n%s", what, usage);
@@ -357,8 +388,13 @@ int main(int argc, char **argv)
         } else if (strcmp(name, "--help") == 0) {
             fputs(usage, stdout);
             return 0;
+        } else if (strcmp(name, "--plants") == 0) {
+            print_plants();
+            return 0;
         } else if (value == NULL) {
             return fail_usage(name);
+        } else if (strcmp(name, "--plant") == 0) {
+            if (!plant(value)) return fail_usage("--plant: no such bug, or not --enable-planted");
         } else if (strcmp(name, "--seed") == 0) {
             arguments.first = arguments.last = strtoull(value, NULL, 10);
             has_range = true;

@@ -1,5 +1,5 @@
-/* sim/planted.h - the bugs that can be put in (configure --enable-planted, sim --plant NAME), and what
- * each breaks: the simulator has to find every one. Where they are: grep for planted(NAME). */
+/* sim/planted.h - the bugs that can be put in (configure --enable-planted, sim --plant NAME), and
+ * what each breaks: the simulator has to find every one. Where they are: grep for planted(NAME). */
 #pragma once
 
 /* name, what is broken and what comes of it */
