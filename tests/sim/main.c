@@ -3,6 +3,7 @@
 #include "base/planted.h"
 #include "tests/sim/planted.h"
 #include "tests/sim/run.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ static const char usage[] =
     "  --logs             with --print: debug lines of the processes too\n"
     "  --hashes           one line of seed and hash each\n"
     "  --jobs N           seeds side by side; 1\n"
+    "  --scenario NAME    a play instead of drawn faults; --scenarios lists them\n"
     "  --plant NAME       with a bug put in (configure --enable-planted); --plants lists them\n"
     "\n"
     "Exit code: 0, or that of a seed that failed: 127 crash, 128 stuck, 129 wrong; 1 differs.\n";
@@ -388,11 +390,18 @@ int main(int argc, char **argv)
         } else if (strcmp(name, "--help") == 0) {
             fputs(usage, stdout);
             return 0;
+        } else if (strcmp(name, "--scenarios") == 0) {
+            for (int k = 0; k < scenario_count; k++)
+                printf("%s  %s\n", scenarios[k].name, scenarios[k].what);
+            return 0;
         } else if (strcmp(name, "--plants") == 0) {
             print_plants();
             return 0;
         } else if (value == NULL) {
             return fail_usage(name);
+        } else if (strcmp(name, "--scenario") == 0) {
+            arguments.options.scenario = scenario_find(value);
+            if (arguments.options.scenario == NULL) return fail_usage("--scenario: no such play");
         } else if (strcmp(name, "--plant") == 0) {
             if (!plant(value)) return fail_usage("--plant: no such bug, or not --enable-planted");
         } else if (strcmp(name, "--seed") == 0) {

@@ -8,6 +8,7 @@
 #include "tests/sim/heap.h"
 #include "tests/sim/load.h"
 #include "tests/sim/oracle_controller.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/zookeeper.h"
 #include <jansson.h>
 #include <signal.h>
@@ -264,6 +265,7 @@ static void begin(struct run *run, const struct run_options *options)
     json_object_seed(1);
     json_set_alloc_funcs(malloc, free);
     apply_options(world, options);
+    if (options->scenario != NULL) scenario_prepare(world);
     sim_net_create(world);
     sim_disks_create(world);
     sim_zookeeper_create(world);
@@ -311,8 +313,12 @@ void run_seed(const struct run_options *options, struct run_result *result)
     run_ms(&run, WARM_UP_MS);
 
     set_phase(&run, PHASE_SAFETY, "safety");
-    nemesis_start(run.nemesis);
-    run_ms(&run, safety_s * 1000);
+    if (options->scenario != NULL) {
+        scenario_play(options->scenario, run.world, run.cluster, run.load);
+    } else {
+        nemesis_start(run.nemesis);
+        run_ms(&run, safety_s * 1000);
+    }
 
     audit_znodes(&run);
     set_phase(&run, PHASE_LIVENESS, "liveness");

@@ -9,8 +9,11 @@
 
 #define RUN_FAULTS_MAX 64
 
+struct scenario;
+
 struct run_options {
     uint64_t seed;
+    const struct scenario *scenario; /* instead of faults that are drawn; NULL */
     bool prints, logs;
     const char *const *without;
     int without_count;

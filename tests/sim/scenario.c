@@ -1,0 +1,538 @@
+#include "tests/sim/scenario.h"
+#include "tests/sim/net.h"
+#include "tests/sim/zookeeper.h"
+#include "zk/docs.h"
+#include "zk/paths.h"
+#include <stdio.h>
+
+#define PATIENCE_S 600
+
+/* ---- the language of plays ---- */
+
+static int64_t between(struct scene *s, int64_t low, int64_t high)
+{
+    return low + (int64_t)prng_below(s->luck, (uint64_t)(high - low) + 1);
+}
+
+static void pass_ms(struct scene *s, int64_t ms)
+{
+    world_run(s->world, instant_add_ms(s->world->now, ms));
+}
+
+static void pass_s(struct scene *s, int64_t seconds)
+{
+    pass_ms(s, seconds * 1000);
+}
+
+#define UNTIL(s, condition)                                                                        \
+    do {                                                                                           \
+        struct instant until_ = instant_add_ms((s)->world->now, PATIENCE_S * 1000);                \
+        while (!(condition)) {                                                                     \
+            if (instant_reached((s)->world->now, until_))                                          \
+                world_stuck((s)->world, "the play waits for %s", #condition);                      \
+            pass_ms(s, 20);                                                                        \
+        }                                                                                          \
+    } while (0)
+
+static struct load_partition state_of(struct scene *s, int partition)
+{
+    struct load_partition at = {.leader = -1};
+
+    (void)load_partition(s->load, s->topic, partition, &at);
+    return at;
+}
+
+static int leader_of(struct scene *s)
+{
+    return state_of(s, 0).leader;
+}
+
+static bool is_whole(struct scene *s)
+{
+    struct load_partition at = state_of(s, 0);
+
+    return at.leader > 0 && at.replica_count == 3 && at.isr_count == 3;
+}
+
+static bool is_in_sync(struct scene *s, int broker)
+{
+    struct load_partition at = state_of(s, 0);
+
+    for (int i = 0; i < at.isr_count; i++)
+        if (at.isr[i] == broker) return true;
+    return false;
+}
+
+/* The n-th replica that does not lead. */
+static int follower_of(struct scene *s, int n)
+{
+    struct load_partition at = state_of(s, 0);
+
+    for (int i = 0; i < at.replica_count; i++)
+        if (at.replicas[i] != at.leader && n-- == 0) return at.replicas[i];
+    return -1;
+}
+
+static struct member *broker(struct scene *s, int id)
+{
+    return cluster_broker(s->cluster, id);
+}
+
+/* NULL: there is no active one just now. */
+static struct member *active(struct scene *s)
+{
+    struct doc_controller doc;
+    struct arena arena;
+    const struct tree_node *node = tree_find(ensemble_tree(s->zookeeper), PATH_CONTROLLER);
+    struct member *found = NULL;
+
+    if (node == NULL) return NULL;
+    arena_init(&arena, 1 << 20);
+    if (doc_controller_read(node->data, &arena, &doc) == ERR_OK)
+        for (int i = 0; i < s->cluster->count; i++)
+            if (s->cluster->members[i].is_controller && s->cluster->members[i].id == doc.broker_id)
+                found = &s->cluster->members[i];
+    arena_fini(&arena);
+    return found;
+}
+
+static void pause_it(struct member *member)
+{
+    if (member->process != NULL) process_pause(member->process);
+}
+
+static void resume_it(struct member *member)
+{
+    if (member->process != NULL) process_resume(member->process);
+}
+
+/* Down, and started again only by the play. */
+static void kill_it(struct member *member)
+{
+    member->is_wanted = false;
+    member_kill(member);
+}
+
+static void power_off(struct member *member)
+{
+    member->is_wanted = false;
+    member_power_loss(member);
+}
+
+static void start_it(struct member *member)
+{
+    member->is_wanted = true;
+    member_start(member);
+}
+
+static void cut(struct scene *s, struct member *from, struct member *to)
+{
+    sim_net_cut(s->world->net, from->host, to->host);
+}
+
+static void heal(struct scene *s, struct member *from, struct member *to)
+{
+    sim_net_heal(s->world->net, from->host, to->host);
+}
+
+/* From the other members and ZooKeeper, not from clients. */
+static void isolate(struct scene *s, struct member *member, bool is_now)
+{
+    for (int i = 0; i < s->cluster->count; i++) {
+        struct member *other = &s->cluster->members[i];
+        if (other == member) continue;
+        if (is_now) {
+            cut(s, member, other);
+            cut(s, other, member);
+        } else {
+            heal(s, member, other);
+            heal(s, other, member);
+        }
+    }
+    ensemble_cut_host(s->zookeeper, member->host, is_now);
+}
+
+static void lose_answer(struct scene *s, struct member *member, bool is_done)
+{
+    if (member != NULL && member->process != NULL)
+        sim_zookeeper_lose_next(s->world->zookeeper, member->process, is_done);
+}
+
+static void expire(struct scene *s, struct member *member)
+{
+    if (member->process != NULL)
+        ensemble_expire(s->zookeeper, sim_zookeeper_session(s->world->zookeeper, member->process));
+}
+
+/* ---- plays ---- */
+
+/* KIP-101: a follower that restarts does not know what was committed; before it learns, it leads.
+ */
+static void a_follower_restarts_and_leads(struct scene *s)
+{
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, is_whole(s));
+        int leader = leader_of(s), follower = follower_of(s, round % 2);
+        kill_it(broker(s, follower));
+        start_it(broker(s, follower));
+        pass_ms(s, between(s, 1, 3000));
+        kill_it(broker(s, leader));
+        pass_ms(s, between(s, 1, 5000));
+        start_it(broker(s, leader));
+    }
+}
+
+/* KIP-279: leaders change faster than followers learn, each with records of its own. */
+static void leaders_change_fast(struct scene *s)
+{
+    for (int round = 0; round < 8; round++) {
+        UNTIL(s, leader_of(s) > 0);
+        int leader = leader_of(s);
+        isolate(s, broker(s, leader), true);
+        UNTIL(s, leader_of(s) != leader);
+        pass_ms(s, between(s, 1, 2000));
+        isolate(s, broker(s, leader), false);
+        pass_ms(s, between(s, 1, 1500));
+    }
+}
+
+/* KIP-320: a deposed leader that nobody has told still serves those who reach it. */
+static void a_deposed_leader_goes_on(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    int leader = leader_of(s);
+    isolate(s, broker(s, leader), true);
+    UNTIL(s, leader_of(s) > 0 && leader_of(s) != leader);
+    pass_s(s, 60);
+    isolate(s, broker(s, leader), false);
+    pass_s(s, 30);
+}
+
+/* A process that sleeps through the end of its session wakes up as a leader that it is no more. */
+static void a_leader_sleeps_through_its_session(struct scene *s)
+{
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s));
+        int leader = leader_of(s);
+        pause_it(broker(s, leader));
+        UNTIL(s, leader_of(s) > 0 && leader_of(s) != leader);
+        pass_ms(s, between(s, 1, 30000));
+        resume_it(broker(s, leader));
+        pass_s(s, 5);
+    }
+}
+
+/* KIP-380: what was meant for an earlier life of a broker arrives in the next one. */
+static void a_broker_bounces_behind_slow_wires(struct scene *s)
+{
+    for (int round = 0; round < 4; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *controller = active(s), *it = broker(s, follower_of(s, 0));
+        cut(s, controller, it);
+        kill_it(broker(s, leader_of(s))); /* there is something to tell */
+        pass_ms(s, between(s, 1, 3000));
+        kill_it(it);
+        start_it(it);
+        pass_ms(s, between(s, 1, 4000));
+        heal(s, controller, it);
+        for (int id = 1; id <= s->cluster->brokers; id++)
+            start_it(broker(s, id));
+    }
+}
+
+/* KIP-841, KIP-903: a follower loses what it had not synced while it is in the ISR, comes back at
+ * once, and the leader dies before anybody has noticed. */
+static void one_of_the_isr_comes_back_with_less(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    int leader = leader_of(s), follower = follower_of(s, 0), other = follower_of(s, 1);
+    power_off(broker(s, follower));
+    start_it(broker(s, follower));
+    pass_ms(s, between(s, 1, 2000));
+    kill_it(broker(s, leader));
+    pass_ms(s, between(s, 1, 2000));
+    kill_it(broker(s, other)); /* the page cache survives */
+    pass_s(s, 10);
+    start_it(broker(s, leader));
+    start_it(broker(s, other));
+    pass_s(s, 20);
+}
+
+/* KIP-966: the ISR shrinks to one, which then loses its page cache. */
+static void the_last_of_the_isr_loses_power(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    int leader = leader_of(s), first = follower_of(s, 0), second = follower_of(s, 1);
+    kill_it(broker(s, first));
+    kill_it(broker(s, second));
+    UNTIL(s, !is_in_sync(s, first) && !is_in_sync(s, second));
+    pass_ms(s, between(s, 1, 3000));
+    power_off(broker(s, leader));
+    start_it(broker(s, first));
+    start_it(broker(s, second));
+    pass_s(s, 20);
+    start_it(broker(s, leader));
+    pass_s(s, 30);
+}
+
+/* A controller that sleeps through the election of the next one wakes up with work in its hands. */
+static void a_controller_sleeps_through_an_election(struct scene *s)
+{
+    for (int round = 0; round < 4; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *controller = active(s), *leader = broker(s, leader_of(s));
+        kill_it(leader);
+        pass_ms(s, between(s, 1, 4000));
+        pause_it(controller);
+        UNTIL(s, active(s) != NULL && active(s) != controller);
+        pass_ms(s, between(s, 1, 10000));
+        resume_it(controller);
+        pass_ms(s, between(s, 1, 3000));
+        start_it(leader);
+    }
+}
+
+/* The answer to a controller's write is lost, and the write was done. */
+static void a_controller_loses_answers_of_writes_done(struct scene *s)
+{
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *it = broker(s, round % 2 == 0 ? leader_of(s) : follower_of(s, 0));
+        lose_answer(s, active(s), true);
+        kill_it(it);
+        pass_ms(s, between(s, 1, 10000));
+        lose_answer(s, active(s), true);
+        start_it(it);
+    }
+}
+
+/* The same, and it was not. */
+static void a_controller_loses_writes(struct scene *s)
+{
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *it = broker(s, round % 2 == 0 ? leader_of(s) : follower_of(s, 0));
+        lose_answer(s, active(s), false);
+        kill_it(it);
+        pass_ms(s, between(s, 1, 10000));
+        lose_answer(s, active(s), false);
+        start_it(it);
+    }
+}
+
+/* An election whose answer is lost: who has won? */
+static void the_answer_of_an_election_is_lost(struct scene *s)
+{
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, active(s) != NULL);
+        struct member *controller = active(s);
+        for (int i = 0; i < s->cluster->count; i++)
+            if (s->cluster->members[i].is_controller)
+                lose_answer(s, &s->cluster->members[i], round % 2 == 0);
+        kill_it(controller);
+        UNTIL(s, active(s) != NULL && active(s) != controller);
+        start_it(controller);
+        pass_s(s, 5);
+    }
+}
+
+/* Sessions end that nobody had given up; the connections between brokers stand. */
+static void sessions_end_under_living_brokers(struct scene *s)
+{
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, is_whole(s));
+        expire(s, broker(s, round % 2 == 0 ? leader_of(s) : follower_of(s, 0)));
+        if (round % 3 == 0 && active(s) != NULL) expire(s, active(s));
+        pass_ms(s, between(s, 1, 5000));
+    }
+}
+
+/* The leader's change of its ISR and the controller's election meet at the same state. */
+static void an_isr_change_meets_an_election(struct scene *s)
+{
+    for (int round = 0; round < 4; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *leader = broker(s, leader_of(s)), *follower = broker(s, follower_of(s, 0));
+        struct member *controller = active(s);
+        cut(s, follower, leader); /* it falls behind */
+        pass_ms(s, between(s, 1000, 40000));
+        cut(s, controller, leader); /* what was decided is not heard */
+        pass_ms(s, between(s, 1, 3000));
+        kill_it(follower);
+        pass_ms(s, between(s, 1, 3000));
+        heal(s, controller, leader);
+        heal(s, follower, leader);
+        start_it(follower);
+    }
+}
+
+/* AlterPartition is under way when its controller goes. */
+static void a_controller_dies_over_an_isr_change(struct scene *s)
+{
+    for (int round = 0; round < 5; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *follower = broker(s, follower_of(s, 0)), *controller = active(s);
+        int id = follower->id;
+        kill_it(follower);
+        UNTIL(s, !is_in_sync(s, id));
+        start_it(follower);
+        pass_ms(s, between(s, 500, 6000)); /* it comes back in */
+        kill_it(controller);
+        UNTIL(s, active(s) != NULL && active(s) != controller);
+        start_it(controller);
+    }
+}
+
+/* Nothing can be decided for minutes, while what should be decided piles up. */
+static void zookeeper_is_away(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    int leader = leader_of(s);
+    for (int i = 0; i < ensemble_servers(s->zookeeper); i++)
+        ensemble_stop(s->zookeeper, i);
+    pass_s(s, 30);
+    kill_it(broker(s, leader));
+    pass_s(s, 30);
+    start_it(broker(s, leader));
+    pass_s(s, 60);
+    for (int i = 0; i < ensemble_servers(s->zookeeper); i++)
+        ensemble_start(s->zookeeper, i);
+    pass_s(s, 30);
+}
+
+/* The next controller reads from a server that does not know yet what the last one wrote. */
+static void a_controller_takes_over_from_a_lagging_server(struct scene *s)
+{
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *controller = active(s), *leader = broker(s, leader_of(s));
+        for (int i = 0; i < ensemble_servers(s->zookeeper); i++)
+            if (i != round) ensemble_freeze(s->zookeeper, i, true);
+        kill_it(leader);
+        pass_ms(s, between(s, 1, 5000));
+        kill_it(controller);
+        pass_s(s, between(s, 5, 40));
+        for (int i = 0; i < ensemble_servers(s->zookeeper); i++)
+            ensemble_freeze(s->zookeeper, i, false);
+        start_it(leader);
+        start_it(controller);
+    }
+}
+
+/* Every broker in turn ends in order; before it is back the next leader dies. */
+static void a_rolling_restart_is_disturbed(struct scene *s)
+{
+    for (int id = 1; id <= s->cluster->brokers; id++) {
+        UNTIL(s, is_whole(s));
+        struct member *it = broker(s, id);
+        it->is_wanted = true;
+        member_stop(it);
+        pass_ms(s, between(s, 1, 8000));
+        int leader = leader_of(s);
+        if (leader > 0 && leader != id) {
+            kill_it(broker(s, leader));
+            pass_ms(s, between(s, 1, 3000));
+            start_it(broker(s, leader));
+        }
+        pass_s(s, 5);
+        start_it(it);
+    }
+}
+
+/* A topic goes while one of its brokers is away, and comes again under its name. */
+static void a_topic_is_deleted_while_a_replica_is_away(struct scene *s)
+{
+    int count = 0;
+    struct load_topic *topic = &load_topics(s->load, &count)[LOAD_TOPICS_MAX - 1];
+
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s));
+        struct member *it = broker(s, follower_of(s, round % 2));
+        kill_it(it);
+        pass_ms(s, between(s, 1, 4000));
+        topic->state = TOPIC_DRAINING;
+        pass_s(s, 60);
+        start_it(it);
+        UNTIL(s, topic->state == TOPIC_ABSENT);
+        topic->state = TOPIC_CREATING;
+        UNTIL(s, topic->state == TOPIC_LIVE);
+    }
+}
+
+#define PLAY(name, what)                                                                           \
+    {                                                                                              \
+#name, what, name                                                                          \
+    }
+const struct scenario scenarios[] = {
+    PLAY(a_follower_restarts_and_leads, "KIP-101"),
+    PLAY(leaders_change_fast, "KIP-279"),
+    PLAY(a_deposed_leader_goes_on, "KIP-320"),
+    PLAY(a_leader_sleeps_through_its_session, "a zombie leader"),
+    PLAY(a_broker_bounces_behind_slow_wires, "KIP-380"),
+    PLAY(one_of_the_isr_comes_back_with_less, "KIP-841, KIP-903"),
+    PLAY(the_last_of_the_isr_loses_power, "KIP-966"),
+    PLAY(a_controller_sleeps_through_an_election, "a zombie controller"),
+    PLAY(a_controller_loses_answers_of_writes_done, "lost answers"),
+    PLAY(a_controller_loses_writes, "lost writes"),
+    PLAY(the_answer_of_an_election_is_lost, "lost answers"),
+    PLAY(sessions_end_under_living_brokers, "new broker epochs"),
+    PLAY(an_isr_change_meets_an_election, "KIP-497"),
+    PLAY(a_controller_dies_over_an_isr_change, "KIP-497"),
+    PLAY(zookeeper_is_away, "no coordination for minutes"),
+    PLAY(a_controller_takes_over_from_a_lagging_server, "stale reads"),
+    PLAY(a_rolling_restart_is_disturbed, "controlled shutdown"),
+    PLAY(a_topic_is_deleted_while_a_replica_is_away, "KIP-516"),
+};
+const int scenario_count = (int)(sizeof(scenarios) / sizeof(scenarios[0]));
+
+/* ---- playing ---- */
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (int i = 0; i < scenario_count; i++)
+        if (strcmp(scenarios[i].name, name) == 0) return &scenarios[i];
+    return NULL;
+}
+
+void scenario_prepare(struct world *world)
+{
+    static const char *const families[] = {"net",     "shard", "disk", "zookeeper",
+                                           "process", "power", "link", "clock"};
+
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        world_without(world, families[i]);
+    world_set_option(world, "brokers", 3);
+    world_set_option(world, "controllers", 2);
+    world_set_option(world, "zookeeper.servers", 3);
+    world_set_option(world, "load.burst-pause-ms", 500);
+    world_set_option(world, "load.burst-length", 40);
+    world_set_option(world, "load.send-pause-ms", 40);
+    world_set_option(world, "load.operation-pause-ms", 100000000);
+}
+
+void scenario_play(const struct scenario *scenario, struct world *world, struct cluster *cluster,
+                   struct load *load)
+{
+    int count = 0;
+    struct load_topic *topic = &load_topics(load, &count)[LOAD_TOPICS_MAX - 1];
+    struct scene scene = {
+        .world = world,
+        .cluster = cluster,
+        .load = load,
+        .zookeeper = sim_zookeeper_ensemble(world->zookeeper),
+        .topic = topic->name,
+        .luck = world_stream(world, "scenario"),
+    };
+
+    if (topic->state == TOPIC_ABSENT) {
+        topic->partitions = 2;
+        topic->replicas = 3;
+        topic->min_insync = 2;
+        topic->is_unclean = false;
+        topic->state = TOPIC_CREATING;
+    }
+    UNTIL(&scene, topic->state == TOPIC_LIVE && is_whole(&scene));
+    pass_s(&scene, 20);
+    world_trace(world, "play %s", scenario->name);
+    scenario->play(&scene);
+}
