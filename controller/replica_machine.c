@@ -238,9 +238,11 @@ static void ask_writes(struct context *context, struct to_offline *t)
         l->request = -1;
         if (l->is_done || !l->has_read) continue;
         if (!ids_have(&l->read.isr, l->replica.broker)) {
+            /* Perhaps by our own write, whose answer was lost: then no replica knows its epoch. */
+            bool is_news = l->read.leader_epoch != p->now.leader_epoch;
             l->read.controller_epoch = context->epoch;
             partition_set_leadership(p, &l->read);
-            settle(context, l, false);
+            settle(context, l, is_news);
             continue;
         }
         choose_without(context, l, &l->next);

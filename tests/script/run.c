@@ -317,6 +317,11 @@ static void conflict(struct world *world, struct words *words)
     world->conflicts = number_at(words, 1);
 }
 
+static void lose_answers(struct world *world, struct words *words)
+{
+    world->lost_answers = number_at(words, 1);
+}
+
 static void quiet(struct world *world, struct words *words)
 {
     world->is_quiet = strcmp(words->at[1], "on") == 0;
@@ -346,6 +351,7 @@ static const struct {
     {"broker-up", broker_up},
     {"brokers", brokers},
     {"conflict", conflict},
+    {"lose-answers", lose_answers},
     {"create", create_topic},
     {"delete", delete_topic},
     {"dir-back", dir_back},

@@ -187,6 +187,10 @@ static void perform_write(struct world *world, struct request *r)
             err = ERR_ZK_VERSION;
         else
             node->version++, put(node, r->data);
+        if (err == ERR_OK && world->lost_answers > 0 && strstr(r->path, "/state") != NULL) {
+            world->lost_answers--;
+            err = ERR_ZK_VERSION;
+        }
         print_write(world, "set", r, err);
         break;
     default:

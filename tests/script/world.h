@@ -15,6 +15,8 @@ struct world {
     struct task *unanswered; /* what was asked meanwhile; a machine asks one thing at a time */
     /* This many writes of states from now on meet another writer first. */
     int conflicts;
+    /* So many are done, but their answers are lost: sent again, they meet their own version. */
+    int lost_answers;
 };
 
 void world_init(struct world *world);
