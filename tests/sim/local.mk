@@ -55,4 +55,4 @@ check_PROGRAMS += tests/unit/test_oracle_controller
 tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
 tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
 endif
-EXTRA_DIST += tests/sim/planted tests/sim/planted.h tests/unit/sim_client.h
+EXTRA_DIST += tests/sim/README.md tests/sim/planted tests/sim/planted.h tests/unit/sim_client.h

@@ -265,7 +265,7 @@ static void begin(struct run *run, const struct run_options *options)
     json_object_seed(1);
     json_set_alloc_funcs(malloc, free);
     apply_options(world, options);
-    if (options->scenario != NULL) scenario_prepare(world);
+    if (options->scenario != NULL) scenario_prepare(options->scenario, world);
     sim_net_create(world);
     sim_disks_create(world);
     sim_zookeeper_create(world);

@@ -441,29 +441,34 @@ static void a_rolling_restart_is_disturbed(struct scene *s)
     }
 }
 
-/* A topic goes while one of its brokers is away, and comes again under its name. */
-static void a_topic_is_deleted_while_a_replica_is_away(struct scene *s)
+/* Topics are made, moved and deleted, and made again under their names, while a replica is away. */
+static void topics_come_and_go_while_replicas_are_away(struct scene *s)
 {
-    int count = 0;
-    struct load_topic *topic = &load_topics(s->load, &count)[LOAD_TOPICS_MAX - 1];
-
-    for (int round = 0; round < 3; round++) {
-        UNTIL(s, is_whole(s));
-        struct member *it = broker(s, follower_of(s, round % 2));
+    for (int round = 0; round < 12; round++) {
+        struct member *it = broker(s, (int)between(s, 1, s->cluster->brokers));
         kill_it(it);
-        pass_ms(s, between(s, 1, 4000));
-        topic->state = TOPIC_DRAINING;
-        pass_s(s, 60);
+        pass_s(s, between(s, 1, 60));
         start_it(it);
-        UNTIL(s, topic->state == TOPIC_ABSENT);
-        topic->state = TOPIC_CREATING;
-        UNTIL(s, topic->state == TOPIC_LIVE);
+        pass_s(s, between(s, 1, 60));
+    }
+}
+
+/* The same, while controllers go. */
+static void topics_come_and_go_while_controllers_die(struct scene *s)
+{
+    for (int round = 0; round < 12; round++) {
+        UNTIL(s, active(s) != NULL);
+        struct member *it = active(s);
+        kill_it(it);
+        pass_s(s, between(s, 1, 40));
+        start_it(it);
+        pass_s(s, between(s, 1, 20));
     }
 }
 
 #define PLAY(name, what)                                                                           \
     {                                                                                              \
-#name, what, name                                                                          \
+#name, what, name, 0                                                                       \
     }
 const struct scenario scenarios[] = {
     PLAY(a_follower_restarts_and_leads, "KIP-101"),
@@ -483,7 +488,10 @@ const struct scenario scenarios[] = {
     PLAY(zookeeper_is_away, "no coordination for minutes"),
     PLAY(a_controller_takes_over_from_a_lagging_server, "stale reads"),
     PLAY(a_rolling_restart_is_disturbed, "controlled shutdown"),
-    PLAY(a_topic_is_deleted_while_a_replica_is_away, "KIP-516"),
+    {"topics_come_and_go_while_replicas_are_away", "KIP-516",
+     topics_come_and_go_while_replicas_are_away, 15000},
+    {"topics_come_and_go_while_controllers_die", "deletions, reassignments taken over",
+     topics_come_and_go_while_controllers_die, 15000},
 };
 const int scenario_count = (int)(sizeof(scenarios) / sizeof(scenarios[0]));
 
@@ -496,7 +504,7 @@ const struct scenario *scenario_find(const char *name)
     return NULL;
 }
 
-void scenario_prepare(struct world *world)
+void scenario_prepare(const struct scenario *scenario, struct world *world)
 {
     static const char *const families[] = {"net",     "shard", "disk", "zookeeper",
                                            "process", "power", "link", "clock"};
@@ -509,7 +517,8 @@ void scenario_prepare(struct world *world)
     world_set_option(world, "load.burst-pause-ms", 500);
     world_set_option(world, "load.burst-length", 40);
     world_set_option(world, "load.send-pause-ms", 40);
-    world_set_option(world, "load.operation-pause-ms", 100000000);
+    world_set_option(world, "load.operation-pause-ms",
+                     scenario->operation_pause_ms == 0 ? 100000000 : scenario->operation_pause_ms);
 }
 
 void scenario_play(const struct scenario *scenario, struct world *world, struct cluster *cluster,

@@ -20,6 +20,7 @@ struct scene {
 struct scenario {
     const char *name, *what;
     void (*play)(struct scene *scene);
+    int64_t operation_pause_ms; /* how often topics are created, deleted, moved; 0: hardly ever */
 };
 
 extern const struct scenario scenarios[];
@@ -28,7 +29,7 @@ extern const int scenario_count;
 const struct scenario *scenario_find(const char *name);
 
 /* Before the world's parts are made: no faults but those of the play, steady load. */
-void scenario_prepare(struct world *world);
+void scenario_prepare(const struct scenario *scenario, struct world *world);
 /* The topic is there, and whole; then the play. */
 void scenario_play(const struct scenario *scenario, struct world *world, struct cluster *cluster,
                    struct load *load);
