@@ -343,6 +343,8 @@ static enum err open_store(struct broker *broker, struct buf *problem)
         .paths = broker->log_dirs,
         .path_count = count,
         .recovery_threads = options_int(broker->options, OPTION_NUM_RECOVERY_THREADS_PER_DATA_DIR),
+        .reserve_bytes =
+            (uint64_t)options_long(broker->options, OPTION_OTTLA_LOG_DIR_RESERVE_BYTES),
         .keeps_topic_ids = options_level(broker->options) >= LEVEL_2_8_IV0,
         .config = store_config,
         .events = &store_events,
@@ -404,6 +406,7 @@ static void on_store_timer(struct broker *broker, int i)
         store_tick(broker->store);
     else
         store_checkpoint_sealed(broker->store);
+    if (i == 4) store_renew_reserves(broker->store);
     if (i == 3) ask_for_lacking_logs(broker);
     if (i == 4) ask_to_return(broker);
     timer_arm(&broker->main->shard, &broker->store_timers[i],

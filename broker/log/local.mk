@@ -16,6 +16,7 @@ libottla_broker_a_SOURCES += \
 	broker/log/policy.c broker/log/policy.h \
 	broker/log/producers.c broker/log/producers.h \
 	broker/log/recover.c broker/log/recover.h \
+	broker/log/reserve.c broker/log/reserve.h \
 	broker/log/scan.c broker/log/scan.h \
 	broker/log/search.c \
 	broker/log/segment.c broker/log/segment.h \
@@ -38,6 +39,7 @@ check_PROGRAMS += \
 	tests/unit/test_producers \
 	tests/unit/test_snapshots \
 	tests/unit/test_recover \
+	tests/unit/test_reserve \
 	tests/unit/test_store
 endif
 EXTRA_DIST += tests/unit/log_world.h

@@ -582,12 +582,18 @@ static void stamp(const struct checked *batch, int64_t first, int32_t leader_epo
     }
 }
 
+static bool is_full(const struct log *log)
+{
+    return atomic_load_explicit(&log->dir->is_full, memory_order_relaxed);
+}
+
 enum err log_append_leader(struct log *log, const struct checked *batch, int32_t leader_epoch,
                            int64_t now_ms, struct log_appended *out)
 {
     int64_t first = log->end;
 
     if (log_is_offline(log)) return ERR_OFFLINE;
+    if (is_full(log)) return ERR_FULL;
     if (batch->offset_count > INT64_MAX - 1 - first) return ERR_RANGE;
     struct producers_known known;
     enum err err = snapshots_check(log, batch, first, &known);
@@ -630,6 +636,7 @@ enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms
     struct check_run run;
 
     if (log_is_offline(log)) return ERR_OFFLINE;
+    if (is_full(log)) return ERR_FULL;
     enum err err = check_replicated(bytes, &run);
     if (err != ERR_OK) return err;
     if (run.batches == 0) return ERR_TRUNCATED;

@@ -35,6 +35,7 @@ struct log_dir {
     int index; /* in log.dirs */
     const char *path;
     _Atomic bool is_offline;
+    _Atomic bool is_full;    /* its reserve (reserve.h) is used up: nothing is appended */
     _Atomic uint32_t sealed; /* counts syncs that brought a recovery point over a sealed segment */
 };
 

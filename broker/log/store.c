@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "broker/log/names.h"
+#include "broker/log/reserve.h"
 #include "broker/log/store_parts.h"
 #include <stdlib.h>
 #include <stdio.h>
@@ -79,6 +80,15 @@ static enum err remove_marker(const struct env *env, struct store_dir *dir)
 
 static int64_t read_session(const struct env *env, const struct store_dir *dir);
 
+static void open_reserve(const struct env *env, struct store_dir *dir)
+{
+    dir->reserve = reserve_size(env, dir->path, dir->store->options.reserve_bytes);
+    dir->dir.is_full = !reserve_open(env, dir->path, dir->reserve);
+    if (dir->dir.is_full)
+        log_error("log", "directory_full", "path=%s reserve_bytes=%llu", dir->path,
+                  (unsigned long long)dir->reserve);
+}
+
 static enum err open_dir(const struct env *env, struct store_dir *dir, struct buf *problem)
 {
     char path[FILES_PATH_MAX];
@@ -86,6 +96,10 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
     enum err err = make_directories(env, dir->path);
     if (err == ERR_OK) err = names_join(path, dir->path, LOCK_NAME);
     if (err == ERR_OK) err = files_lock(env, path, &dir->lock);
+    if (err == ERR_FULL) { /* no lock is there: nobody else has the directory, nor its reserve */
+        reserve_give_up(env, dir->path, UINT64_MAX);
+        err = files_lock(env, path, &dir->lock);
+    }
     if (err == ERR_BUSY) {
         buf_printf(problem, "%s is locked: another broker uses this directory", path);
         return err;
@@ -94,6 +108,7 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
         dir->store->last_session = read_session(env, dir);
     if (err == ERR_OK) err = read_meta(env, dir, problem);
     if (err == ERR_OK) err = look_for_marker(env, dir);
+    if (err == ERR_OK) open_reserve(env, dir);
     return err;
 }
 

@@ -33,8 +33,9 @@ struct store_options {
     struct disk *disk;
     const char *const *paths; /* log.dirs, absolute */
     int path_count;
-    int recovery_threads; /* num.recovery.threads.per.data.dir */
-    bool keeps_topic_ids; /* inter.broker.protocol.version ≥ 2.8 */
+    int recovery_threads;   /* num.recovery.threads.per.data.dir */
+    uint64_t reserve_bytes; /* of each directory's reserve (reserve.h); 0: none */
+    bool keeps_topic_ids;   /* inter.broker.protocol.version ≥ 2.8 */
     /* The topic's configuration at load. From disk jobs: must be thread-safe (an immutable table).
      */
     void (*config)(void *owner, struct slice topic, struct log_config *out);
@@ -117,6 +118,9 @@ void store_checkpoint(struct store *store, int which);
 /* Writes the recovery points of directories where a sealed segment has been synced since: so that
  * after a crash it need not be scanned, though the next checkpoint by time is far. */
 void store_checkpoint_sealed(struct store *store);
+/* Where a reserve was used up: makes it anew if there is room by now, and lets logs be appended to.
+ */
+void store_renew_reserves(struct store *store);
 /* Removes deleted directories that are due. INSTANT: every 30 s is Kafka's period. */
 void store_tick(struct store *store);
 

@@ -28,6 +28,8 @@ struct store_dir {
     bool was_clean;      /* it had the clean-shutdown marker */
     bool has_failed;     /* and everybody was told */
     enum err failed_why; /* found before anybody could be told */
+    uint64_t reserve;    /* bytes of its reserve; 0: none */
+    bool is_renewing;    /* a job makes it anew */
     bool is_loaded;      /* every log that was there */
     int log_count;       /* with those that are being created */
     struct {

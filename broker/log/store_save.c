@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/planted.h"
 #include "broker/log/names.h"
+#include "broker/log/reserve.h"
 #include "broker/log/store_parts.h"
 #include <stdlib.h>
 
@@ -263,6 +264,49 @@ void store_tick(struct store *store)
         if (!store->dirs[i].dir.is_offline) remove_due(&store->dirs[i], now_ms);
 }
 
+/* ---- reserves ---- */
+
+struct renew_job {
+    struct disk_job job;
+    struct store_dir *dir;
+    bool is_made;
+};
+
+static void renew_run(struct disk_job *job)
+{
+    struct renew_job *renew = list_entry(job, struct renew_job, job);
+    struct store_dir *dir = renew->dir;
+
+    renew->is_made = reserve_make(dir->store->options.env, dir->path, dir->reserve);
+}
+
+static void renew_done(struct disk_job *job)
+{
+    struct renew_job *renew = list_entry(job, struct renew_job, job);
+    struct store_dir *dir = renew->dir;
+
+    dir->is_renewing = false;
+    if (renew->is_made) {
+        dir->dir.is_full = false;
+        log_info("log", "directory_has_room", "path=%s", dir->path);
+    }
+    free(renew);
+    store_job_ended(dir->store);
+}
+
+void store_renew_reserves(struct store *store)
+{
+    for (int i = 0; store->stage == STORE_OPEN && i < store->dir_count; i++) {
+        struct store_dir *dir = &store->dirs[i];
+        if (!dir->dir.is_full || dir->dir.is_offline || dir->is_renewing) continue;
+        struct renew_job *renew = ensure_zalloc(sizeof(*renew));
+        renew->job = (struct disk_job){.run = renew_run, .done = renew_done};
+        renew->dir = dir;
+        dir->is_renewing = true;
+        store_submit(store, DISK_SOON, &renew->job);
+    }
+}
+
 /* ---- clean shutdown ---- */
 
 /* From this many logs with something to sync they share two waits for the device: each alone has
@@ -279,6 +323,7 @@ struct dir_close {
     int count;
     _Atomic int next;
     _Atomic bool has_failed;
+    _Atomic bool has_looked; /* the first job, for room to end in */
     struct closer *closers;
     int left;
     struct disk_job mark;
@@ -302,6 +347,8 @@ static void close_run(struct disk_job *job)
 {
     struct dir_close *close = list_entry(job, struct closer, job)->close;
     const struct env *env = close->dir->store->options.env;
+    if (!atomic_exchange(&close->has_looked, true))
+        reserve_give_up(env, close->dir->path, close->dir->reserve);
     struct log_files *files = log_files_create(env, STORE_JOB_FILES_MAX);
     int i;
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READY_SECONDS 60
+#define READY_SECONDS 120
 #define MOVE_SECONDS  90
 
 struct fault {
@@ -164,6 +164,14 @@ static void free_disk(struct world *world, struct fault_run *run)
     run_command(NULL, 0, "rm -f %s/data/filler", run->node->folder);
 }
 
+/* It must start, and run, without room for anything. */
+static void fill_and_restart(struct world *world, struct fault_run *run)
+{
+    fill_disk(world, run);
+    node_signal(&world->cluster, run->node, SIGKILL);
+    restart(world, run->node);
+}
+
 static void kill_both(struct world *world, struct fault_run *run)
 {
     run->other = world_active_controller(world);
@@ -295,6 +303,8 @@ static const struct fault kinds[] = {
      resume_node, true},
     {"cut-ensemble", "the ZooKeeper that leads is cut off", AT_ZOOKEEPER, 1, 15, cut, heal, true},
     {"full", "a broker's disk is full", AT_BROKER, 2, 12, fill_disk, free_disk, true},
+    {"full-restart", "and it is killed and started again meanwhile", AT_BROKER, 2, 12,
+     fill_and_restart, free_disk, true},
     {"stop", "SIGTERM of a broker", AT_BROKER, 0, 5, shut_down, restart_node, true},
     {"reassign", "every partition moves on by one broker", AT_ALL, 0, 0, reassign, nothing, true},
     {"moves", "the same, and leaders with them", AT_ALL, 0, 0, move_leaders, nothing, true},
@@ -364,7 +374,7 @@ bool fault_begin(const struct fault *fault, struct world *world, struct prng *pr
     if (busy != NULL &&
         (fault->at == AT_ALL || run->node == busy->node || run->node == busy->other))
         return false;
-    if (fault->begin == fill_disk && world->options.disk_bytes == 0) return false;
+    if (fault->end == free_disk && world->options.disk_bytes == 0) return false;
     world_say(world, "%s %s%.0d begins, for %.1f s", fault->name,
               run->node == NULL ? ""
               : run->node->kind == NODE_BROKER

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READY_SECONDS 60
+#define READY_SECONDS 120
 
 static const char *const kind_names[] = {"zookeeper", "controller", "broker"};
 

@@ -45,6 +45,7 @@ tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_snapshots_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_reserve_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_store_LDADD = tests/sim/libsim.a $(LDADD)
 endif
 EXTRA_DIST += tests/nth/model.h tests/nth/README.md

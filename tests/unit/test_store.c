@@ -43,6 +43,8 @@ static void give_config(void *owner, struct slice topic, struct log_config *out)
 }
 static const struct store_events events = {on_loaded, on_failed, on_closed};
 
+static uint64_t reserve_bytes;
+
 static void set_options(int dirs)
 {
     loaded = failed = closed = 0;
@@ -56,6 +58,7 @@ static void set_options(int dirs)
                                      .paths = paths,
                                      .path_count = dirs,
                                      .recovery_threads = 2,
+                                     .reserve_bytes = reserve_bytes,
                                      .keeps_topic_ids = true,
                                      .config = give_config,
                                      .events = &events};
@@ -535,6 +538,56 @@ START_TEST(a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try)
 }
 END_TEST
 
+static enum err try_append(struct log *log)
+{
+    struct log_files *files = log_files_create(&w->env, 4);
+    struct log_appended appended;
+    struct buf bytes = {0};
+
+    make_batch(&bytes, 1, 100, 1000);
+    const struct checked checked = {.bytes = bytes.ptr, .len = bytes.len, .offset_count = 1};
+    log_attach(log, files);
+    enum err err = log_append_leader(log, &checked, 0, 0, &appended);
+    log_detach(log);
+    log_files_destroy(&files);
+    buf_fini(&bytes);
+    return err;
+}
+
+START_TEST(a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
+{
+    reserve_bytes = 1 << 20;
+    begin(1);
+    append_some(create("t", 0), 200);
+    struct sim_device *device = sim_disk_device(w->machine, w->dir);
+    sim_device_fill(device, sim_device_usable(device));
+    ck_assert_uint_eq(sim_device_usable(device), 0);
+
+    start_again(1);
+    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert_int_eq(failed, 0);
+    struct log *log = store_find(store, SLICE("t"), 0);
+    ck_assert_int_eq(log_end_offset(log), 600);
+    /* What the reserve gave is for the start and the end: not for records. */
+    ck_assert_int_eq(try_append(log), ERR_FULL);
+    store_renew_reserves(store);
+    world_run_jobs(w);
+    device = sim_disk_device(w->machine, w->dir);
+    if (sim_device_usable(device) < reserve_bytes) ck_assert_int_eq(try_append(log), ERR_FULL);
+    sim_device_fill(device, 0);
+    store_renew_reserves(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(try_append(log), ERR_OK);
+
+    /* And its end is clean though it is full again. */
+    sim_device_fill(device, sim_device_usable(device));
+    close_store();
+    ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
+    reserve_bytes = 0;
+    world_destroy(w);
+}
+END_TEST
+
 static int deletions;
 static void on_deleted(void *to, enum err err)
 {
@@ -848,4 +901,5 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
-     a_thousand_empty_partitions_open_almost_nothing)
+     a_thousand_empty_partitions_open_almost_nothing,
+     a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
