@@ -51,7 +51,7 @@ bool isr_is_confirmed(const struct isr *isr, struct instant now, int64_t silence
 
     for (int slot = 1; slot < isr->count; slot++)
         if ((others & bit(slot)) != 0 &&
-            instant_ns_between(isr->slots[slot].fetched_at, now) <= silence_ns)
+            instant_ns_between(isr->slots[slot].known_at, now) <= silence_ns)
             return true;
     return others == 0;
 }
@@ -94,6 +94,7 @@ static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_ev
         .leader_end_at_fetch = -1,
         .broker_epoch = -1,
         .fetched_at = ISR_LONG_AGO,
+        .known_at = ISR_LONG_AGO,
         .caught_up_at = is_in ? event->now : ISR_LONG_AGO,
     };
     int before = isr_slot_of(old, broker);
@@ -155,6 +156,8 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
     it->log_start = fetched->log_start;
     if (fetched->leader_end > it->leader_end_at_fetch)
         it->leader_end_at_fetch = fetched->leader_end;
+    /* Sent after our answer to the one before: so late, at least, it took us for the leader. */
+    it->known_at = it->fetched_at;
     it->fetched_at = now;
     it->broker_epoch = fetched->broker_epoch;
 }

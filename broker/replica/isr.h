@@ -29,6 +29,7 @@ struct isr_slot {
     int64_t leader_end_at_fetch; /* our end when it last fetched */
     int64_t broker_epoch;        /* as its last fetch said; −1 */
     struct instant fetched_at;
+    struct instant known_at; /* at least so late it took us for the leader */
     struct instant caught_up_at;
 };
 
@@ -141,8 +142,9 @@ static inline uint64_t isr_maximal(const struct isr *isr)
     return isr->committed | isr->proposed;
 }
 int isr_set_count(uint64_t set);
-/* Somebody whose word counts has fetched from us within `silence_ns`, or nobody else could lead: as
- * far as we can know, nobody else does. One that was cut off may have been replaced unheard. */
+/* Somebody whose word counts took us for the leader within `silence_ns`, or nobody else could lead:
+ * as far as we can know, nobody else does. One that was cut off may have been replaced unheard, and
+ * what followers had sent until then comes to it later. */
 bool isr_is_confirmed(const struct isr *isr, struct instant now, int64_t silence_ns);
 /* min(min.insync.replicas, number of replicas). */
 int isr_min_effective(const struct isr *isr);

@@ -1,13 +1,14 @@
 /* tests/bench/failover.c - how long producers wait when a broker goes.
  *
- *   ottla-failover [--partitions N] [--rounds N] [--term] [--bootstrap-binaries D] [--client-debug
- * LIST]
+ *   ottla-failover [--partitions N] [--rounds N] [--term | --both | --pause]
+ *                  [--bootstrap-binaries D] [--client-debug LIST]
  *
  * Three brokers, N partitions led by each, RF=3, min.insync.replicas=2. Each round kills broker 1
- * (or ends it with SIGTERM), sends a record to every partition at that instant with a librdkafka
- * producer (acks=all), and waits until each has been acknowledged; then the broker comes back and
- * leads its partitions again. Says what each round took, and the median. Read the figures of an
- * optimised build only. */
+ * (--term: ends it with SIGTERM; --both: kills it and the active controller at once; --pause: stops
+ * it with SIGSTOP), sends a record to every partition at that instant with a librdkafka producer
+ * (acks=all), and waits until each has been acknowledged; then the broker comes back and leads its
+ * partitions again. Says what each round took, what processor time the others used for it, and the
+ * median. Read the figures of an optimised build only. */
 #include "base/slice.h"
 #include "base/text.h"
 #include "tests/cluster/client.h"
@@ -35,6 +36,8 @@ struct failover {
     int acknowledged, acknowledged_led, failed;
     double first_led, last_led, last, last_other; /* seconds_now of acknowledgements; 0: none */
     const char *debug;                            /* of librdkafka */
+    enum { GOES_KILLED, GOES_ENDED, GOES_WITH_CONTROLLER, GOES_PAUSED } how;
+    double used[CLUSTER_NODES_MAX]; /* processor seconds when the round began */
     char failure[128];
 };
 
@@ -153,15 +156,63 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double run_round(struct failover *it, int number, bool term)
+static double used_by(const struct node *node)
 {
-    struct node *node = cluster_node(&it->cluster, NODE_BROKER, 1);
+    struct process_use use = {0};
+
+    return node->pid != 0 && process_use(node->pid, &use) ? use.cpu_seconds : 0;
+}
+
+static void note_use(struct failover *it)
+{
+    for (int i = 0; i < it->cluster.count; i++)
+        it->used[i] = used_by(&it->cluster.nodes[i]);
+}
+
+/* What those that stayed have used since: wall time tells little on a machine that is busy. */
+static void print_use(const struct failover *it)
+{
+    static const char *const kinds[] = {"zookeeper", "controller", "broker"};
+
+    printf("  processor ms:");
+    for (int i = 0; i < it->cluster.count; i++)
+        if (it->cluster.nodes[i].pid != 0)
+            printf(" %s-%d %.0f", kinds[it->cluster.nodes[i].kind], it->cluster.nodes[i].number,
+                   (used_by(&it->cluster.nodes[i]) - it->used[i]) * 1e3);
+    printf("\n");
+}
+
+static struct node *active_controller(struct failover *it)
+{
+    for (int i = 0; i < it->cluster.count; i++)
+        if (it->cluster.nodes[i].kind == NODE_CONTROLLER &&
+            node_has_logged(&it->cluster.nodes[i], "controller active epoch=") &&
+            !node_has_logged(&it->cluster.nodes[i], "controller resigned"))
+            return &it->cluster.nodes[i];
+    die("no controller is active");
+    return NULL;
+}
+
+static void restart(struct failover *it, struct node *node)
+{
+    if (node->pid != 0) return;
+    node_start(&it->cluster, node);
+    node_wait_ready(&it->cluster, node, 60);
+}
+
+static double run_round(struct failover *it, int number)
+{
+    struct node *node = cluster_node(&it->cluster, NODE_BROKER, 1), *controller = NULL;
+    bool term = it->how == GOES_ENDED;
     double gone = 0;
 
     if (!wait_for(leads_its_share, it, SECONDS_MAX)) die("the broker does not lead its share");
     send_round(it);
     await_round(it);
+    if (it->how == GOES_WITH_CONTROLLER) controller = active_controller(it);
+    note_use(it);
     double begin = seconds_now();
+    if (controller != NULL) node_signal(&it->cluster, controller, SIGKILL);
     if (term) {
         kill(node->pid, SIGTERM);
         send_round(it);
@@ -176,7 +227,7 @@ static double run_round(struct failover *it, int number, bool term)
         }
         node_signal(&it->cluster, node, SIGKILL); /* it has ended: collects it */
     } else {
-        node_signal(&it->cluster, node, SIGKILL);
+        node_signal(&it->cluster, node, it->how == GOES_PAUSED ? SIGSTOP : SIGKILL);
         send_round(it);
         await_round(it);
     }
@@ -186,8 +237,10 @@ static double run_round(struct failover *it, int number, bool term)
            (it->last_led - begin) * 1e3, (it->last_other - begin) * 1e3);
     if (term) printf("; ended after %.0f ms", (gone - begin) * 1e3);
     printf(", failed %d %s\n", it->failed, it->failure);
-    node_start(&it->cluster, node);
-    node_wait_ready(&it->cluster, node, 60);
+    print_use(it);
+    if (it->how == GOES_PAUSED) node_signal(&it->cluster, node, SIGCONT);
+    restart(it, node);
+    if (controller != NULL) restart(it, controller);
     return term ? gone - begin : it->last_led - begin;
 }
 
@@ -204,12 +257,14 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"partitions", required_argument, NULL, 'p'},
                                             {"rounds", required_argument, NULL, 'r'},
                                             {"term", no_argument, NULL, 't'},
+                                            {"both", no_argument, NULL, '2'},
+                                            {"pause", no_argument, NULL, 's'},
                                             {"bootstrap-binaries", required_argument, NULL, 'b'},
                                             {"client-debug", required_argument, NULL, 'd'},
                                             {0}};
     struct cluster_options cluster = {
         .zookeepers = 1,
-        .controllers = 1,
+        .controllers = 2,
         .brokers = BROKERS,
         .keep_logs = getenv("OTTLA_KEEP") != NULL,
         .broker_properties = "min.insync.replicas=2\nunclean.leader.election.enable=false\n",
@@ -219,7 +274,8 @@ int main(int argc, char **argv)
     struct failover it = {.partitions = 1000 * BROKERS};
     double took[ROUNDS_MAX];
     int rounds = 5;
-    bool term = false;
+    static const char *const hows[] = {"kill -9", "controlled shutdown",
+                                       "kill -9 with the active controller", "SIGSTOP"};
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -228,7 +284,11 @@ int main(int argc, char **argv)
         else if (c == 'r')
             rounds = number_of(optarg, ROUNDS_MAX);
         else if (c == 't')
-            term = true;
+            it.how = GOES_ENDED;
+        else if (c == '2')
+            it.how = GOES_WITH_CONTROLLER;
+        else if (c == 's')
+            it.how = GOES_PAUSED;
         else if (c == 'b')
             cluster.binaries = optarg;
         else if (c == 'd')
@@ -249,11 +309,10 @@ int main(int argc, char **argv)
         die("the topic was not made");
     open_producer(&it);
     for (int i = 0; i < rounds; i++)
-        took[i] = run_round(&it, i + 1, term);
+        took[i] = run_round(&it, i + 1);
     qsort(took, (size_t)rounds, sizeof(took[0]), by_size);
-    printf("%s, %d partitions led: median %.0f ms, worst %.0f ms\n",
-           term ? "controlled shutdown" : "kill -9", it.partitions / BROKERS,
-           took[rounds / 2] * 1e3, took[rounds - 1] * 1e3);
+    printf("%s, %d partitions led: median %.0f ms, worst %.0f ms\n", hows[it.how],
+           it.partitions / BROKERS, took[rounds / 2] * 1e3, took[rounds - 1] * 1e3);
     rd_kafka_destroy(it.producer);
     double begin = seconds_now();
     cluster_stop(&it.cluster);

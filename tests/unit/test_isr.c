@@ -263,10 +263,15 @@ START_TEST(a_leader_that_nobody_fetches_from_may_be_none)
     open_isr(&isr, 1);
     lead(&isr, 0, 1, 0x3, 10);
     fetched(&isr, 1000, 1, 10);
-    fetched(&isr, 9000, 2, 10); /* outside the ISR: it says nothing */
-    decided(&isr, 9000, ISR_SAYS_REFUSED, isr.leader_epoch, 0, 0);
+    ck_assert(!isr_is_confirmed(&isr, at_ms(1000), second)); /* it may have been on its way long */
+    fetched(&isr, 1500, 1, 10);                              /* an answer to our answer */
     ck_assert(isr_is_confirmed(&isr, at_ms(2000), second));
     ck_assert(!isr_is_confirmed(&isr, at_ms(2001), second));
+    for (int64_t ms = 9000; ms < 9100; ms += 10) /* outside the ISR: it says nothing */
+        fetched(&isr, ms, 2, 9);
+    ck_assert(!isr_is_confirmed(&isr, at_ms(9100), second));
+    fetched(&isr, 9200, 1, 10); /* sent before we were cut off, heard afterwards */
+    ck_assert(!isr_is_confirmed(&isr, at_ms(9200), second));
     isr_fini(&isr);
 
     open_isr(&isr, 1);

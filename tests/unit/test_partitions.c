@@ -1143,7 +1143,8 @@ START_TEST(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on)
     partitions_set_settings(world.partitions, &settings);
     ck_assert_int_eq(apply(&world, "t", SELF, 1, 2, 2, 1), ERR_OK);
     ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err, ERR_NOT_LEADER);
-    ck_assert_int_eq(read_as(&world, "t", FOLLOWER, 0, true).err, ERR_OK);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(read_as(&world, "t", FOLLOWER, 0, true).err, ERR_OK);
     ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err,
                      ERR_RANGE); /* it leads: there is none */
     usleep(45000);

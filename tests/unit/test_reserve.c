@@ -33,7 +33,8 @@ START_TEST(a_small_file_system_gives_a_small_part)
 {
     w = world_create(); /* 1 GiB */
     ck_assert_uint_eq(reserve_size(&w->env, w->dir, SIZE), SIZE);
-    ck_assert_uint_eq(reserve_size(&w->env, w->dir, UINT64_MAX), (UINT64_C(1) << 30) / RESERVE_SHARE);
+    ck_assert_uint_eq(reserve_size(&w->env, w->dir, UINT64_MAX),
+                      (UINT64_C(1) << 30) / RESERVE_SHARE);
     ck_assert_uint_eq(reserve_size(&w->env, w->dir, 0), 0);
     world_destroy(w);
 }
