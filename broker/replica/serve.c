@@ -284,10 +284,11 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
 {
     const struct partition *machine = &hosted->machine;
 
-    /* A client beyond our end has read it somewhere: where another leads, we have not heard yet. To
-     * be told that the offset does not exist would make it begin anew. */
+    /* A client beyond our end has read it somewhere: at the leader that we follow and have not
+     * caught up with, or at one that we have not heard of yet. To be told that the offset does not
+     * exist would make it begin anew. */
     if (reader->replica < 0 && read->offset > machine->end_offset &&
-        machine->role == PARTITION_LEADER && !is_confirmed(hosted))
+        (machine->role != PARTITION_LEADER || !is_confirmed(hosted)))
         return ERR_NOT_LEADER;
     if (read->offset < machine->log_start || read->offset > machine->end_offset) return ERR_RANGE;
     enum err err = read_limit(hosted, reader, &read->limit);

@@ -1151,6 +1151,16 @@ START_TEST(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on)
     turn(&world);
     ck_assert_int_eq(read_as(&world, "t", -1, 5, true).err, ERR_NOT_LEADER);
     ck_assert_int_eq(read_as(&world, "t", -1, 0, true).err, ERR_OK);
+    /* Nor does one that follows, and has not all yet, know what there is. */
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 2, 2, 2, 1), ERR_OK);
+    struct read_by nearest = {.replica = -1, .is_first = true, .broker_epoch = -1};
+    struct read read = {
+        .topic = SLICE("t"), .leader_epoch = -1, .offset = 5, .last_epoch = -1, .bytes_max = 100};
+    partitions_read(world.partitions, &nearest, &read);
+    ck_assert_int_eq(read.err, ERR_NOT_LEADER);
+    read.offset = 0;
+    partitions_read(world.partitions, &nearest, &read);
+    ck_assert_int_eq(read.err, ERR_OK);
     close_world(&world);
 }
 END_TEST
