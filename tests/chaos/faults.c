@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define READY_SECONDS 120
-#define MOVE_SECONDS  90
+#define MOVE_SECONDS  300
 
 struct fault {
     const char *name;
@@ -194,19 +194,25 @@ static void roll(struct world *world, struct fault_run *run)
     }
 }
 
-static void write_moves(struct world *world, const char *path, int shift)
+static int replica(const struct world *world, int partition, int which)
+{
+    int place = (which + world->turn) % 3;
+
+    return (partition + world->shift + place) % world->options.brokers + 1;
+}
+
+static void write_moves(struct world *world, const char *path)
 {
     static const char *const topics[] = {"plain", "once", "again"};
     FILE *file = fopen(path, "w");
-    int brokers = world->options.brokers;
 
     if (file == NULL) exit(1);
     fprintf(file, "{\"version\":1,\"partitions\":[");
     for (int t = 0; t < WORLD_TOPICS; t++)
         for (int p = 0; p < world->options.partitions; p++)
             fprintf(file, "%s{\"topic\":\"%s\",\"partition\":%d,\"replicas\":[%d,%d,%d]}",
-                    t + p > 0 ? "," : "", topics[t], p, (p + shift) % brokers + 1,
-                    (p + shift + 1) % brokers + 1, (p + shift + 2) % brokers + 1);
+                    t + p > 0 ? "," : "", topics[t], p, replica(world, p, 0), replica(world, p, 1),
+                    replica(world, p, 2));
     fprintf(file, "]}");
     fclose(file);
 }
@@ -234,16 +240,22 @@ static bool accepts_moves(void *of)
                        world->cluster.folder) == 0;
 }
 
-/* Every partition to the next broker, its first replica too. */
-static void reassign(struct world *world, struct fault_run *run)
+static void place_anew(struct world *world)
 {
     char path[96];
 
-    (void)run;
     snprintf(path, sizeof(path), "%s/moves.json", world->cluster.folder);
-    write_moves(world, path, ++world->shift);
+    write_moves(world, path);
     if (!wait_for(accepts_moves, world, MOVE_SECONDS) || !wait_for(has_moved, world, MOVE_SECONDS))
         world_fail(world, "partitions do not move:\n%s", world_text);
+}
+
+/* Every partition to the next broker (with three brokers: their order only). */
+static void reassign(struct world *world, struct fault_run *run)
+{
+    (void)run;
+    world->shift++;
+    place_anew(world);
 }
 
 static bool elects(void *of)
@@ -253,7 +265,9 @@ static bool elects(void *of)
 
 static void move_leaders(struct world *world, struct fault_run *run)
 {
-    reassign(world, run);
+    (void)run;
+    world->turn++;
+    place_anew(world);
     if (!wait_for(elects, world, MOVE_SECONDS))
         world_fail(world, "leaders are not elected:\n%s", world_text);
 }
@@ -307,7 +321,8 @@ static const struct fault kinds[] = {
      fill_and_restart, free_disk, true},
     {"stop", "SIGTERM of a broker", AT_BROKER, 0, 5, shut_down, restart_node, true},
     {"reassign", "every partition moves on by one broker", AT_ALL, 0, 0, reassign, nothing, true},
-    {"moves", "the same, and leaders with them", AT_ALL, 0, 0, move_leaders, nothing, true},
+    {"moves", "every leader hands over to the next replica", AT_ALL, 0, 0, move_leaders, nothing,
+     true},
     {"moves-20", "twenty times that", AT_ALL, 0, 0, move_often, nothing, false},
     {"rolling", "all brokers end and start again, one by one", AT_ALL, 0, 0, roll, nothing, false},
 };

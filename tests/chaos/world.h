@@ -44,6 +44,7 @@ struct world {
     double begun;
     int places; /* addresses given */
     int shift;  /* how far replicas have been moved */
+    int turn;   /* which of them is the first */
     bool is_good;
 };
 
