@@ -5,10 +5,11 @@
  *
  * Three brokers, N partitions led by each, RF=3, min.insync.replicas=2. Each round kills broker 1
  * (--term: ends it with SIGTERM; --both: kills it and the active controller at once; --pause: stops
- * it with SIGSTOP), sends a record to every partition at that instant with a librdkafka producer
- * (acks=all), and waits until each has been acknowledged; then the broker comes back and leads its
- * partitions again. Says what each round took, what processor time the others used for it, and the
- * median. Read the figures of an optimised build only. */
+ * it with SIGSTOP, and the producer gives a request up after 500 ms), sends a record to every
+ * partition at that instant with a librdkafka producer (acks=all), and waits until each has been
+ * acknowledged; then the broker comes back and leads its partitions again. Says what each round
+ * took, what processor time the others used for it, and the median. Read the figures of an
+ * optimised build only. */
 #include "base/slice.h"
 #include "base/text.h"
 #include "tests/cluster/client.h"
@@ -87,6 +88,12 @@ static void open_producer(struct failover *it)
         if (rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)) !=
             RD_KAFKA_CONF_OK)
             die(text);
+    /* What was sent to a broker that is paused waits there until the client gives it up. */
+    if (it->how == GOES_PAUSED && (rd_kafka_conf_set(conf, "socket.timeout.ms", "500", text,
+                                                     sizeof(text)) != RD_KAFKA_CONF_OK ||
+                                   rd_kafka_conf_set(conf, "request.timeout.ms", "500", text,
+                                                     sizeof(text)) != RD_KAFKA_CONF_OK))
+        die(text);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_opaque(conf, it);
     it->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
