@@ -70,7 +70,7 @@ static void *run_sender(void *of)
         if ((double)sender_sent(it->sender) >= it->rate * (seconds_now() - begun))
             poll(NULL, 0, 5);
         else if (!sender_send(it->sender, part))
-            break;
+            poll(NULL, 0, 100); /* nobody knows the topic just now */
     }
     return NULL;
 }

@@ -133,6 +133,8 @@ bool sender_send(struct sender *sender, int64_t count)
             if (err == RD_KAFKA_RESP_ERR_NO_ERROR) break;
             if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
                 fprintf(stderr, "produce: %s\n", rd_kafka_err2str(err));
+                sender->offsets[number] = FAILED;
+                sender->answered++;
                 free(value);
                 return false;
             }
