@@ -21,9 +21,9 @@
     8096 /* create, alter, describe, cluster action, …configs, idempotent write */
 
 #define CREATED_MAX            500 /* by one request: no more are under way at a time */
-#define VERSION_LISTENER_ERROR 6  /* LISTENER_NOT_FOUND is known */
-#define VERSION_EXPLICIT_ALL   1  /* null is all topics; before, empty was */
-#define VERSION_TOPIC_IDS      12 /* a topic may be asked for by id */
+#define VERSION_LISTENER_ERROR 6   /* LISTENER_NOT_FOUND is known */
+#define VERSION_EXPLICIT_ALL   1   /* null is all topics; before, empty was */
+#define VERSION_TOPIC_IDS      12  /* a topic may be asked for by id */
 
 /* What a topic that was to be created came to; in request->state while they are made. */
 struct creation {
@@ -239,8 +239,10 @@ static void fill_asked_topics(struct request *request, struct slice listener,
             fill_error(topic, name, UUID_ZERO, KAFKA_INVALID_TOPIC_EXCEPTION);
         else if (creation != NULL && creation->codes[i] != 0)
             fill_error(topic, name, UUID_ZERO, creation->codes[i]);
-        else
-            fill_error(topic, name, UUID_ZERO, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+        else /* one that has just started knows of none: a producer would give its records up */
+            fill_error(topic, name, UUID_ZERO,
+                       image_broker_count(image) == 0 ? KAFKA_LEADER_NOT_AVAILABLE
+                                                      : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     }
     map_fini(&seen);
 }

@@ -41,12 +41,16 @@ START_TEST(before_the_controller_has_spoken_there_is_nobody)
 {
     struct fixture f;
 
-    open_all(&f, "");
+    open_all(&f, "auto.create.topics.enable=false\n");
     struct metadata_response out = ask(&f, f.client, 12, NULL, -1);
     ck_assert_int_eq(out.brokers.count, 0);
     ck_assert_int_eq(out.topics.count, 0);
     ck_assert_int_eq(out.controller_id, -1);
     ck_assert(slice_is(out.cluster_id, "rig-cluster"));
+    /* That it knows no topic says nothing of the topic. */
+    struct metadata_request_topic name = {.name = SLICE("led")};
+    out = ask(&f, f.client, 12, &name, 1);
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_LEADER_NOT_AVAILABLE);
     close_all(&f);
 }
 END_TEST
