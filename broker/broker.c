@@ -104,9 +104,22 @@ static void led(void *owner, struct slice topic, int32_t partition, bool is_lead
         groups_led(api->groups, partition, is_leader, leader_epoch);
 }
 
+static bool rack_of(void *owner, int32_t id, int listener, struct slice *out)
+{
+    const struct api_shard *api = owner;
+    const struct image_broker *broker = image_broker(api->image, id);
+
+    if (broker == NULL ||
+        image_endpoint(broker, api->process->listeners->at[listener].name) == NULL)
+        return false;
+    *out = broker->rack;
+    return true;
+}
+
 static const struct partitions_ops partitions_ops = {.propose = alter_propose,
                                                      .led = led,
                                                      .is_alive = is_alive,
+                                                     .rack = rack_of,
                                                      .save = say_save,
                                                      .dir_failed = say_dir_failed,
                                                      .follow = follow};
@@ -201,6 +214,7 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->cleaner_io_bytes_per_second =
         options_double(options, OPTION_LOG_CLEANER_IO_MAX_BYTES_PER_SECOND);
     out->level = (int32_t)options_level(options);
+    out->reads_by_rack = options_reads_by_rack(options);
     out->leader_throttle_rate = options_long(options, OPTION_LEADER_REPLICATION_THROTTLED_RATE);
     out->follower_throttle_rate = options_long(options, OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE);
     out->quota_windows = options_int(options, OPTION_REPLICATION_QUOTA_WINDOW_NUM);
@@ -568,6 +582,7 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
         (struct api_process){.options = broker->options,
                              .broker_id = options_int(broker->options, OPTION_BROKER_ID),
                              .rack = rack == NULL ? SLICE_NULL : slice_text(rack),
+                             .reads_by_rack = options_reads_by_rack(broker->options),
                              .shards = broker->data_shards,
                              .listeners = &broker->listeners,
                              .connections = &broker->connections};

@@ -1,5 +1,6 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
 EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/metrics.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tests/cluster/suite.h tools/quickstart
+EXTRA_DIST += docs/configuration.md
 EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
@@ -23,6 +24,7 @@ check_PROGRAMS += \
 	tests/cluster/test_kcat \
 	tests/cluster/test_last_replica \
 	tests/cluster/test_metrics \
+	tests/cluster/test_rack \
 	tests/cluster/test_reassign \
 	tests/cluster/test_registration \
 	tests/cluster/test_replication \
@@ -39,6 +41,8 @@ tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_isr_by_zookeeper_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_metrics_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_rack_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_cluster_test_rack_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)

@@ -49,6 +49,7 @@ struct api_process {
     const struct options *options; /* server.properties with defaults */
     int32_t broker_id;
     struct slice rack;                 /* null: none */
+    bool reads_by_rack;                /* replica.selector.class */
     int shards;                        /* data shards; shard number `shards` is the control shard */
     const struct listeners *listeners; /* cluster/listeners.h */
     struct connections *connections;   /* broker/api/connections.h */

@@ -45,7 +45,8 @@ struct fetch_item {
     struct session_ask ask;
     struct read *read; /* NULL with `code` */
     int shard;
-    int64_t len; /* of the records that are sent */
+    int64_t len;   /* of the records that are sent */
+    int64_t known; /* the high watermark that the session's follower was told; −1 */
 };
 
 enum fetch_kind { FETCH_WITHOUT_SESSION, FETCH_NEW_SESSION, FETCH_INCREMENTAL };
@@ -366,6 +367,13 @@ static void finish(struct fetch *fetch)
 
 /* ---- passes ---- */
 
+/* A follower that consumers read from hears of the watermark at once: they wait for it. */
+static bool is_awaited(const struct fetch *fetch, const struct fetch_item *item)
+{
+    return fetch->is_follower && fetch->request->at->process->reads_by_rack && item->known >= 0 &&
+           item->read->high_watermark > item->known;
+}
+
 /* What goes into the reply, in order, of what the owners found: together no more than was asked,
  * but the first batch whole. Owners read side by side, each as if it were alone. */
 static bool share_out(struct fetch *fetch)
@@ -385,6 +393,7 @@ static bool share_out(struct fetch *fetch)
             is_urgent = true;
             continue;
         }
+        is_urgent = is_urgent || is_awaited(fetch, item);
         if (read->slice.len == 0 || (read->slice.len > left && !is_first)) continue;
         item->len = read->slice.len;
         fetch->bytes += item->len;
@@ -480,6 +489,7 @@ static void add_item(struct fetch *fetch, const struct session_ask *ask)
         .partition = ask->partition,
         .ask = *ask,
         .shard = -1,
+        .known = -1,
     };
     resolve(fetch, item);
 }
@@ -586,10 +596,12 @@ static void take_session(struct fetch *fetch, struct session *session)
 
     fetch->items = arena_zalloc(arena, sizeof(*fetch->items) * session->parts.count);
     list_each (node, &session->order) {
-        struct session_ask ask = list_entry(node, struct session_part, order)->ask;
+        const struct session_part *part = list_entry(node, struct session_part, order);
+        struct session_ask ask = part->ask;
         /* The session may end before this fetch does. */
         ask.topic = arena_copy(arena, ask.topic);
         add_item(fetch, &ask);
+        fetch->items[fetch->count - 1].known = part->high_watermark;
     }
 }
 
@@ -704,6 +716,7 @@ static void set_limits(struct fetch *fetch)
         .needs_leader = fetch->is_follower || !fetch_reads_followers(request->version),
         .takes_cut = request->version < 3,
         .rack = in->rack_id,
+        .listener = request->listener,
     };
     /* All of it has to fit into a frame, whatever was configured. */
     int64_t room = INT32_MAX - reply_overhead(fetch);

@@ -39,6 +39,7 @@ struct replica_settings {
     double cleaner_load_max;            /* log.cleaner.io.buffer.load.factor */
     double cleaner_io_bytes_per_second; /* log.cleaner.io.max.bytes.per.second: of all shards */
     int32_t level;                      /* inter.broker.protocol.version: enum level */
+    bool reads_by_rack;                 /* replica.selector.class: RackAwareReplicaSelector */
     /* leader.replication.throttled.rate, follower.…: bytes per second; INT64_MAX: not limited */
     int64_t leader_throttle_rate, follower_throttle_rate;
     int32_t quota_windows;   /* replication.quota.window.num; at the start, as the next */
@@ -64,6 +65,9 @@ struct partitions_ops {
      * for the partition. NULL: nobody listens. */
     void (*propose)(void *owner, const struct isr_change *change);
     bool (*is_alive)(void *owner, int32_t broker); /* in this shard's metadata image */
+    /* A live broker's rack, null if it has none; false: none that the listener's clients can reach.
+     * NULL: nobody is sent to a nearer replica. */
+    bool (*rack)(void *owner, int32_t broker, int listener, struct slice *out);
     /* This broker leads the partition from now on, or leads it no more: for coordinators. May be
      * NULL. */
     void (*led)(void *owner, struct slice topic, int32_t partition, bool is_leader,
@@ -249,6 +253,7 @@ struct read_by {
     bool is_first;        /* first pass of a fetch: a follower's progress is noted */
     bool takes_cut;       /* before v3: a first batch that does not fit comes cut */
     struct slice rack;    /* of a consumer v11+ that asks a leader; null or empty: no preference */
+    int listener;         /* where it asks; with `rack` */
 };
 
 /* One partition of a Fetch. */
@@ -294,6 +299,7 @@ struct watch_part {
     struct hosted *at;
     struct log_position start;
     int64_t bytes_max, bytes;
+    int64_t watermark; /* as the reader was told */
     int32_t leader_epoch;
 };
 struct watch {

@@ -317,6 +317,41 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
     return hosted_log_failed(hosted, err);
 }
 
+/* Whether slot `a` is nearer to the leader's end than `b`. */
+static bool is_fresher(const struct isr_slot *a, const struct isr_slot *b)
+{
+    if (a->end_offset != b->end_offset) return a->end_offset > b->end_offset;
+    return instant_before(b->caught_up_at, a->caught_up_at);
+}
+
+/* Which replica a consumer had better read from (KIP-392): one of its rack that is in sync and has
+ * the offset; the leader itself if it is of that rack, or when there is none. −1: the leader. */
+static int32_t preferred_replica(const struct hosted *hosted, const struct read_by *reader,
+                                 int64_t offset)
+{
+    const struct partitions_options *options = &hosted->of->options;
+    const struct isr *isr = &hosted->machine.isr;
+    const struct isr_slot *best = NULL;
+    struct slice rack;
+
+    if (!options->settings.reads_by_rack || options->ops->rack == NULL || reader->rack.len == 0 ||
+        reader->replica != -1 || hosted->machine.role != PARTITION_LEADER)
+        return -1;
+    if (options->ops->rack(options->owner, options->broker_id, reader->listener, &rack) &&
+        slice_equal(rack, reader->rack))
+        return -1;
+    for (int slot = 1; slot < isr->count; slot++) {
+        const struct isr_slot *at = &isr->slots[slot];
+        if ((isr->committed >> slot & 1) == 0 || at->log_start > offset ||
+            at->end_offset < offset ||
+            !options->ops->rack(options->owner, at->broker, reader->listener, &rack) ||
+            !slice_equal(rack, reader->rack))
+            continue;
+        if (best == NULL || is_fresher(at, best)) best = at;
+    }
+    return best == NULL ? -1 : best->broker;
+}
+
 void partitions_read(struct partitions *partitions, const struct read_by *reader, struct read *read)
 {
     struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
@@ -338,8 +373,9 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->leader = machine->leader;
     read->leader_epoch_here = machine->leader_epoch;
     read->err = check_reader(hosted, reader, read, &slot);
-    if (read->err == ERR_OK) read->err = check_divergence(hosted, read);
-    if (read->err == ERR_OK && !read->diverges)
+    if (read->err == ERR_OK) read->preferred = preferred_replica(hosted, reader, read->offset);
+    if (read->err == ERR_OK && read->preferred < 0) read->err = check_divergence(hosted, read);
+    if (read->err == ERR_OK && read->preferred < 0 && !read->diverges)
         read->err = read_slice(hosted, reader, read, is_held_back(hosted, slot));
     if (read->err != ERR_OK) return;
 
@@ -462,6 +498,10 @@ static bool look(struct watch_part *part)
         part->bytes = 0;
         return false;
     }
+    /* Consumers that read from the follower wait for it to hear of the watermark. */
+    if (watch->reader.replica >= 0 && hosted->of->options.settings.reads_by_rack &&
+        partition_high_watermark(machine) > part->watermark)
+        return true;
     if (watch->reader.replica < 0 && partition_high_watermark(machine) <= part->start.offset)
         return false; /* the last stable offset is no higher */
     if (read_limit(hosted, &watch->reader, &limit) != ERR_OK) return true;
@@ -488,12 +528,14 @@ void partitions_watch(struct partitions *partitions, struct watch *watch,
         struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
         struct watch_part *part = &watch->parts[watch->count];
 
-        if (read->err != ERR_OK || read->diverges || hosted == NULL) continue;
+        if (read->err != ERR_OK || read->diverges || read->preferred >= 0 || hosted == NULL)
+            continue;
         *part = (struct watch_part){
             .watch = watch,
             .at = hosted,
             .start = read->start,
             .bytes_max = read->bytes_max,
+            .watermark = read->high_watermark,
             .leader_epoch = read->leader_epoch,
         };
         part->start.offset = read->offset;

@@ -103,6 +103,8 @@ bool options_is_set(const struct options *options, enum option option);
 
 /* What several keys say together. */
 enum level options_level(const struct options *options); /* inter.broker.protocol.version */
+/* replica.selector.class is the one that Kafka has for racks, by its Java name or the last part. */
+bool options_reads_by_rack(const struct options *options);
 int32_t options_zookeeper_connection_timeout_ms(const struct options *options);
 /* log.dirs, or log.dir: `index` from 0, null behind the last. Borrowed. */
 struct slice options_log_dir(const struct options *options, int index);

@@ -161,15 +161,23 @@ static void check_network(struct checking *c)
            "must be less than connections.max.idle.ms");
 }
 
+bool options_reads_by_rack(const struct options *options)
+{
+    const char *text = options_text(options, OPTION_REPLICA_SELECTOR_CLASS);
+    struct slice name = text == NULL ? SLICE("") : text_trim(slice_text(text));
+
+    return slice_is(name, "org.apache.kafka.common.replica.RackAwareReplicaSelector") ||
+           slice_is(name, "RackAwareReplicaSelector");
+}
+
 /* A plug-in of the operator's that would be silently absent. */
 static void check_supported(struct checking *c)
 {
     const struct options *o = c->options;
     static const enum option plugins[] = {
         OPTION_AUTHORIZER_CLASS_NAME,          OPTION_CREATE_TOPIC_POLICY_CLASS_NAME,
-        OPTION_ALTER_CONFIG_POLICY_CLASS_NAME, OPTION_REPLICA_SELECTOR_CLASS,
-        OPTION_CLIENT_QUOTA_CALLBACK_CLASS,    OPTION_DELEGATION_TOKEN_SECRET_KEY,
-        OPTION_DELEGATION_TOKEN_MASTER_KEY};
+        OPTION_ALTER_CONFIG_POLICY_CLASS_NAME, OPTION_CLIENT_QUOTA_CALLBACK_CLASS,
+        OPTION_DELEGATION_TOKEN_SECRET_KEY,    OPTION_DELEGATION_TOKEN_MASTER_KEY};
     static const enum option switches[] = {OPTION_REMOTE_LOG_STORAGE_SYSTEM_ENABLE,
                                            OPTION_ZOOKEEPER_METADATA_MIGRATION_ENABLE,
                                            OPTION_ZOOKEEPER_SSL_CLIENT_ENABLE,
@@ -188,6 +196,8 @@ static void check_supported(struct checking *c)
     }
     for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
         unsupported(c, options_bool(o, switches[i]), switches[i]);
+    unsupported(c, is_filled(c, OPTION_REPLICA_SELECTOR_CLASS) && !options_reads_by_rack(o),
+                OPTION_REPLICA_SELECTOR_CLASS);
     unsupported(c, options_is_set(o, OPTION_PRINCIPAL_BUILDER_CLASS),
                 OPTION_PRINCIPAL_BUILDER_CLASS);
     for (size_t i = 0; i < sizeof(reporters) / sizeof(reporters[0]); i++)

@@ -195,8 +195,7 @@ bool topic_options_differ(const struct options *one, const struct options *other
 bool option_is_live(enum option option)
 {
     static const enum option others[] = {OPTION_LEADER_REPLICATION_THROTTLED_RATE,
-                                         OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE,
-                                         OPTION_NUM_REPLICA_FETCHERS};
+                                         OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE};
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (others[i] == option) return true;

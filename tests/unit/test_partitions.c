@@ -120,8 +120,19 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     world->followed_leader = leader;
 }
 static void note_save(void *owner);
-static const struct partitions_ops ops = {
-    .propose = propose, .is_alive = is_alive, .led = led, .follow = follow, .save = note_save};
+static bool rack_of(void *owner, int32_t broker, int listener, struct slice *out)
+{
+    if (((struct world *)owner)->is_dead && broker != SELF) return false;
+    ck_assert_int_eq(listener, 7);
+    *out = broker == SELF ? SLICE("a") : SLICE("b");
+    return true;
+}
+static const struct partitions_ops ops = {.rack = rack_of,
+                                          .propose = propose,
+                                          .is_alive = is_alive,
+                                          .led = led,
+                                          .follow = follow,
+                                          .save = note_save};
 
 static void open_store(struct world *world)
 {
@@ -1062,6 +1073,88 @@ START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
 }
 END_TEST
 
+/* The others are of rack "b"; who reads is of `rack`. */
+static int32_t preferred(struct world *world, const char *rack, int32_t replica, int64_t offset)
+{
+    struct read_by reader = {.replica = replica,
+                             .needs_leader = replica >= 0,
+                             .broker_epoch = -1,
+                             .rack = slice_text(rack),
+                             .listener = 7};
+    struct read read = {.topic = SLICE("t"),
+                        .leader_epoch = -1,
+                        .offset = offset,
+                        .last_epoch = -1,
+                        .bytes_max = 1 << 20,
+                        .at_least_one = true};
+
+    partitions_read(world->partitions, &reader, &read);
+    ck_assert(read.preferred < 0 || (read.err == ERR_OK && read.slice.len == 0));
+    log_slice_release(&read.slice);
+    return read.preferred;
+}
+
+START_TEST(a_consumer_is_sent_to_the_replica_of_its_rack)
+{
+    struct replica_settings settings;
+    struct produced produced;
+    struct world world;
+
+    open_world(&world);
+    replica_settings_init(&settings);
+    settings.reads_by_rack = true;
+    partitions_set_settings(world.partitions, &settings);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 3, 2, 1), ERR_OK); /* 3 is not in sync */
+    produce(&world, "t", false, 4, &produced);
+    ck_assert_int_eq(preferred(&world, "b", -1, 0), -1); /* the follower has never asked */
+    struct read taken = read_as(&world, "t", FOLLOWER, 0, true);
+    log_slice_release(&taken.slice);
+    read_as(&world, "t", FOLLOWER, 4, true);
+    produce(&world, "t", false, 2, &produced);
+    ck_assert_int_eq(preferred(&world, "b", -1, 0), FOLLOWER);
+    ck_assert_int_eq(preferred(&world, "b", -1, 4), FOLLOWER);
+    ck_assert_int_eq(preferred(&world, "b", -1, 5), -1);       /* it does not have that */
+    ck_assert_int_eq(preferred(&world, "a", -1, 0), -1);       /* the leader's own rack */
+    ck_assert_int_eq(preferred(&world, "c", -1, 0), -1);       /* nobody's */
+    ck_assert_int_eq(preferred(&world, "", -1, 0), -1);        /* says nothing */
+    ck_assert_int_eq(preferred(&world, "b", FOLLOWER, 4), -1); /* is a replica */
+    world.is_dead = true;
+    ck_assert_int_eq(preferred(&world, "b", -1, 0), -1);
+    world.is_dead = false;
+    settings.reads_by_rack = false;
+    partitions_set_settings(world.partitions, &settings);
+    ck_assert_int_eq(preferred(&world, "b", -1, 0), -1);
+    close_world(&world);
+}
+END_TEST
+
+/* Consumers that read there would wait for the next record otherwise. */
+START_TEST(a_follower_hears_of_the_watermark_at_once_where_consumers_read_there)
+{
+    struct replica_settings settings;
+    struct watching waits;
+    struct produced produced;
+    struct world world;
+
+    open_world(&world);
+    replica_settings_init(&settings);
+    for (int by_rack = 0; by_rack < 2; by_rack++) {
+        settings.reads_by_rack = by_rack == 1;
+        partitions_set_settings(world.partitions, &settings);
+        ck_assert_int_eq(apply(&world, "t", SELF, 1 + by_rack, 3, 3, 1), ERR_OK);
+        produce(&world, "t", false, 1, &produced);
+        struct read read = read_as(&world, "t", FOLLOWER, produced.append.base_offset + 1, true);
+        watch(&world, &waits, &read, FOLLOWER, 1000000);
+        read_as(&world, "t", 3, produced.append.base_offset + 1, true); /* moves the watermark */
+        turn(&world);
+        turn(&world);
+        ck_assert_int_eq(waits.is_ready, by_rack);
+        partitions_unwatch(world.partitions, &waits.watch);
+    }
+    close_world(&world);
+}
+END_TEST
+
 /* A quota that is used up for as long as the test runs; the partition counts for it. */
 static void throttle(struct world *world, bool is_leader_throttled)
 {
@@ -1295,7 +1388,9 @@ START_TEST(compacted_logs_are_cleaned_and_may_leave_meanwhile)
 }
 END_TEST
 
-UNIT(a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
+UNIT(a_consumer_is_sent_to_the_replica_of_its_rack,
+     a_follower_hears_of_the_watermark_at_once_where_consumers_read_there,
+     a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      one_that_is_about_to_end_follows_only_where_it_counts,
      a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
      who_is_in_sync_or_not_listed_is_never_held_back,
