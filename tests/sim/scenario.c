@@ -1,4 +1,5 @@
 #include "tests/sim/scenario.h"
+#include "tests/sim/load_private.h"
 #include "tests/sim/net.h"
 #include "tests/sim/zookeeper.h"
 #include "zk/docs.h"
@@ -113,8 +114,19 @@ static void kill_it(struct member *member)
     member_kill(member);
 }
 
-static void power_off(struct member *member)
+/* Topics that are promised one replica may lose it: their promise ends here, as an operator ends it
+ * who gives up what is lost. */
+static void power_off(struct scene *s, struct member *member)
 {
+    int count = 0;
+    struct load_topic *topics = load_topics(s->load, &count);
+
+    for (int t = 0; t < count; t++) {
+        if (topics[t].state != TOPIC_LIVE || topics[t].min_insync > 1) continue;
+        for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
+            oracle_log_lift(&topics[t].oracle->partitions[p], "one replica, which loses power");
+        load_configure(s->load, topics[t].name, "unclean.leader.election.enable", "true");
+    }
     member->is_wanted = false;
     member_power_loss(member);
 }
@@ -246,7 +258,7 @@ static void one_of_the_isr_comes_back_with_less(struct scene *s)
 {
     UNTIL(s, is_whole(s));
     int leader = leader_of(s), follower = follower_of(s, 0), other = follower_of(s, 1);
-    power_off(broker(s, follower));
+    power_off(s, broker(s, follower));
     start_it(broker(s, follower));
     pass_ms(s, between(s, 1, 2000));
     kill_it(broker(s, leader));
@@ -269,7 +281,7 @@ static void the_last_of_the_isr_loses_power(struct scene *s)
     kill_it(broker(s, second));
     UNTIL(s, !is_in_sync(s, first) && !is_in_sync(s, second));
     pass_ms(s, between(s, 3000, 8000));
-    power_off(broker(s, leader));
+    power_off(s, broker(s, leader));
     start_it(broker(s, first));
     start_it(broker(s, second));
     pass_s(s, 20);
@@ -525,16 +537,21 @@ void scenario_play(const struct scenario *scenario, struct world *world, struct 
                    struct load *load)
 {
     int count = 0;
-    struct load_topic *topic = &load_topics(load, &count)[LOAD_TOPICS_MAX - 1];
+    struct load_topic *topics = load_topics(load, &count), *topic = &topics[count - 1];
     struct scene scene = {
         .world = world,
         .cluster = cluster,
         .load = load,
         .zookeeper = sim_zookeeper_ensemble(world->zookeeper),
-        .topic = topic->name,
         .luck = world_stream(world, "scenario"),
     };
 
+    /* One that the operator has made already will do, if it promises enough. */
+    for (int t = 0; t < count; t++)
+        if (topics[t].state == TOPIC_LIVE && topics[t].replicas == 3 && topics[t].min_insync == 2 &&
+            !topics[t].is_unclean)
+            topic = &topics[t];
+    scene.topic = topic->name;
     if (topic->state == TOPIC_ABSENT) {
         topic->partitions = 2;
         topic->replicas = 3;
