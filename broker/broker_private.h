@@ -95,7 +95,7 @@ struct broker {
     int shutdown_attempts;
     struct timer shutdown_retry; /* … and looks in between whether anyone is left */
     struct instant shutdown_retry_at;
-    bool is_stopping, awaits_load;
+    bool is_stopping;
     enum err result;
 };
 

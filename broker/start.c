@@ -335,10 +335,6 @@ void start_logs_loaded(void *owner, enum err err, const char *text)
 {
     struct broker *broker = owner;
 
-    if (broker->awaits_load) {
-        stop_closed(broker);
-        return;
-    }
     if (err != ERR_OK) {
         log_error("broker", "logs-not-loaded", "why=%s problem=\"%s\"", err_name(err),
                   text == NULL ? "" : text);

@@ -218,10 +218,9 @@ static void step_close_partitions(void *owner)
 {
     struct broker *broker = owner;
 
-    if (!broker->is_started)
-        done_close_partitions(broker);
-    else
-        order_close_partitions(&broker->main->api, done_close_partitions, broker);
+    /* Without partitions too, before the start has ended: the answer comes behind those of all
+     * earlier orders. */
+    order_close_partitions(&broker->main->api, done_close_partitions, broker);
 }
 
 static void step_close_store(void *owner)
@@ -229,10 +228,9 @@ static void step_close_store(void *owner)
     struct broker *broker = owner;
 
     broker_stop_upkeep(broker);
-    /* What was never loaded is not closed: no marker says that it is clean. But what loads it has
-     * the store in its hands (start_logs_loaded). */
+    /* What was never loaded is not closed: no marker says that it is clean. */
     if ((broker->needs & NEED_LOGS) != 0)
-        broker->awaits_load = true;
+        store_abandon(broker->store);
     else
         store_close(broker->store);
 }

@@ -522,11 +522,27 @@ void store_submit(struct store *store, enum disk_class class, struct disk_job *j
     disk_submit(store->options.env, store->options.disk, class, store->options.home, job);
 }
 
+static void abandoned(struct store *store)
+{
+    store->stage = STORE_CLOSED;
+    store->options.events->closed(store->options.owner);
+}
+
 void store_job_ended(struct store *store)
 {
     ensure(store->jobs_running > 0);
     store->jobs_running--;
-    if (store->stage == STORE_DRAINING && store->jobs_running == 0) store_submit_close(store);
+    if (store->jobs_running > 0) return;
+    if (store->stage == STORE_DRAINING) store_submit_close(store);
+    if (store->stage == STORE_ABANDONING) abandoned(store);
+}
+
+void store_abandon(struct store *store)
+{
+    ensure(store->stage == STORE_OPEN);
+    store->stage = STORE_ABANDONING;
+    atomic_store(&store->is_abandoned, true);
+    if (store->jobs_running == 0) abandoned(store);
 }
 
 void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms)

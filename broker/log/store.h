@@ -127,3 +127,6 @@ void store_tick(struct store *store);
 /* Clean shutdown: all logs detached. Closes every log (sync, indexes), then, per directory whose
  * logs all succeeded, checkpoints and the clean-shutdown marker. Ends in `closed`. */
 void store_close(struct store *store);
+/* Instead, of a store that is not loaded, or not yet: ends a load after the logs at hand, without
+ * `loaded`; nothing is written. Ends in `closed`. */
+void store_abandon(struct store *store);

@@ -211,7 +211,8 @@ static void load_run(struct disk_job *job)
     struct log_files *files = log_files_create(load->dir->store->options.env, STORE_JOB_FILES_MAX);
     int i;
 
-    while ((i = atomic_fetch_add(&load->next, 1)) < load->count)
+    while (!atomic_load(&load->dir->store->is_abandoned) &&
+           (i = atomic_fetch_add(&load->next, 1)) < load->count)
         load_one(load, &load->found[i], files);
     log_files_destroy(&files);
 }
@@ -358,12 +359,25 @@ static void all_loaded(struct store_load *all)
     buf_fini(&problem);
 }
 
+static void free_load(struct store_load *all)
+{
+    for (int i = 0; i < all->store->dir_count; i++)
+        if (all->dirs[i].dir != NULL) dir_load_fini(&all->dirs[i]);
+    free(all->dirs);
+    free(all);
+}
+
 /* The store's own event comes last: its owner may close the store in it. */
 static void one_ended(struct store_load *all)
 {
     struct store *store = all->store;
 
-    if (--all->left == 0) all_loaded(all);
+    if (--all->left == 0) {
+        if (atomic_load(&store->is_abandoned))
+            free_load(all);
+        else
+            all_loaded(all);
+    }
     store_job_ended(store);
 }
 

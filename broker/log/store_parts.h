@@ -53,7 +53,8 @@ struct store {
     int64_t last_session; /* as found in a lock file */
     char *cluster_id;
     int jobs_running;
-    enum { STORE_OPEN, STORE_DRAINING, STORE_CLOSING, STORE_CLOSED } stage;
+    enum { STORE_OPEN, STORE_DRAINING, STORE_CLOSING, STORE_ABANDONING, STORE_CLOSED } stage;
+    _Atomic bool is_abandoned; /* for the jobs of a load */
 };
 
 struct store_dir *store_dir_of(struct store *store, const struct log *log);

@@ -248,6 +248,34 @@ START_TEST(a_directory_has_one_broker)
 }
 END_TEST
 
+START_TEST(a_load_that_is_abandoned_ends_without_a_word)
+{
+    begin(2);
+    create("orders", 0);
+    create("orders", 1);
+    close_store();
+    w = world_restart(w);
+    set_options(2);
+    open_store();
+    store_load(store);
+    store_abandon(store); /* a signal during the start */
+    ck_assert_int_eq(closed, 0);
+    world_run_jobs(w);
+    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(loaded, 0);
+    store_destroy(&store);
+
+    w = world_restart(w);
+    set_options(2);
+    open_store();
+    store_abandon(store); /* before it was asked to load */
+    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(loaded, 0);
+    ck_assert(!world_has(w, "d0/" CHECKPOINT_CLEAN_SHUTDOWN));
+    end();
+}
+END_TEST
+
 START_TEST(logs_come_back_after_a_clean_stop)
 {
     begin(2);
@@ -886,8 +914,8 @@ START_TEST(a_thousand_empty_partitions_open_almost_nothing)
 END_TEST
 
 UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
-     a_directory_has_one_broker, logs_come_back_after_a_clean_stop,
-     a_crash_recovers_from_the_recovery_point,
+     a_directory_has_one_broker, a_load_that_is_abandoned_ends_without_a_word,
+     logs_come_back_after_a_clean_stop, a_crash_recovers_from_the_recovery_point,
      a_log_shorter_than_its_watermark_says_what_was_promised,
      a_log_shorter_than_its_recovery_point_says_so,
      a_topic_that_was_made_again_has_promised_nothing,
