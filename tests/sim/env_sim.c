@@ -4,6 +4,7 @@
 #include "runtime/shard.h"
 #include "tests/sim/heap.h"
 #include "tests/sim/net.h"
+#include "tests/sim/pool.h"
 #include "tests/sim/zookeeper.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,8 +147,8 @@ static const struct files_ops files_ops = {
     .space = op_space,
 };
 
-/* ---- the pool: a job is a delay, then all of it at one instant, then its shard hears of it ----
- */
+/* ---- the pool: a job is a delay, then its operations in their time (pool.h), then its shard hears
+ * of it ---- */
 
 struct disk {
     struct sim_process *process;
@@ -161,6 +162,7 @@ struct sim_disks {
     struct prng *luck;
     int64_t job_us_max;
     struct sim_fault *slow_job, *faults[SIM_DISK_FAULTS];
+    struct sim_pool *pool;
 };
 
 static enum err op_pool_open(void *of, int threads_soon, int threads_long, struct disk **out)
@@ -185,14 +187,25 @@ static void op_pool_close(struct disk *disk)
 }
 
 /* In the process. */
+static void job_ran(struct disk_job *job)
+{
+    job->home->disk->backlog--;
+    shard_complete(job->home, job);
+}
+
 static void run_job(void *arg)
 {
     struct disk_job *job = arg;
-    struct disk *disk = job->home->disk;
+    struct sim_process *process = job->home->disk->process;
 
-    job->run(job);
-    disk->backlog--;
-    shard_complete(job->home, job);
+    sim_pool_run(process->world->disks->pool, process, job, job_ran);
+}
+
+static void on_pause(void *owner, int64_t ns)
+{
+    struct sim_process *process = owner;
+
+    sim_pool_pause(process->world->disks->pool, process, ns);
 }
 
 static void op_pool_submit(struct disk *disk, enum disk_class class, struct disk_job *job)
@@ -288,7 +301,9 @@ static bool disk_strikes(void *owner, struct sim_device *device, enum sim_disk_f
 
 static void on_killed(void *owner, struct sim_process *process)
 {
-    (void)owner;
+    struct sim_disks *disks = owner;
+
+    sim_pool_killed(disks->pool, process);
     if (process->files == NULL) return;
     sim_files_kill(process->files);
     sim_files_destroy(&process->files);
@@ -307,6 +322,7 @@ struct sim_disks *sim_disks_create(struct world *world)
 
     disks->world = world;
     disks->luck = world_stream(world, "disk");
+    disks->pool = sim_pool_create(world);
     disks->job_us_max = world_option(world, "disk.job-us-max", 20, 200000);
     world_without(world, "disk.read-error"); /* a sector that stays broken has no end by itself */
     disks->slow_job = world_fault(world, "disk.slow-job", 50000);
@@ -332,6 +348,7 @@ void sim_disks_destroy(struct sim_disks **it)
     list_each (node, &disks->world->hosts)
         sim_disk_destroy(&list_entry(node, struct sim_host, node)->disk);
     world_remove_part(&disks->part);
+    sim_pool_destroy(&disks->pool);
     disks->world->disks = NULL;
     free(disks);
     *it = NULL;
@@ -354,7 +371,10 @@ struct sim_process *sim_process_create(struct sim_host *host, const char *name)
     struct sim_process *process = process_create(host, name, &sim_env_ops);
     struct sim_heap *was = sim_heap_use_world();
 
-    if (host->disk != NULL) process->files = sim_files_create(host->disk, op_wall_ms, process);
+    if (host->disk != NULL) {
+        process->files = sim_files_create(host->disk, op_wall_ms, process);
+        sim_files_set_pause(process->files, on_pause, process);
+    }
     sim_heap_use(was);
     return process;
 }

@@ -4,7 +4,8 @@ noinst_LIBRARIES += tests/sim/libsim.a
 tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/net.c tests/sim/net.h \
 	tests/sim/world.c tests/sim/world.h
 tests_sim_libsim_a_SOURCES += tests/sim/disk.c tests/sim/disk.h tests/sim/disk_data.c \
-	tests/sim/disk_files.c tests/sim/disk_names.c tests/sim/disk_parts.h
+	tests/sim/disk_files.c tests/sim/disk_names.c tests/sim/disk_parts.h tests/sim/pool.c \
+	tests/sim/pool.h
 tests_sim_libsim_a_SOURCES += tests/sim/ensemble.c tests/sim/ensemble.h tests/sim/tree.c \
 	tests/sim/tree.h tests/sim/zk_link.c tests/sim/zk_link.h tests/sim/zookeeper.c \
 	tests/sim/zookeeper.h
@@ -28,6 +29,9 @@ check_PROGRAMS += tests/unit/test_sim_disk
 tests_unit_test_sim_disk_LDADD = tests/sim/libsim.a $(LDADD)
 check_PROGRAMS += tests/unit/test_sim_net tests/unit/test_sim_world
 check_PROGRAMS += tests/unit/test_sim_zookeeper
+check_PROGRAMS += tests/unit/test_sim_pool
+tests_unit_test_sim_pool_LDADD = $(SIM_LDADD)
+tests_unit_test_sim_pool_LDFLAGS = $(SIM_LDFLAGS)
 tests_unit_test_sim_net_LDADD = $(SIM_LDADD)
 tests_unit_test_sim_net_LDFLAGS = $(SIM_LDFLAGS)
 tests_unit_test_sim_world_LDADD = $(SIM_LDADD)
