@@ -61,3 +61,6 @@ tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
 tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
 endif
 EXTRA_DIST += tests/sim/README.md tests/sim/planted tests/sim/planted.h tests/unit/sim_client.h
+
+TESTS += tests/sim/seeds.sh
+EXTRA_DIST += tests/sim/seeds tests/sim/seeds.sh docs/testing.md

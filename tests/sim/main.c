@@ -34,6 +34,7 @@ static const char usage[] =
 
 #define LIST_MAX    100
 #define JOBS_MAX    64
+#define SEEDS_MAX   1000
 #define FAILED_MAX  1000
 #define STRIKES_MAX 200
 
@@ -315,23 +316,28 @@ static void run_range(const struct arguments *arguments, struct totals *totals)
 static void run_list(const struct arguments *arguments, struct totals *totals)
 {
     FILE *file = fopen(arguments->list, "r");
+    uint64_t seeds[SEEDS_MAX];
     char line[500];
+    int count = 0;
 
     if (file == NULL) {
         fprintf(stderr, "sim: %s cannot be read\n", arguments->list);
         exit(2);
     }
-    while (fgets(line, sizeof(line), file) != NULL) {
+    /* All of it first: a child that ends puts the position of the file it shares back. */
+    while (count < SEEDS_MAX && fgets(line, sizeof(line), file) != NULL) {
         char *end;
-        unsigned long long seed = strtoull(line, &end, 10);
+        seeds[count] = strtoull(line, &end, 10);
+        if (end != line) count++;
+    }
+    fclose(file);
+    for (int i = 0; i < count; i++) {
         struct arguments one = *arguments;
-        if (end == line) continue;
-        one.first = one.last = seed;
+        one.first = one.last = seeds[i];
         one.minutes = 0;
         one.jobs = 1;
         run_range(&one, totals);
     }
-    fclose(file);
 }
 
 static const struct {

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The fixed seeds of the simulator, one of them twice, and with OTTLA_SIM_MINUTES fresh ones. See docs/testing.md.
+set -euo pipefail
+
+source=${OTTLA_SOURCE:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+sim=${OTTLA_BUILD:-.}/tests/sim/sim
+
+# Ten minutes of faults each: with sanitizers all of it takes about a minute.
+"$sim" --list "$source/tests/sim/seeds" --set safety-s=600
+"$sim" --seed 2 --twice --hashes --set safety-s=100
+if [[ ${OTTLA_SIM_MINUTES:-0} != 0 ]]; then
+    "$sim" --minutes "$OTTLA_SIM_MINUTES" --jobs "$(nproc)"
+fi
