@@ -12,6 +12,9 @@ libottla_tools_a_SOURCES = \
 	tools/dump_text.c tools/dump_text.h \
 	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
+	tools/groups.c tools/groups.h \
+	tools/groups_client.c \
+	tools/groups_text.c \
 	tools/lines.c tools/lines.h \
 	tools/log_dirs.c tools/log_dirs.h \
 	tools/log_dirs_text.c tools/log_dirs_text.h \
@@ -38,7 +41,7 @@ EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_args tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
-	tests/unit/test_format tests/unit/test_lines tests/unit/test_overview_text \
+	tests/unit/test_format tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
 	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
@@ -48,6 +51,7 @@ tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_format_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_groups_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_overview_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_partitioner_LDADD = libottla_tools.a $(LDADD)

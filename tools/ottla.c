@@ -7,6 +7,7 @@
 #include "tools/consume.h"
 #include "tools/dump.h"
 #include "tools/elect.h"
+#include "tools/groups.h"
 #include "tools/log_dirs.h"
 #include "tools/overview.h"
 #include "tools/produce.h"
@@ -32,6 +33,7 @@ static const struct command commands[] = {
     {"consume", "kafka-console-consumer", consume_main, &consume_command},
     {"configs", "kafka-configs", configs_main, &configs_command},
     {"log-dirs", "kafka-log-dirs", log_dirs_main, &log_dirs_command},
+    {"groups", "kafka-consumer-groups", groups_main, &groups_command},
     {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
     {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
     {"cluster", "kafka-cluster", overview_main, &overview_command},

@@ -285,6 +285,46 @@ START_TEST(a_cooperative_group_of_static_members_reads_everything)
 }
 END_TEST
 
+/* ---- the tool ---- */
+
+static void ottla_groups(const char *arguments, char *out, int size)
+{
+    int code = run_command(out, size, "%s/ottla groups --bootstrap-server %s %s 2>&1",
+                           getenv("OTTLA_BUILD"), cluster.bootstrap, arguments);
+    ck_assert_msg(code == 0, "%s: %d %s", arguments, code, out);
+}
+
+START_TEST(the_tool_lists_describes_resets_and_deletes)
+{
+    char out[4096];
+    int code = run_command(
+        out, sizeof(out),
+        "cd %s && seq 1 100 | kcat -b %s -P -t tool -p 0 && "
+        "timeout 60 kcat -b %s -G tool-group -X auto.offset.reset=earliest -c 100 -q tool 2>&1",
+        cluster.folder, cluster.bootstrap, cluster.bootstrap);
+    ck_assert_msg(code == 0, "%d %s", code, out);
+    ottla_groups("--list --state", out, sizeof(out));
+    ck_assert_msg(strstr(out, "tool-group") != NULL && strstr(out, "Empty") != NULL, "%s", out);
+    ottla_groups("--describe --group tool-group", out, sizeof(out));
+    ck_assert_msg(strstr(out, "0          100             100             0 ") != NULL, "%s", out);
+    ottla_groups("--reset-offsets --group tool-group --topic tool:0 --shift-by -30", out,
+                 sizeof(out));
+    ck_assert_msg(strstr(out, "0          70 ") != NULL, "%s", out);
+    ottla_groups("--describe --group tool-group", out, sizeof(out)); /* that was dry */
+    ck_assert_msg(strstr(out, "0          100             100             0 ") != NULL, "%s", out);
+    ottla_groups("--reset-offsets --group tool-group --topic tool:0 --shift-by -30 --execute", out,
+                 sizeof(out));
+    ottla_groups("--describe --group tool-group", out, sizeof(out));
+    ck_assert_msg(strstr(out, "0          70              100             30 ") != NULL, "%s", out);
+    ottla_groups("--delete-offsets --group tool-group --topic tool:0", out, sizeof(out));
+    ck_assert_msg(strstr(out, "Successful") != NULL, "%s", out);
+    ottla_groups("--delete --group tool-group", out, sizeof(out));
+    ck_assert_msg(strstr(out, "('tool-group') was successful") != NULL, "%s", out);
+    ottla_groups("--describe --group tool-group", out, sizeof(out));
+    ck_assert_msg(strstr(out, "does not exist") != NULL, "%s", out);
+}
+END_TEST
+
 /* ---- the coordinator goes ---- */
 
 /* Who leads the partition of __consumer_offsets that has "g1": the 42nd of 50. */
@@ -339,7 +379,7 @@ START_TEST(a_killed_coordinator_is_followed_by_another_that_knows_all_commits)
     for (int i = 0; i < MEMBERS; i++)
         member_end(crowd, i, SIGTERM);
     ck_assert(crowd_committed(crowd, asker, &total));
-    ck_assert_int_eq(total, sender_acknowledged(sender));
+    ck_assert_int_ge(total, sender_acknowledged(sender)); /* some were sent twice */
     rd_kafka_destroy(asker);
     crowd_close(crowd);
     sender_close(&sender);
@@ -377,6 +417,7 @@ int main(void)
     };
     const TTest *const tests[] = {
         kcat_reads_in_a_group_and_goes_on_where_it_stopped,
+        the_tool_lists_describes_resets_and_deletes,
         an_eager_group_of_dynamic_members_reads_everything,
         an_eager_group_of_static_members_reads_everything,
         a_cooperative_group_of_dynamic_members_reads_everything,
