@@ -33,6 +33,11 @@ struct crowd {
     int64_t committed[PARTITIONS];
 };
 
+static const char *programs(void)
+{
+    return getenv("OTTLA_BUILD") == NULL ? "." : getenv("OTTLA_BUILD");
+}
+
 static void log_path(const struct crowd *crowd, int member, char *out, size_t size)
 {
     snprintf(out, size, "%s/%s.%d", cluster.folder, crowd->group, member);
@@ -42,7 +47,7 @@ static void member_start(struct crowd *crowd, int member)
 {
     char program[512], path[256], instance[32];
 
-    snprintf(program, sizeof(program), "%s/tests/cluster/group_member", getenv("OTTLA_BUILD"));
+    snprintf(program, sizeof(program), "%s/tests/cluster/group_member", programs());
     snprintf(instance, sizeof(instance), "i%d", member);
     log_path(crowd, member, path, sizeof(path));
     pid_t pid = fork();
@@ -289,8 +294,8 @@ END_TEST
 
 static void ottla_groups(const char *arguments, char *out, int size)
 {
-    int code = run_command(out, size, "%s/ottla groups --bootstrap-server %s %s 2>&1",
-                           getenv("OTTLA_BUILD"), cluster.bootstrap, arguments);
+    int code = run_command(out, size, "%s/ottla groups --bootstrap-server %s %s 2>&1", programs(),
+                           cluster.bootstrap, arguments);
     ck_assert_msg(code == 0, "%s: %d %s", arguments, code, out);
 }
 
