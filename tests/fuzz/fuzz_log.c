@@ -1,10 +1,13 @@
 /* A partition's directory as it may be found: index, time index, epochs and segment with any
  * content, after a clean stop or another. The first byte says which are there, whether the stop was
- * clean and whether checksums are made right; then each has a length of two bytes, the segment
- * takes the rest. Whatever is found, what is loaded can be read from its start to its end,
- * searched, cut and appended to, and is the same when it is loaded again. Files are in memory. */
+ * clean and whether checksums are made right, whether producers' files are there and whether it is
+ * compacted; then each has a length of two bytes, the segment takes the rest. Whatever is found,
+ * what is loaded can be read from its start to its end, searched, cut and appended to, and is the
+ * same when it is loaded again. Files are in memory. */
 #include "broker/log/recover.h"
+#include "base/crc32c.h"
 #include "base/log.h"
+#include "broker/log/compact.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "runtime/files.h"
@@ -14,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILES_MAX  64
+#define FILES_MAX  256
 #define FILE_LIMIT ((uint64_t)64 << 20)
 
 /* ---- files in memory ---- */
@@ -203,7 +206,22 @@ static void memory_fini(struct memory *memory)
 
 /* ---- the directory ---- */
 
-enum { HAS_INDEX = 1, HAS_TIMES = 2, HAS_EPOCHS = 4, IS_CLEAN = 8, SEALS = 16, HAS_SECOND = 32 };
+enum {
+    HAS_INDEX = 1,
+    HAS_TIMES = 2,
+    HAS_EPOCHS = 4,
+    IS_CLEAN = 8,
+    SEALS = 16,
+    HAS_SECOND = 32,
+    HAS_PRODUCERS = 64, /* a snapshot, and an index of aborted transactions */
+    COMPACTS = 128,
+};
+
+static void seal_snapshot(struct buf *bytes)
+{
+    if (bytes->len >= 6)
+        prim_store32(bytes->ptr + 2, crc32c(slice_of(bytes->ptr + 6, bytes->len - 6)));
+}
 
 /* Checksums of what looks like batches. */
 static void seal(struct buf *bytes)
@@ -233,6 +251,12 @@ static void build(struct memory *memory, struct slice input, int flags)
         take_file(memory, &input, "/d/t-0/00000000000000000000.timeindex");
     if ((flags & HAS_EPOCHS) != 0) take_file(memory, &input, "/d/t-0/leader-epoch-checkpoint");
     if ((flags & HAS_SECOND) != 0) take_file(memory, &input, "/d/t-0/00000000000000000100.log");
+    if ((flags & HAS_PRODUCERS) != 0) {
+        take_file(memory, &input, "/d/t-0/00000000000000000000.txnindex");
+        take_file(memory, &input, "/d/t-0/00000000000000000002.snapshot");
+    }
+    for (int i = 0; (flags & SEALS) != 0 && i < memory->count; i++)
+        if (strstr(memory->at[i]->name, ".snapshot") != NULL) seal_snapshot(&memory->at[i]->bytes);
     buf_add_slice(&add(memory, "/d/t-0/00000000000000000000.log")->bytes, input);
     for (int i = 0; (flags & SEALS) != 0 && i < memory->count; i++)
         if (strstr(memory->at[i]->name, ".log") != NULL) seal(&memory->at[i]->bytes);
@@ -305,6 +329,31 @@ static void append(struct log *log)
     buf_fini(&bytes);
 }
 
+/* Whatever is in the batches, compaction ends, and the log ends where it ended. */
+static void compact(struct log *log)
+{
+    const struct compact_settings settings = {1 << 16, 0.9, 1000};
+    struct compact *compact = NULL;
+    int64_t end = log_end_offset(log);
+    int steps = 0;
+
+    enum err err = log_roll(log, 1700000000000);
+    ensure(err == ERR_OK);
+    log_set_high_watermark(log, end);
+    err = compact_start(log, &settings, 1700000000000, &compact);
+    ensure(err == ERR_OK);
+    if (compact == NULL) return;
+    do {
+        compact_run(compact);
+        ensure(steps++ < 100000);
+    } while (compact_done(log, &compact, &err));
+    ensure(err == ERR_OK || err == ERR_CORRUPT || err == ERR_LIMIT || err == ERR_UNSUPPORTED ||
+           err == ERR_INVALID_RECORD);
+    ensure(log_end_offset(log) == end && !log_is_offline(log));
+    producers_audit(log_producers(log));
+    read_from(log->env, log);
+}
+
 static struct log *load(const struct env *env, struct log_dir *dir, struct log_files *open,
                         const struct log_config *config, bool is_clean)
 {
@@ -335,6 +384,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     log_level = LOG_ERROR;
     log_config_default(&config);
     config.index_interval_bytes = 100;
+    config.is_compacted = (data[0] & COMPACTS) != 0;
     build(&memory, slice_of(data + 1, size - 1), data[0]);
     struct log_files *open = log_files_create(&env, 4);
     struct log *log = load(&env, &dir, open, &config, (data[0] & IS_CLEAN) != 0);
@@ -345,6 +395,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         search(log, 1000);
         search(log, LOG_TIME_MAX);
         append(log);
+        if ((data[0] & COMPACTS) != 0) compact(log);
         int64_t end = log_end_offset(log);
         log_detach(log);
         log_destroy(&log);
