@@ -383,8 +383,9 @@ static enum err cut_overlap(struct loading *l, int i, int64_t *next)
     log_warn("log", "overlap_cut", "partition=%.*s-%d segment=%lld end=%lld",
              SLICE_ARGS(l->log->topic), l->log->partition, (long long)segment->base,
              (long long)end);
-    *next = end;
-    return segment_truncate(segment, &place, end);
+    /* It may end before: then there is a hole, now and at every later start. */
+    enum err err = segment_truncate(segment, &place, end);
+    return err == ERR_OK ? segment_next_offset(segment, &place, next) : err;
 }
 
 /* The segment before the one at which recovery begins is believed, but for its end. */
