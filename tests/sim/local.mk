@@ -45,6 +45,7 @@ EXTRA_DIST += tests/unit/files_promises.h tests/unit/sim_env.h
 if HAVE_CHECK
 check_PROGRAMS += tests/nth/test_nth
 tests_nth_test_nth_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_compact_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)
