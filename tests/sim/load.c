@@ -351,7 +351,8 @@ static void start_client(void *arg)
     sim_shard_start(&client->shard);
 }
 
-struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle)
+struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle,
+                         struct oracle_controller *znodes)
 {
     struct sim_heap *was = sim_heap_use_world();
     struct load *load = ensure_zalloc(sizeof(*load));
@@ -362,6 +363,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->world = world;
     load->cluster = cluster;
     load->oracle = oracle;
+    load->znodes = znodes;
     arena_init(&load->arena, ARENA_MAX);
     load->client_count = (int)world_option(world, "load.clients", 1, CLIENTS_MAX);
     load->fetch_wait_ms = world_option_of(world, "load.fetch-wait-ms", waits, 4);

@@ -10,6 +10,7 @@
  * either of two topics of one name. */
 #pragma once
 #include "tests/sim/cluster.h"
+#include "tests/sim/oracle_controller.h"
 #include "tests/sim/oracle_log.h"
 
 struct load;
@@ -28,7 +29,8 @@ struct load_topic {
     struct oracle_topic *oracle;
 };
 
-struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle);
+struct load *load_create(struct world *world, struct cluster *cluster, struct oracle_log *oracle,
+                         struct oracle_controller *znodes);
 /* Processes are killed before. */
 void load_destroy(struct load **load);
 /* Starts the clients. */

@@ -73,6 +73,7 @@ struct load {
     struct world *world;
     struct cluster *cluster;
     struct oracle_log *oracle;
+    struct oracle_controller *znodes;
     struct client clients[CLIENTS_MAX];
     int client_count;
     struct load_topic topics[LOAD_TOPICS_MAX];

@@ -162,6 +162,7 @@ static void elect(struct client *client, struct load_topic *topic, int32_t parti
     request.timeout_ms = OPERATION_MS;
     NAME(client, "elect %s leader of %s-%d", is_unclean ? "unclean" : "preferred", topic->name,
          partition);
+    if (is_unclean) oracle_controller_unclean(client->load->znodes, slice_text(topic->name));
     ask(client, API_ELECT_LEADERS, 2, &elect_leaders_request_wire, &request);
 }
 

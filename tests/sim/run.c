@@ -273,7 +273,7 @@ static void begin(struct run *run, const struct run_options *options)
                                   (int)world_option(world, "controllers", 1, 3));
     run->oracle = oracle_log_create(world);
     run->znodes = judge_znodes(run);
-    run->load = load_create(world, run->cluster, run->oracle);
+    run->load = load_create(world, run->cluster, run->oracle, run->znodes);
     run->nemesis = nemesis_create(world, run->cluster, run->load);
 }
 
