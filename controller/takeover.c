@@ -20,6 +20,7 @@
 struct take_over {
     struct task task;
     struct partition_set loaded;
+    struct replica_set returned; /* see note_returned */
 };
 
 static void take_over_fini(struct task *task)
@@ -27,6 +28,7 @@ static void take_over_fini(struct task *task)
     struct take_over *t = (struct take_over *)task;
 
     partition_set_fini(&t->loaded);
+    replica_set_fini(&t->returned);
 }
 
 /* ---- /feature ---- */
@@ -109,6 +111,34 @@ static bool is_away(enum err err)
     return err == ERR_ZK_LOSS || err == ERR_ZK_EXPIRED || err == ERR_CANCELLED;
 }
 
+/* In the ISR, live, and as it was when the state was written: it had registered by then. */
+static bool is_still_there(const struct context *context, int32_t id, int64_t mzxid)
+{
+    const struct broker *broker = context_broker(context, id);
+
+    return broker != NULL && broker_is_live(context, id) && broker->epoch <= mzxid;
+}
+
+/* Who ended and came back while no controller looked is in its ISRs, and leads, by what it was in
+ * an earlier life; what it has now nobody knows (a power loss takes what was not synced). A
+ * controller that looks takes such a broker out of its ISRs and lets it in again; so does this one,
+ * where there is somebody in the ISR who was there all the time. Where there is nobody all are left
+ * as they are: who of them has lost something says so itself. A node's change that is older than
+ * the registration tells, for after a return that was seen the state is written. */
+static void note_returned(struct context *context, struct take_over *t, struct partition *p,
+                          int64_t mzxid)
+{
+    int32_t still_there = 0;
+
+    for (int32_t i = 0; i < p->now.isr.count; i++)
+        if (is_still_there(context, p->now.isr.at[i], mzxid)) still_there++;
+    for (int32_t i = 0; i < p->now.isr.count && still_there > 0; i++) {
+        int32_t id = p->now.isr.at[i];
+        if (broker_is_live(context, id) && !is_still_there(context, id, mzxid))
+            replica_set_add(&t->returned, p, id);
+    }
+}
+
 /* False when ZooKeeper did not answer: then nothing may be decided. A node that cannot be read, or
  * not understood, costs its own partition only: it is left as it is, without a leader that we know,
  * and is not written over. */
@@ -120,9 +150,10 @@ static bool take_states(struct context *context, struct take_over *t)
     for (int32_t i = 0; i < t->loaded.count; i++) {
         const struct request *r = &t->task.requests.at[i];
 
-        if (document_read_state(r, &read))
+        if (document_read_state(r, &read)) {
             partition_set_leadership(t->loaded.at[i], &read);
-        else if (is_away(r->err))
+            note_returned(context, t, t->loaded.at[i], r->stat.mzxid);
+        } else if (is_away(r->err))
             is_whole = false;
         else if (r->err != ERR_NOT_FOUND)
             context_warn(context, "partition %s-%d state unreadable, left alone: %s",
@@ -162,6 +193,34 @@ static void take_deletions(struct context *context, struct task *task)
         struct event *look = event_create(EVENT_DELETIONS_CHANGED);
         list_push(&context->events, &look->node);
     }
+}
+
+/* ---- who returned unseen is away until the first elections are over ---- */
+
+static void hide_returned(struct context *context, struct take_over *t)
+{
+    for (int32_t i = 0; i < t->returned.count; i++) {
+        const struct replica *r = &t->returned.at[i];
+
+        if (r->partition->topic->is_deleting) continue;
+        context_note(context, "partition %s-%d %d returned unseen", r->partition->topic->name,
+                     r->partition->id, r->broker);
+        (void)context_set_dir_offline(context, r->partition, r->broker, true);
+    }
+}
+
+static void show_returned(struct context *context, struct take_over *t)
+{
+    struct replica_set back = {0};
+
+    for (int32_t i = 0; i < t->returned.count; i++) {
+        const struct replica *r = &t->returned.at[i];
+
+        if (context_set_dir_offline(context, r->partition, r->broker, false) &&
+            broker_is_live(context, r->broker))
+            replica_set_add(&back, r->partition, r->broker);
+    }
+    replicas_to(context, &back, REPLICA_ONLINE);
 }
 
 /* ---- the machines' first states ---- */
@@ -225,6 +284,7 @@ enum {
     REPLICAS,
     OFFLINE,
     PARTITIONS,
+    RETURNED,
     REASSIGNMENTS,
     RESUME,
     DONE,
@@ -274,6 +334,7 @@ static void take_over_run(struct context *context, struct task *task)
         break;
     case REPLICAS:
         take_deletions(context, task);
+        hide_returned(context, t);
         tell_brokers(context);
         start_replicas(context, &online, &offline);
         replicas_to(context, &online, REPLICA_ONLINE);
@@ -286,6 +347,9 @@ static void take_over_run(struct context *context, struct task *task)
     case PARTITIONS:
         start_partitions(context);
         partitions_trigger_online(context, NULL, NULL);
+        break;
+    case RETURNED:
+        show_returned(context, t);
         break;
     case REASSIGNMENTS:
         reassign_resume_on(context, NULL);

@@ -12,7 +12,7 @@ struct node {
     struct buf data;
     bool is_null;
     int32_t version;
-    int64_t czxid;
+    int64_t czxid, mzxid;
 };
 
 static struct node *node_at(const struct world *world, const char *path)
@@ -24,9 +24,21 @@ static struct node *make(struct world *world, const char *path)
 {
     struct node *node = ensure_zalloc(sizeof(*node));
 
-    node->czxid = ++world->zxid;
+    node->czxid = node->mzxid = ++world->zxid;
     (void)map_set(&world->nodes, slice_text(path), node);
     return node;
+}
+
+/* A change shares the number of what was made last: only who registered after it is newer. */
+static void change(const struct world *world, struct node *node)
+{
+    node->version++;
+    node->mzxid = world->zxid;
+}
+
+static struct zk_stat stat_of(const struct node *node)
+{
+    return (struct zk_stat){.version = node->version, .czxid = node->czxid, .mzxid = node->mzxid};
 }
 
 static void put(struct node *node, struct slice data)
@@ -43,7 +55,7 @@ void world_node(struct world *world, const char *path, struct slice data)
     if (node == NULL)
         node = make(world, path);
     else
-        node->version++;
+        change(world, node);
     put(node, data);
 }
 
@@ -186,7 +198,7 @@ static void perform_write(struct world *world, struct request *r)
         else if (r->version >= 0 && r->version != node->version)
             err = ERR_ZK_VERSION;
         else
-            node->version++, put(node, r->data);
+            change(world, node), put(node, r->data);
         if (err == ERR_OK && world->lost_answers > 0 && strstr(r->path, "/state") != NULL) {
             world->lost_answers--;
             err = ERR_ZK_VERSION;
@@ -200,7 +212,7 @@ static void perform_write(struct world *world, struct request *r)
         node = NULL;
         break;
     }
-    if (node != NULL) stat.version = node->version, stat.czxid = node->czxid;
+    if (node != NULL) stat = stat_of(node);
     request_answer(r, err, &stat, SLICE_NULL, NULL, 0);
 }
 
@@ -217,7 +229,7 @@ static void perform(struct world *world, struct request *r)
         perform_write(world, r);
         return;
     }
-    if (node != NULL) stat.version = node->version, stat.czxid = node->czxid;
+    if (node != NULL) stat = stat_of(node);
     if (node != NULL && slice_is(buf_slice(&node->data), "denied")) {
         request_answer(r, ERR_ZK_AUTH, &stat, SLICE_NULL, NULL, 0);
         return;
