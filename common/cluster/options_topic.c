@@ -195,7 +195,11 @@ bool topic_options_differ(const struct options *one, const struct options *other
 bool option_is_live(enum option option)
 {
     static const enum option others[] = {OPTION_LEADER_REPLICATION_THROTTLED_RATE,
-                                         OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE};
+                                         OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE,
+                                         OPTION_LOG_CLEANER_BACKOFF_MS,
+                                         OPTION_LOG_CLEANER_DEDUPE_BUFFER_SIZE,
+                                         OPTION_LOG_CLEANER_IO_BUFFER_LOAD_FACTOR,
+                                         OPTION_LOG_CLEANER_IO_MAX_BYTES_PER_SECOND};
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (others[i] == option) return true;
