@@ -95,10 +95,13 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
 
     enum err err = make_directories(env, dir->path);
     if (err == ERR_OK) err = names_join(path, dir->path, LOCK_NAME);
-    if (err == ERR_OK) err = files_lock(env, path, &dir->lock);
-    if (err == ERR_FULL) { /* no lock is there: nobody else has the directory, nor its reserve */
-        reserve_give_up(env, dir->path, UINT64_MAX);
+    if (err == ERR_OK) {
         err = files_lock(env, path, &dir->lock);
+        if (err ==
+            ERR_FULL) { /* no lock is there: nobody else has the directory, nor its reserve */
+            reserve_give_up(env, dir->path, UINT64_MAX);
+            err = files_lock(env, path, &dir->lock);
+        }
     }
     if (err == ERR_BUSY) {
         buf_printf(problem, "%s is locked: another broker uses this directory", path);

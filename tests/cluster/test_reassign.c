@@ -134,7 +134,7 @@ START_TEST(every_partition_moves_under_a_producer_and_back)
                                      .value_bytes = 100,
                                      .acks = "all",
                                      .retries = true,
-                                     .may_repeat = true};
+                                     .idempotent = true};
 
     create(topic);
     list_places(topic, 1, before, sizeof(before));

@@ -54,9 +54,11 @@ START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
 }
 END_TEST
 
+#define LOST 2 /* of three: a controller that hears nobody at all doubts itself */
+
 static void signal_brokers(int signal)
 {
-    for (int i = 1; i <= cluster.options.brokers; i++)
+    for (int i = 1; i <= LOST; i++)
         node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, i), signal);
 }
 
@@ -71,7 +73,7 @@ static bool has_lost(const struct node *controller, int broker)
 static bool all_are_lost(void *of)
 {
     (void)of;
-    for (int i = 1; i <= cluster.options.brokers; i++)
+    for (int i = 1; i <= LOST; i++)
         if (!has_lost(cluster_node(&cluster, NODE_CONTROLLER, 1), i) &&
             !has_lost(cluster_node(&cluster, NODE_CONTROLLER, 2), i))
             return false;
