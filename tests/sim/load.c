@@ -321,6 +321,19 @@ void load_calm(struct load *load)
         process_at(load->clients[c].process, load->world->now, wake_client, &load->clients[c]);
 }
 
+static void wake_operator(void *arg)
+{
+    operator_start(arg);
+}
+
+void load_give_up(struct load *load)
+{
+    struct client *client = &load->clients[0];
+
+    load->is_given_up = true; /* the operator may sleep until a change that is long to come */
+    process_at(client->process, load->world->now, wake_operator, client);
+}
+
 struct load_topic *load_topics(struct load *load, int *count)
 {
     *count = LOAD_TOPICS_MAX;

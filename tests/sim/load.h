@@ -37,6 +37,9 @@ void load_destroy(struct load **load);
 void load_start(struct load *load);
 /* No more new records, no more operations but what is under way; consumers read on. */
 void load_calm(struct load *load);
+/* From then on the operator has a leader elected, unclean, where there is none: what is promised is
+ * judged all the same. */
+void load_give_up(struct load *load);
 /* Nothing is under way, and every consumer has read all to the end; `why` says what is not. */
 bool load_is_drained(struct load *load, char *why, size_t size);
 /* Topics are what they should be, every partition has a leader and all its replicas in sync, in

@@ -77,7 +77,7 @@ struct load {
     struct client clients[CLIENTS_MAX];
     int client_count;
     struct load_topic topics[LOAD_TOPICS_MAX];
-    bool is_calm, meets_known_defects;
+    bool is_calm, is_given_up, meets_known_defects;
     struct instant calm_since;
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */

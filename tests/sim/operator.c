@@ -295,8 +295,20 @@ static void change_something(struct client *client)
     }
 }
 
-/* A partition without a leader whose records are lost, and were not promised: an operator decides
- * that what is left is enough. */
+/* Below 3.2 LeaderAndIsr cannot say that an election was unclean: there only the configuration tells
+ * a replica that stands back (docs/last-replica.md). */
+static void give_up(struct client *client, struct load_topic *topic, int partition)
+{
+    if (!topic->is_unclean &&
+        strcmp(cluster_setting(client->load->cluster, "inter.broker.protocol.version"), "3.2") < 0) {
+        topic->is_unclean = true;
+        load_configure(client->load, topic->name, "unclean.leader.election.enable", "true");
+    }
+    elect(client, topic, partition, true);
+}
+
+/* A partition without a leader whose records are lost, and were not promised, or that nobody else
+ * will help: an operator decides that what is left is enough. */
 static void give_up_lost(struct client *client)
 {
     struct load *load = client->load;
@@ -305,12 +317,12 @@ static void give_up_lost(struct client *client)
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
         struct load_topic *topic = &load->topics[t];
         for (int p = 0; topic->state == TOPIC_LIVE && p < ORACLE_PARTITIONS_MAX; p++) {
-            if (!topic->oracle->partitions[p].is_lifted) continue;
+            if (!topic->oracle->partitions[p].is_lifted && !load->is_given_up) continue;
             if (!load_partition(load, topic->name, p, &at) || at.leader >= 0) continue;
             if (instant_before(load->world->now, instant_add_ms(client->asked[t], AGAIN_MS)))
                 continue;
             client->asked[t] = load->world->now;
-            elect(client, topic, p, true);
+            give_up(client, topic, p);
             return;
         }
     }
@@ -334,9 +346,9 @@ static void on_tick(struct timer *timer)
             now, client_draw(client, 0, live == 0 ? 2000 : load->operation_pause_ms));
         is_busy = true;
     }
-    if (load->is_calm && !client->is_operating) give_up_lost(client);
+    if ((load->is_calm || load->is_given_up) && !client->is_operating) give_up_lost(client);
     struct instant next = instant_add_ms(now, TICK_MS);
-    if (!is_busy && !load->is_calm) next = instant_max(next, client->next_change);
+    if (!is_busy && !load->is_calm && !load->is_given_up) next = instant_max(next, client->next_change);
     timer_arm(&client->shard, &client->operator_timer, next);
 }
 
