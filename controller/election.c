@@ -83,6 +83,11 @@ static int32_t choose_leader(const struct context *context, const struct partiti
         if (leader < 0 && election == ELECTION_OFFLINE_UNCLEAN)
             leader = first_refusing(context, p, &from->isr);
         break;
+    case ELECTION_AGAIN:
+        leader = from->leader;
+        if (!ids_have(&from->isr, leader) || !may_lead(context, p, election, leader))
+            leader = first_able(context, p, election, &p->replicas, &from->isr);
+        break;
     case ELECTION_REASSIGN:
         partition_target(p, &only);
         leader = first_able(context, p, election, &only, &from->isr);
@@ -115,6 +120,7 @@ bool election_choose(const struct context *context, const struct partition *p,
     switch (election) {
     case ELECTION_OFFLINE:
     case ELECTION_OFFLINE_UNCLEAN:
+    case ELECTION_AGAIN:
         keep(context, p, &p->replicas, replica_is_online, recipients);
         if (is_clean) {
             keep(context, p, &from->isr, replica_is_online, &to->isr);

@@ -9,6 +9,7 @@
 enum election {
     ELECTION_OFFLINE,         /* the leader is gone, or there was none */
     ELECTION_OFFLINE_UNCLEAN, /* the same, and unclean if need be whatever the topic says */
+    ELECTION_AGAIN,           /* the same leader, if it may: it began a new life in between */
     ELECTION_REASSIGN,        /* among the target replicas */
     ELECTION_PREFERRED,       /* the first replica or nobody */
     ELECTION_CONTROLLED_SHUTDOWN,

@@ -7,6 +7,7 @@
 #include "controller/documents.h"
 #include "controller/machines.h"
 #include "controller/outbox.h"
+#include "controller/partition_machine.h"
 #include "controller/reassign.h"
 #include "controller/replica_machine.h"
 #include "controller/topics.h"
@@ -21,6 +22,7 @@ struct take_over {
     struct task task;
     struct partition_set loaded;
     struct replica_set returned; /* see note_returned */
+    struct partition_set again;  /* led by one of those, with nobody better */
 };
 
 static void take_over_fini(struct task *task)
@@ -29,6 +31,7 @@ static void take_over_fini(struct task *task)
 
     partition_set_fini(&t->loaded);
     replica_set_fini(&t->returned);
+    partition_set_fini(&t->again);
 }
 
 /* ---- /feature ---- */
@@ -122,9 +125,11 @@ static bool is_still_there(const struct context *context, int32_t id, int64_t mz
 /* Who ended and came back while no controller looked is in its ISRs, and leads, by what it was in
  * an earlier life; what it has now nobody knows (a power loss takes what was not synced). A
  * controller that looks takes such a broker out of its ISRs and lets it in again; so does this one,
- * where there is somebody in the ISR who was there all the time. Where there is nobody all are left
- * as they are: who of them has lost something says so itself. A node's change that is older than
- * the registration tells, for after a return that was seen the state is written. */
+ * where there is somebody in the ISR who was there all the time. Where there is nobody the leader
+ * leads on, for nobody is known to be better, and who has lost what it knows of says so itself; but
+ * in a new epoch: its watermark may begin lower, and what it writes stands where followers may
+ * have other records of the old one. The registration tells: it is younger than the last change of
+ * the state, which is written after a return that was seen. */
 static void note_returned(struct context *context, struct take_over *t, struct partition *p,
                           int64_t mzxid)
 {
@@ -137,6 +142,7 @@ static void note_returned(struct context *context, struct take_over *t, struct p
         if (broker_is_live(context, id) && !is_still_there(context, id, mzxid))
             replica_set_add(&t->returned, p, id);
     }
+    if (still_there == 0 && broker_is_live(context, p->now.leader)) partition_set_add(&t->again, p);
 }
 
 /* False when ZooKeeper did not answer: then nothing may be decided. A node that cannot be read, or
@@ -207,6 +213,21 @@ static void hide_returned(struct context *context, struct take_over *t)
                      r->partition->id, r->broker);
         (void)context_set_dir_offline(context, r->partition, r->broker, true);
     }
+}
+
+/* Before it is told to lead in the old epoch. */
+static void elect_again(struct context *context, struct take_over *t)
+{
+    struct partition_set set = {0};
+
+    for (int32_t i = 0; i < t->again.count; i++) {
+        struct partition *p = t->again.at[i];
+
+        if (p->topic->is_deleting) continue;
+        p->state = PARTITION_OFFLINE;
+        partition_set_add(&set, p);
+    }
+    partitions_to_online(context, &set, ELECTION_AGAIN, NULL);
 }
 
 static void show_returned(struct context *context, struct take_over *t)
@@ -281,6 +302,7 @@ enum {
     TOPICS,
     STATES,
     DELETIONS,
+    AGAIN,
     REPLICAS,
     OFFLINE,
     PARTITIONS,
@@ -332,10 +354,13 @@ static void take_over_run(struct context *context, struct task *task)
         task_children(task, PATH_DELETE_TOPICS, true);
         task_ask(context, task);
         break;
-    case REPLICAS:
+    case AGAIN:
         take_deletions(context, task);
         hide_returned(context, t);
         tell_brokers(context);
+        elect_again(context, t);
+        break;
+    case REPLICAS:
         start_replicas(context, &online, &offline);
         replicas_to(context, &online, REPLICA_ONLINE);
         break;

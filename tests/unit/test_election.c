@@ -78,6 +78,24 @@ START_TEST(the_first_replica_in_the_isr_that_lives_leads)
 }
 END_TEST
 
+START_TEST(a_leader_that_returned_leads_again_in_a_new_epoch)
+{
+    begin();
+    isr(3, 2);
+    partition->now.leader = 3;
+    ck_assert(choose(ELECTION_AGAIN, false));
+    ck_assert_int_eq(chosen.leader, 3);
+    ck_assert_int_eq(chosen.leader_epoch, 5);
+    ck_assert_str_eq(text(&chosen.isr), "3,2");
+    ck_assert_str_eq(text(&told), "1,2,3");
+    context_remove_broker(&context, 3);
+    ck_assert(choose(ELECTION_AGAIN, false));
+    ck_assert_int_eq(chosen.leader, 2);
+    ck_assert_str_eq(text(&chosen.isr), "2");
+    end();
+}
+END_TEST
+
 START_TEST(the_order_of_the_assignment_counts_not_that_of_the_isr)
 {
     begin();
@@ -204,6 +222,7 @@ START_TEST(a_suspect_broker_is_not_live)
 END_TEST
 
 UNIT(the_first_replica_in_the_isr_that_lives_leads,
+     a_leader_that_returned_leads_again_in_a_new_epoch,
      the_order_of_the_assignment_counts_not_that_of_the_isr,
      nobody_outside_the_isr_leads_unless_it_may_be_unclean,
      a_living_member_of_the_isr_makes_it_clean, an_offline_directory_is_a_dead_replica,
