@@ -696,7 +696,7 @@ void log_dirs_notified(struct context *context, struct event *event)
 void leader_and_isr_answered(struct context *context, struct event *event)
 {
     struct replica_set offline = {0};
-    bool is_back = false;
+    bool is_back = false, is_back_of_deleting = false;
 
     const struct broker *broker = context_broker(context, event->broker);
 
@@ -714,9 +714,17 @@ void leader_and_isr_answered(struct context *context, struct event *event)
             replica_set_add(&offline, p, event->broker);
         else
             is_back = true;
+        is_back_of_deleting |= !is_error && p->topic->is_deleting;
     }
     /* What a full disk kept from being made is there now, and nobody else would look at it. */
     if (is_back) partitions_trigger_online(context, NULL, NULL);
+    if (is_back_of_deleting) { /* the deletion waited for it */
+        struct ids back = {0};
+        ids_add(&back, event->broker);
+        deletions_allow_on(context, &back);
+        deletions_resume(context);
+        ids_fini(&back);
+    }
     if (offline.count > 0) replicas_became_offline(context, &offline, false);
     replica_set_fini(&offline);
 }
