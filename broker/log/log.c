@@ -649,6 +649,9 @@ enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms
         .first_offset = run.first_offset,
         .is_legacy = run.is_legacy,
     };
+    /* What an append that failed has noted goes first: else an earlier epoch that comes again, with
+     * a later one known, would seem to begin here, and what it wrote before would be another's. */
+    log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
     err = note_epochs(log, &plan);
     return err == ERR_OK ? append(log, &plan, now_ms, out) : err;
 }

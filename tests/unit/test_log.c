@@ -346,6 +346,46 @@ START_TEST(a_full_disk_costs_an_error_and_nothing_else)
 }
 END_TEST
 
+static void follow(struct buf *out, int64_t base, int32_t epoch)
+{
+    struct buf batch;
+
+    buf_init(&batch);
+    make_batch(&batch, 2, 100, 1000);
+    batch_set_base_offset(batch.ptr, base);
+    batch_set_leader_epoch(batch.ptr, epoch);
+    buf_add_slice(out, buf_slice(&batch));
+    buf_fini(&batch);
+}
+
+START_TEST(a_follower_whose_disk_was_full_knows_where_its_epochs_began)
+{
+    struct log_appended appended;
+    struct buf bytes;
+
+    begin_log();
+    buf_init(&bytes);
+    follow(&bytes, 0, 3);
+    follow(&bytes, 2, 4);
+    ck_assert_int_eq(log_append_follower(one.log, buf_slice(&bytes), 0, &appended), ERR_OK);
+    buf_clear(&bytes);
+    follow(&bytes, 4, 4);
+    follow(&bytes, 6, 5);
+    for (int i = 0; i < 2; i++) {
+        world_fault(one.w, FAULT_FAIL, ERR_FULL, 0);
+        ck_assert_int_eq(log_append_follower(one.log, buf_slice(&bytes), 0, &appended), ERR_FULL);
+    }
+    ck_assert_int_eq(log_start_epoch(one.log, 6, 4), ERR_OK); /* it leads */
+    const struct epochs *epochs = log_epochs(one.log);
+    ck_assert_int_eq(epochs->count, 3);
+    ck_assert_int_eq(epochs->at[1].epoch, 4);
+    ck_assert_int_eq(epochs->at[1].start, 2);
+    ck_assert_int_eq(epochs->at[2].start, 4);
+    buf_fini(&bytes);
+    end();
+}
+END_TEST
+
 START_TEST(a_broken_disk_takes_the_directory_and_is_not_read_as_data)
 {
     struct log_appended appended;
@@ -870,6 +910,7 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      one_far_future_timestamp_rolls_at_once, a_full_index_rolls,
      what_is_larger_than_a_segment_is_refused_by_the_leader_only,
      a_full_disk_costs_an_error_and_nothing_else,
+     a_follower_whose_disk_was_full_knows_where_its_epochs_began,
      a_broken_disk_takes_the_directory_and_is_not_read_as_data, a_slice_outlives_its_segment,
      a_truncation_that_stops_half_way_leaves_no_gap, truncation_cuts_at_a_batch_and_over_segments,
      truncating_at_the_end_still_drops_a_bogus_epoch,
