@@ -91,6 +91,8 @@ struct broker {
     struct process_signals signals;
     bool takes_signals;
     struct process_end end;
+    struct timer settle_timer;
+    int settled; /* rounds */
     struct forward_call shutdown_call;
     int shutdown_attempts;
     struct timer shutdown_retry; /* … and looks in between whether anyone is left */

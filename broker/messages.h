@@ -20,6 +20,7 @@ enum msg_type {
     MSG_SHARD_STATE,    /* small facts that change: broker epoch, feature epoch */
     MSG_STOP_ACCEPTING, /* close the listeners */
     MSG_LEAVE,          /* close the connections; answered when all have gone */
+    MSG_SETTLE,         /* nothing: what was said before this has been heard */
 
     /* Control → owners of partitions: broker/api/control.h, over broker/replica/partitions.h. */
     MSG_PARTITIONS_CONTROL, /* this shard's part of a LeaderAndIsr or StopReplica: a replica_call */

@@ -256,6 +256,41 @@ static void step_close_session(void *owner)
         zk_close(&broker->zk, done_close_session, broker);
 }
 
+/* What the disk pool still does, and what shards have told each other on the way, comes home before
+ * they end: slices that were read or sent are released at their owner, a reply that nobody waits
+ * for is freed. A round has everything heard that was said before it, the next one the answers, the
+ * third what these have caused. */
+#define SETTLE_ROUNDS 3
+#define SETTLE_MS     5
+
+static void settle(void *to)
+{
+    struct broker *broker = to;
+    struct shard *shard = &broker->main->shard;
+
+    if (disk_backlog(broker->env, broker->disk) > 0) {
+        broker->settled = 0;
+        timer_arm(shard, &broker->settle_timer, instant_add_ms(shard_now(shard), SETTLE_MS));
+    } else if (!broker->is_started || broker->settled++ == SETTLE_ROUNDS) {
+        process_step_done(&broker->end, "settle");
+    } else {
+        order_settle(&broker->main->api, settle, broker);
+    }
+}
+
+static void on_settle_timer(struct timer *timer)
+{
+    settle(CONTAINER(timer, struct broker, settle_timer));
+}
+
+static void step_settle(void *owner)
+{
+    struct broker *broker = owner;
+
+    broker->settle_timer.fire = on_settle_timer;
+    settle(broker);
+}
+
 static const struct process_step steps[] = {
     {"controlled-shutdown", step_controlled_shutdown, STEP_LONG_MS},
     {"stop-accepting", step_stop_accepting, STEP_MS},
@@ -265,6 +300,7 @@ static const struct process_step steps[] = {
     {"close-partitions", step_close_partitions, STEP_LONG_MS},
     {"close-store", step_close_store, STEP_LONG_MS},
     {"close-session", step_close_session, STEP_MS},
+    {"settle", step_settle, STEP_MS},
 };
 
 static void on_ended(void *owner)

@@ -183,6 +183,11 @@ void order_leave(struct api_shard *control, void (*done)(void *to), void *to)
     order_all(control, MSG_LEAVE, done, to);
 }
 
+void order_settle(struct api_shard *control, void (*done)(void *to), void *to)
+{
+    order_all(control, MSG_SETTLE, done, to);
+}
+
 void order_control(struct api_shard *control, int shard, struct order_control *order)
 {
     order->msg = (struct msg){.type = MSG_PARTITIONS_CONTROL};
@@ -209,6 +214,7 @@ void orders_answers(struct api_shard *control, struct msg_routes *routes)
     messages_on_answer(routes, MSG_STOP_ACCEPTING, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CLOSE, hear_answer, control);
     messages_on_answer(routes, MSG_LEAVE, hear_answer, control);
+    messages_on_answer(routes, MSG_SETTLE, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CONTROL, hear_control_answer, control);
 }
 
@@ -345,6 +351,11 @@ static void hear_leave(void *owner, struct msg *msg)
     api_leave(api, on_left);
 }
 
+static void hear_settle(void *owner, struct msg *msg)
+{
+    mailbox_reply(((struct api_shard *)owner)->shard->mailbox, msg);
+}
+
 void orders_listen(struct api_shard *api, struct msg_routes *routes)
 {
     messages_on_call(routes, MSG_IMAGE, hear_image, api);
@@ -357,4 +368,5 @@ void orders_listen(struct api_shard *api, struct msg_routes *routes)
     messages_on_call(routes, MSG_PARTITIONS_CONTROL, hear_control, api);
     messages_on_call(routes, MSG_PARTITIONS_CLOSE, hear_close, api);
     messages_on_call(routes, MSG_LEAVE, hear_leave, api);
+    messages_on_call(routes, MSG_SETTLE, hear_settle, api);
 }

@@ -51,3 +51,5 @@ void order_hand_over(struct api_shard *control);
 void order_stop_accepting(struct api_shard *control, void (*done)(void *to), void *to);
 void order_close_partitions(struct api_shard *control, void (*done)(void *to), void *to);
 void order_leave(struct api_shard *control, void (*done)(void *to), void *to);
+/* `done` when every shard has turned, and heard what others had said to it until then. */
+void order_settle(struct api_shard *control, void (*done)(void *to), void *to);

@@ -292,7 +292,8 @@ struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int
                                      .numbers_max = numbers_max,
                                      .value_bytes = value_bytes,
                                      .acks = "all",
-                                     .retries = true};
+                                     .retries = true,
+                                     .idempotent = true};
 
     if (!client_create_topic(bootstrap, topic, partitions, replicas, 30)) return NULL;
     return sender_open(&options);

@@ -27,7 +27,7 @@ struct sender_options {
 struct sender *sender_open(const struct sender_options *options);
 void sender_close(struct sender **sender);
 
-/* Creates the topic and opens a sender to it: acks=all, librdkafka's retries. NULL if it is not
+/* Creates the topic and opens a sender to it: acks=all, idempotent, librdkafka's retries. NULL if it is not
  * there, and led, after half a minute. */
 struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int partitions,
                                    int replicas, int64_t numbers_max, int value_bytes);
