@@ -123,12 +123,25 @@ signal() { # DIR NAME I…
     return 0
 }
 
+# A process that was killed loses its command line before its sockets are closed; what is a zombie or
+# away has closed them.
+has_ended() { # DIR I
+    local pid line
+    pid=$(cat "$1/$2/pid" 2>/dev/null) && [ -n "$pid" ] || return 0
+    line=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 0
+    case $line in
+    *"$1/$2/zoo.cfg"*) return 1 ;;
+    ?*) return 0 ;; # another process has the number now
+    esac
+    [ ! -e "/proc/$pid" ] || grep -qs '^State:.[ZX]' "/proc/$pid/status"
+}
+
 gone() { # DIR I…: waits until they have ended
     local dir=$1 i tries
     shift
     for i in "$@"; do
         for tries in $(seq 600); do
-            pid_of "$dir" "$i" >/dev/null || continue 2
+            has_ended "$dir" "$i" && continue 2
             sleep 0.02
         done
         die "server $i does not end"
