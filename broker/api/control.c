@@ -107,6 +107,14 @@ static void control_done(struct control *control)
     shard_post(control->api->shard, &control->next);
 }
 
+static void tell_watchers(struct control *control)
+{
+    list_each (node, &control->watchers) {
+        struct image_watcher *watcher = list_entry(node, struct image_watcher, node);
+        watcher->changed(watcher);
+    }
+}
+
 void control_stop(struct control *control, void (*stopped)(void *to), void *to)
 {
     struct list_node *node;
@@ -114,12 +122,18 @@ void control_stop(struct control *control, void (*stopped)(void *to), void *to)
     control->is_stopping = true;
     while ((node = list_pop(&control->queue)) != NULL)
         request_close(list_entry(node, struct request, node));
+    tell_watchers(control);
     if (control->current == NULL) {
         stopped(to);
         return;
     }
     control->stopped = stopped;
     control->stopped_to = to;
+}
+
+bool control_is_stopping(const struct control *control)
+{
+    return control->is_stopping;
 }
 
 static void finish(struct request *request, const void *body)
@@ -739,10 +753,7 @@ static void update_handle(struct request *request)
               in->controller_id, in->controller_epoch, change.topic_count, change.broker_count,
               (unsigned long long)image_version(next));
 
-    list_each (node, &control->watchers) {
-        struct image_watcher *watcher = list_entry(node, struct image_watcher, node);
-        watcher->changed(watcher);
-    }
+    tell_watchers(control);
     tell_gone(control, &change, &request->arena);
     order_image(control->api, next, on_image_held, request);
 }

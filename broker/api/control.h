@@ -17,8 +17,10 @@ struct control *control_create(struct api_shard *api);
 /* Sets to NULL; NULL is fine. Requests that wait end without answer: their connections are gone. */
 void control_destroy(struct control **control);
 /* The end: requests that wait, and those that still come, lose their connections; `stopped` is
- * called, perhaps inside, when the one under way is done. */
+ * called, perhaps inside, when the one under way is done. Watchers are told: no image comes any
+ * more. */
 void control_stop(struct control *control, void (*stopped)(void *to), void *to);
+bool control_is_stopping(const struct control *control);
 
 /* The logs; before the first request. */
 void control_set_store(struct control *control, struct store *store);
@@ -42,7 +44,8 @@ struct autocreate *control_autocreate(const struct control *control);
 struct topic_configs *control_topic_configs(const struct control *control);
 int32_t control_epoch(const struct control *control);
 
-/* Told after each change of the image, until removed. */
+/* Told after each change of the image, and when there will be none any more (control_is_stopping),
+ * until removed. May be removed inside `changed`. */
 struct image_watcher {
     struct list_node node;
     void (*changed)(struct image_watcher *watcher);

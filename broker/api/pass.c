@@ -34,20 +34,27 @@ static void reply_now(struct passing *passing)
     request_reply(request, passing->answer);
 }
 
+/* The work goes on; what is not seen yet is said not to be. */
+static void reply_late(struct passing *passing)
+{
+    passing->kind->late(passing->request, passing->answer);
+    reply_now(passing);
+}
+
+static void on_late(struct timer *timer)
+{
+    reply_late(CONTAINER(timer, struct passing, timer));
+}
+
 static void on_image(struct image_watcher *watcher)
 {
     struct passing *passing = CONTAINER(watcher, struct passing, watcher);
+    const struct request *request = passing->request;
 
-    if (passing->kind->is_shown(passing->request, passing->answer)) reply_now(passing);
-}
-
-/* The work goes on; what is not seen yet is said not to be. */
-static void on_late(struct timer *timer)
-{
-    struct passing *passing = CONTAINER(timer, struct passing, timer);
-
-    passing->kind->late(passing->request, passing->answer);
-    reply_now(passing);
+    if (passing->kind->is_shown(request, passing->answer))
+        reply_now(passing);
+    else if (control_is_stopping(request->at->control))
+        reply_late(passing);
 }
 
 static void hold_answer(struct passing *passing)
@@ -57,6 +64,10 @@ static void hold_answer(struct passing *passing)
 
     if (passing->kind->is_shown == NULL || passing->kind->is_shown(request, passing->answer)) {
         reply_now(passing);
+        return;
+    }
+    if (control_is_stopping(control)) {
+        reply_late(passing);
         return;
     }
     passing->watcher.changed = on_image;

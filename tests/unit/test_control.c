@@ -286,6 +286,39 @@ START_TEST(who_is_ending_finishes_one_request_and_takes_no_other)
 }
 END_TEST
 
+struct counted_watcher {
+    struct image_watcher watcher; /* first */
+    int told;
+};
+
+static void note_told(struct image_watcher *watcher)
+{
+    ((struct counted_watcher *)(void *)watcher)->told++;
+    list_remove(&watcher->node);
+}
+
+/* An answer that is held until the image shows it would hold its request, and the request's memory,
+ * beyond the end. */
+START_TEST(who_waits_for_an_image_is_told_at_the_end)
+{
+    struct counted_watcher one = {.watcher.changed = note_told}, other = one;
+    bool is_stopped = false;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    struct control *control = rig.control.api.control;
+    control_watch(control, &one.watcher);
+    control_watch(control, &other.watcher);
+    ck_assert(!control_is_stopping(control));
+    control_stop(control, note_stopped, &is_stopped);
+    ck_assert(is_stopped);
+    ck_assert(control_is_stopping(control));
+    ck_assert_int_eq(one.told, 1);
+    ck_assert_int_eq(other.told, 1);
+    rig_close(&rig);
+}
+END_TEST
+
 static void count_failures(void *to, enum log_level level, struct slice line)
 {
     (void)level;
@@ -335,4 +368,5 @@ UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
      old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own,
-     who_is_ending_finishes_one_request_and_takes_no_other, at_the_end_a_proposal_is_not_sent_again)
+     who_is_ending_finishes_one_request_and_takes_no_other,
+     who_waits_for_an_image_is_told_at_the_end, at_the_end_a_proposal_is_not_sent_again)
