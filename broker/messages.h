@@ -44,7 +44,7 @@ enum msg_type {
     MSG_SAVE_WANTED,    /* write the checkpoints that a truncation waits for */
 
     /* A connection's shard ↔ owners of partitions: broker/replica/partitions.h and
-     * broker/api/{produce,fetch,offsets}.h (their room adds what it needs). */
+     * broker/api/{produce,fetch,offsets,delete_records}.h (their room adds what it needs). */
     MSG_APPEND,
     MSG_APPEND_COMMITTED,
     MSG_READ,
@@ -53,6 +53,8 @@ enum msg_type {
     MSG_READ_RELEASE,
     MSG_LIST_OFFSETS,
     MSG_EPOCH_END,
+    MSG_DELETE_RECORDS,  /* answered at once, perhaps with the result */
+    MSG_RECORDS_DELETED, /* → home: the result of one that waited */
 
     /* A connection's shard ↔ coordinators of groups: broker/api/group_calls.h. */
     MSG_GROUP,      /* answered at once, perhaps with the result */

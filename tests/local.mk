@@ -28,6 +28,7 @@ check_PROGRAMS += \
 	tests/cluster/test_reassign \
 	tests/cluster/test_registration \
 	tests/cluster/test_replication \
+	tests/cluster/test_storage \
 	tests/cluster/test_throttle \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
@@ -46,6 +47,7 @@ tests_cluster_test_rack_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_storage_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_throttle_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
 

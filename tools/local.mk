@@ -2,16 +2,19 @@
 noinst_LIBRARIES += libottla_tools.a
 libottla_tools_a_SOURCES = \
 	tools/args.c tools/args.h \
+	tools/by_leader.c tools/by_leader.h \
 	tools/cluster_client.c tools/cluster_client.h \
 	tools/config_client.c tools/config_client.h \
 	tools/configs.c tools/configs.h \
 	tools/configs_text.c tools/configs_text.h \
 	tools/consume.c tools/consume.h \
 	tools/consumer.c tools/consumer.h \
+	tools/delete_records.c tools/delete_records.h \
 	tools/dump.c tools/dump.h \
 	tools/dump_text.c tools/dump_text.h \
 	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
+	tools/get_offsets.c tools/get_offsets.h \
 	tools/groups.c tools/groups.h \
 	tools/groups_client.c \
 	tools/groups_text.c \
@@ -41,7 +44,7 @@ EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_args tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
-	tests/unit/test_format tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
+	tests/unit/test_format tests/unit/test_get_offsets tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
 	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
@@ -51,6 +54,7 @@ tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_format_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_get_offsets_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_groups_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_overview_text_LDADD = libottla_tools.a $(LDADD)

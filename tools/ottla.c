@@ -5,8 +5,10 @@
  * command. */
 #include "tools/configs.h"
 #include "tools/consume.h"
+#include "tools/delete_records.h"
 #include "tools/dump.h"
 #include "tools/elect.h"
+#include "tools/get_offsets.h"
 #include "tools/groups.h"
 #include "tools/log_dirs.h"
 #include "tools/overview.h"
@@ -33,6 +35,8 @@ static const struct command commands[] = {
     {"consume", "kafka-console-consumer", consume_main, &consume_command},
     {"configs", "kafka-configs", configs_main, &configs_command},
     {"log-dirs", "kafka-log-dirs", log_dirs_main, &log_dirs_command},
+    {"get-offsets", "kafka-get-offsets", get_offsets_main, &get_offsets_command},
+    {"delete-records", "kafka-delete-records", delete_records_main, &delete_records_command},
     {"groups", "kafka-consumer-groups", groups_main, &groups_command},
     {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
     {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
@@ -46,7 +50,7 @@ static void print_usage(FILE *to)
     fprintf(to, "ottla - a tool for clusters of Ottla and Apache Kafka\n\n"
                 "usage: ottla COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-13s %s (as %s)\n", commands[i].name, commands[i].args->summary,
+        fprintf(to, "  %-14s %s (as %s)\n", commands[i].name, commands[i].args->summary,
                 commands[i].script);
     fprintf(
         to,

@@ -22,6 +22,7 @@ const struct api *const *api_table(void)
         &versions_api,
         &create_topics_api,
         &delete_topics_api,
+        &delete_records_api,
         &init_producer_id_api,
         &offset_for_leader_epoch_api,
         &describe_configs_api,

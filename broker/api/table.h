@@ -17,6 +17,7 @@ extern const struct api produce_api;                                   /* produc
 extern const struct api init_producer_id_api;                          /* producer_ids.c */
 extern const struct api fetch_api;                                     /* fetch.c */
 extern const struct api list_offsets_api, offset_for_leader_epoch_api; /* offsets.c */
+extern const struct api delete_records_api;                            /* delete_records.c */
 extern const struct api find_coordinator_api; /* coordinator.c */
 extern const struct api join_group_api, sync_group_api, heartbeat_api,
     leave_group_api; /* group_members.c */

@@ -2,7 +2,7 @@
  * state.
  *
  * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what
- * followers write) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
+ * followers write), deletion.c (DeleteRecords) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
 #pragma once
 #include "base/map.h"
 #include "broker/log/compact.h"
@@ -16,6 +16,7 @@ struct hosted {
     struct partition machine;
     struct log *log; /* attached; NULL when it has been given back */
     struct wait_line commits;
+    struct wait_line deletions; /* for the low watermark */
     struct list watchers;   /* of watch_part */
     struct list_node dirty; /* partitions.dirty: watchers to look at */
     bool wakes_all;         /* … and each of them reads again */
@@ -61,6 +62,8 @@ struct partitions {
     struct list all;
     struct purgatory purgatory;
     struct timer purgatory_timer;
+    struct purgatory deletions;
+    struct timer deletions_timer;
     struct list decided; /* commit_wait: off the purgatory, to be told in the post */
     struct list dirty;   /* hosted */
     struct list ready;   /* watch: to be told in the post */
@@ -98,6 +101,8 @@ enum err hosted_log_failed(struct hosted *hosted, enum err err);
 void hosted_left(struct hosted *hosted);
 
 /* serve.c */
+/* A wait that is off its purgatory has ended so: told in serve_wake. */
+void serve_decide(struct partitions *partitions, struct wait *wait, enum err err);
 void serve_wake(struct post *post);
 void serve_timed_out(struct timer *timer);
 void serve_arm(struct partitions *partitions);
@@ -122,6 +127,12 @@ void upkeep_save(struct hosted *hosted);
 /* It may have files to unlink. */
 void upkeep_garbage(struct hosted *hosted);
 void upkeep_forget(struct hosted *hosted);
+
+/* deletion.c */
+/* Where log starts, or who is alive, may have changed: waits that have been reached end. */
+void deletion_look(struct hosted *hosted);
+void deletion_refuse(struct hosted *hosted, enum err err);
+void deletion_timed_out(struct timer *timer);
 
 /* cleaning.c */
 void cleaning_start(struct partitions *partitions);

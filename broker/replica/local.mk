@@ -16,7 +16,9 @@ libottla_broker_a_SOURCES += \
 	broker/replica/sessions.c broker/replica/sessions.h \
 	broker/replica/throttle.c broker/replica/throttle.h \
 	broker/replica/cleaning.c \
+	broker/replica/deletion.c \
 	broker/replica/upkeep.c \
+	broker/api/delete_records.c broker/api/delete_records.h \
 	broker/api/fetch.c broker/api/fetch.h \
 	broker/api/leaders.c broker/api/leaders.h \
 	broker/api/offsets.c broker/api/offsets.h \

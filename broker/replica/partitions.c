@@ -95,6 +95,7 @@ static struct hosted *hosted_create(struct partitions *partitions,
     hosted->tick.fire = tick;
     hosted->sync_wanted_to = -1;
     wait_line_init(&hosted->commits);
+    wait_line_init(&hosted->deletions);
     list_init(&hosted->watchers);
     partition_init(&hosted->machine, change->min_insync,
                    partitions->options.settings.replica_lag_time_ms_max * 1000000);
@@ -119,6 +120,7 @@ static struct log *hosted_destroy(struct hosted *hosted)
 
     ensure(hosted->jobs == 0);
     ensure(list_is_empty(&hosted->commits.waits));
+    ensure(list_is_empty(&hosted->deletions.waits));
     upkeep_forget(hosted);
     list_each (node, &hosted->watchers) {
         serve_fire(partitions, list_entry(node, struct watch_part, node)->watch);
@@ -247,9 +249,11 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
     struct partition *machine = &hosted->machine;
     struct partitions *partitions = hosted->of;
 
-    if (effects->resign)
-        serve_refuse_commits(hosted,
-                             machine->role == PARTITION_OFFLINE ? ERR_OFFLINE : ERR_NOT_LEADER);
+    if (effects->resign) {
+        enum err why = machine->role == PARTITION_OFFLINE ? ERR_OFFLINE : ERR_NOT_LEADER;
+        serve_refuse_commits(hosted, why);
+        deletion_refuse(hosted, why);
+    }
     if (effects->unfollow) tell_follow(hosted, -1);
     if ((effects->lead || effects->follow) && hosted->log != NULL) log_uncut(hosted->log);
     settle_promise(hosted, effects);
@@ -298,6 +302,7 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
                   hosted->machine.leader_epoch);
     count_role(hosted, role);
     count_standing(hosted, standing);
+    deletion_look(hosted);
 
     if (effects.raise_log_start) {
         enum err err = hosted_log_failed(hosted, log_advance_start(hosted->log, effects.log_start));
@@ -631,10 +636,12 @@ void partitions_hand_over(struct partitions *partitions)
 
 void partitions_image_changed(struct partitions *partitions)
 {
-    /* Only where a replica outside the ISR may hold the watermark, or stopped to do so. */
+    /* Only where a replica outside the ISR may hold the watermark, or stopped to do so; and where a
+     * deletion waits for the live. */
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
         if ((isr_standing(&hosted->machine) & 1) != 0) tick(&hosted->tick);
+        deletion_look(hosted);
     }
 }
 
@@ -724,6 +731,8 @@ struct partitions *partitions_create(const struct partitions_options *options)
     set_bounds(partitions);
     purgatory_init(&partitions->purgatory);
     partitions->purgatory_timer.fire = serve_timed_out;
+    purgatory_init(&partitions->deletions);
+    partitions->deletions_timer.fire = deletion_timed_out;
     partitions->wake.run = serve_wake;
     partitions->work.run = work;
     partitions->closed_post.run = tell_closed;
@@ -761,10 +770,12 @@ void partitions_destroy(struct partitions **partitions)
     cleaning_stop(it);
     timer_cancel(it->shard, &it->upkeep);
     timer_cancel(it->shard, &it->purgatory_timer);
+    timer_cancel(it->shard, &it->deletions_timer);
     shard_unpost(&it->wake);
     shard_unpost(&it->work);
     shard_unpost(&it->closed_post);
     purgatory_fini(&it->purgatory);
+    purgatory_fini(&it->deletions);
     map_fini(&it->by_name);
     buf_fini(&it->rebuilt);
     log_files_destroy(&it->files);

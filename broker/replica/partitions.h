@@ -199,7 +199,7 @@ void partitions_isr_decided(struct partitions *partitions, const struct isr_deci
 /* ---- Produce ------------------------------------------------------------------------------------
  */
 
-/* Who waits for acks=all. Zeroed by the caller, who keeps it until `done`. */
+/* Who waits for acks=all, or (inside of deletion) for log starts. Zeroed by the caller, who keeps it until `done`. */
 struct commit_wait {
     struct wait wait; /* of partitions.c, as the next two */
     struct hosted *at;
@@ -319,8 +319,8 @@ void partitions_watch(struct partitions *partitions, struct watch *watch,
 /* One that does not watch is fine. */
 void partitions_unwatch(struct partitions *partitions, struct watch *watch);
 
-/* ---- ListOffsets, OffsetForLeaderEpoch, DeleteRecords
- * -------------------------------------------- */
+/* ---- ListOffsets, OffsetForLeaderEpoch
+ * ----------------------------------------------------------- */
 
 #define OFFSETS_LATEST         (-1)
 #define OFFSETS_EARLIEST       (-2)
@@ -359,6 +359,32 @@ MUST_CHECK enum err partitions_offsets_before(struct partitions *partitions, str
 MUST_CHECK enum err partitions_epoch_end(struct partitions *partitions, struct slice topic,
                                          int32_t partition, int32_t leader_epoch, int32_t epoch,
                                          struct epoch_end *out);
+
+/* ---- DeleteRecords
+ * ----------------------------------------------------------------------------- */
+
+/* Records of one partition below an offset are to go. Zeroed by the caller but for the first part,
+ * who keeps it until it is answered or `done`. */
+struct records_deletion {
+    struct slice topic;
+    int32_t partition;
+    int64_t offset;          /* −1: the high watermark */
+    struct instant deadline; /* for replicas to follow; ERR_TIMED_OUT then */
+
+    /* ERR_NOT_FOUND, ERR_NOT_LEADER, ERR_OFFLINE as above; ERR_DENIED: the topic's cleanup.policy
+     * has no delete (44); ERR_RANGE: below 0 or above the high watermark (1). ERR_TIMED_OUT: gone
+     * here, not everywhere (7). */
+    enum err err;
+    int64_t low_watermark; /* the lowest log start of the live replicas; −1 not known */
+
+    void (*done)(struct records_deletion *deletion); /* not inside partitions_delete_records */
+    void *to;                                /* the caller's */
+    struct commit_wait wait;                 /* of deletion.c, as the next */
+    struct partitions *partitions;
+};
+/* The log start moves at once. True: answered, `done` will not come. False: live replicas have not
+ * followed yet; `done` comes. */
+bool partitions_delete_records(struct partitions *partitions, struct records_deletion *deletion);
 
 /* ---- For coordinators: their own log, from its start to its end
  * ----------------------------------------------------------------------- */

@@ -119,8 +119,7 @@ void serve_arm(struct partitions *partitions)
               (int64_t)purgatory_count(&partitions->purgatory));
 }
 
-/* Off the purgatory; told in serve_wake. */
-static void decide(struct partitions *partitions, struct wait *wait, enum err err)
+void serve_decide(struct partitions *partitions, struct wait *wait, enum err err)
 {
     struct commit_wait *commit = list_entry(wait, struct commit_wait, wait);
 
@@ -138,7 +137,7 @@ void serve_commits(struct hosted *hosted)
 
     if (list_is_empty(&hosted->commits.waits) || hosted->machine.role != PARTITION_LEADER) return;
     while ((wait = purgatory_pop(&partitions->purgatory, &hosted->commits, isr->high_watermark)))
-        decide(partitions, wait, err);
+        serve_decide(partitions, wait, err);
     serve_arm(partitions);
 }
 
@@ -148,7 +147,7 @@ void serve_refuse_commits(struct hosted *hosted, enum err err)
     struct wait *wait;
 
     while ((wait = purgatory_pop(&partitions->purgatory, &hosted->commits, INT64_MAX)))
-        decide(partitions, wait, err);
+        serve_decide(partitions, wait, err);
     serve_arm(partitions);
 }
 
@@ -158,7 +157,7 @@ void serve_timed_out(struct timer *timer)
     struct wait *wait;
 
     while ((wait = purgatory_expired(&partitions->purgatory, shard_now(partitions->shard))))
-        decide(partitions, wait, ERR_TIMED_OUT);
+        serve_decide(partitions, wait, ERR_TIMED_OUT);
     serve_arm(partitions);
 }
 

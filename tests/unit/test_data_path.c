@@ -4,6 +4,7 @@
  */
 #include "base/ensure.h"
 #include "broker/api/connections.h"
+#include "broker/api/delete_records.h"
 #include "broker/api/fetch.h"
 #include "broker/api/offsets.h"
 #include "broker/api/produce.h"
@@ -15,6 +16,7 @@
 #include "runtime/env_posix.h"
 #include "unit.h"
 #include "wire/frame.h"
+#include "wire/gen/delete_records.h"
 #include "wire/gen/fetch.h"
 #include "wire/gen/list_offsets.h"
 #include "wire/gen/offset_for_leader_epoch.h"
@@ -189,6 +191,7 @@ static void open_shards(struct world *world)
         produce_open(&it->api, &it->routes);
         fetch_open(&it->api, &it->routes, 10);
         offsets_open(&it->api, &it->routes);
+        delete_records_open(&it->api, &it->routes);
     }
 }
 
@@ -1069,6 +1072,142 @@ START_TEST(epochs_end_where_the_next_began)
 }
 END_TEST
 
+/* ---- DeleteRecords ---- */
+
+static void send_delete(struct world *world, int16_t version, const int64_t *offsets, int count,
+                        int32_t timeout_ms)
+{
+    struct delete_records_request_topic_partition parts[PARTITIONS + 1];
+    struct delete_records_request_topic topic = {.name = SLICE("t"), .partitions = {parts, count}};
+    struct delete_records_request request = {.topics = {&topic, 1}, .timeout_ms = timeout_ms};
+
+    for (int32_t p = 0; p < count; p++)
+        parts[p] = (struct delete_records_request_topic_partition){p, offsets[p]};
+    send_request(world, API_DELETE_RECORDS, version, &delete_records_request_wire, &request);
+}
+
+static const struct delete_records_response_topic_partition *
+deleted(struct world *world, int16_t version, int32_t correlation)
+{
+    struct delete_records_response response;
+
+    read_reply(world, correlation, API_DELETE_RECORDS, version, &delete_records_response_wire,
+               &response);
+    return response.topics.at[0].partitions.at;
+}
+
+/* A follower that has everything and says that its logs begin at `starts`. */
+static struct fetch_response fetch_as_follower(struct world *world, const int64_t *starts)
+{
+    static const struct fetch_one ends[] = {{0, 4}, {1, 4}};
+    struct fetch_request request = fetch_of(world, 12, FOLLOWER, ends, 2);
+
+    request.max_wait_ms = 0;
+    for (int p = 0; p < 2; p++)
+        request.topics.at->partitions.at[p].log_start_offset = starts[p];
+    return fetch(world, 12, &request);
+}
+
+START_TEST(records_are_deleted_when_every_live_replica_has_followed)
+{
+    static const int64_t old[] = {0, 0}, wanted[] = {3, -1}, followed[] = {3, 4}, more[] = {4, 2};
+    struct fetch_one gone = {0, 2}, there = {0, 3};
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 2, 1);
+    produce(&world, 9, 1, "t", 2, make_batch(&world, 4, 10));
+    int admin = world.client;
+    connect_client(&world);
+    int follower = world.client;
+    fetch_as_follower(&world, old);
+
+    for (int16_t version = 0; version <= 2; version++) {
+        world.client = admin;
+        send_delete(&world, version, wanted, 2, 60000);
+        int32_t correlation = world.correlation;
+        if (version == 0) {
+            ck_assert(is_quiet(&world, 20)); /* the follower's logs still begin at 0 */
+            world.client = follower;
+            struct fetch_response response = fetch_as_follower(&world, old);
+            ck_assert_int_eq(fetched(&response, 0)->log_start_offset, 3);
+            ck_assert_int_eq(fetched(&response, 1)->log_start_offset, 4);
+            fetch_as_follower(&world, followed);
+            world.client = admin;
+        } /* a second time there is nothing to wait for */
+        const struct delete_records_response_topic_partition *parts =
+            deleted(&world, version, correlation);
+        for (int p = 0; p < 2; p++) {
+            ck_assert_int_eq(parts[p].error_code, 0);
+            ck_assert_int_eq(parts[p].low_watermark, followed[p]);
+        }
+    }
+    struct fetch_request request = fetch_of(&world, 12, -1, &gone, 1);
+    struct fetch_response response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    request = fetch_of(&world, 12, -1, &there, 1);
+    response = fetch(&world, 12, &request);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, 0);
+    ck_assert_int_gt(fetched(&response, 0)->records.len, 0);
+
+    /* Gone here, but the follower does not follow; what lies below a log's start is gone already.
+     */
+    send_delete(&world, 2, more, 2, 20);
+    const struct delete_records_response_topic_partition *parts =
+        deleted(&world, 2, world.correlation);
+    ck_assert_int_eq(parts[0].error_code, KAFKA_REQUEST_TIMED_OUT);
+    ck_assert_int_eq(parts[0].low_watermark, 3);
+    ck_assert_int_eq(parts[1].error_code, 0);
+    ck_assert_int_eq(parts[1].low_watermark, 4);
+    close(follower);
+    close_world(&world);
+}
+END_TEST
+
+START_TEST(errors_of_delete_records_are_kafkas)
+{
+    static const int64_t wrong[] = {5, -2, 1, 1, 1}, old[] = {0, 0}, right[] = {2, 2};
+    struct topic_throttles unthrottled = {0};
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 2, 1);
+    produce(&world, 9, 1, "t", 2, make_batch(&world, 4, 10));
+    fetch_as_follower(&world, old);
+    send_delete(&world, 2, wrong, 5, 60000);
+    const struct delete_records_response_topic_partition *parts =
+        deleted(&world, 2, world.correlation);
+    ck_assert_int_eq(parts[0].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(parts[0].low_watermark, -1);
+    ck_assert_int_eq(parts[1].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(parts[2].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(parts[4].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    /* Leadership goes while it waits; then there is none. */
+    send_delete(&world, 2, right, 2, 60000);
+    ck_assert(is_quiet(&world, 5));
+    lead_all(&world, FOLLOWER, 2, 2, 1);
+    parts = deleted(&world, 2, world.correlation);
+    ck_assert_int_eq(parts[0].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(parts[1].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(parts[1].low_watermark, -1);
+    send_delete(&world, 2, right, 2, 60000);
+    parts = deleted(&world, 2, world.correlation);
+    ck_assert_int_eq(parts[0].error_code, KAFKA_NOT_LEADER_OR_FOLLOWER);
+
+    lead_all(&world, SELF, 3, 1, 1);
+    world.config.is_deleted = false;
+    world.config.is_compacted = true;
+    for (int i = 0; i < DATA; i++)
+        partitions_configure(world.shards[i].partitions, SLICE("t"), &world.config, 1,
+                             &unthrottled);
+    send_delete(&world, 2, right, 2, 60000);
+    parts = deleted(&world, 2, world.correlation);
+    ck_assert_int_eq(parts[0].error_code, KAFKA_POLICY_VIOLATION);
+    close_world(&world);
+}
+END_TEST
+
 UNIT(of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_for_byte,
      large_slices_go_by_file_and_small_ones_by_copy,
      acks_all_is_answered_in_order_when_followers_have_it,
@@ -1077,4 +1216,5 @@ UNIT(of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_
      a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short,
      a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
      a_session_names_only_what_is_new, offsets_come_from_every_owner,
-     epochs_end_where_the_next_began)
+     epochs_end_where_the_next_began, records_are_deleted_when_every_live_replica_has_followed,
+     errors_of_delete_records_are_kafkas)

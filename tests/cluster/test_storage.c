@@ -1,0 +1,128 @@
+/* What a log keeps and where: records that are deleted by order, on all replicas, and the offsets
+ * that are told of what is left. */
+#include "tests/cluster/client.h"
+#include "tests/cluster/suite.h"
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX (64 * 1024)
+
+static struct cluster cluster;
+static char text[TEXT_MAX];
+
+__attribute__((format(printf, 1, 2))) static int ottla(const char *format, ...)
+{
+    const char *folder = getenv("OTTLA_BUILD");
+    char arguments[512];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(arguments, sizeof(arguments), format, list);
+    va_end(list);
+    return run_command(text, sizeof(text), "%s/ottla %s --bootstrap-server %s 2>&1",
+                       folder == NULL ? "." : folder, arguments, cluster.bootstrap);
+}
+
+static void expect_offset(const char *topic, const char *time, int64_t offset)
+{
+    char wanted[128];
+
+    ck_assert_msg(ottla("get-offsets --topic %s --time %s", topic, time) == 0, "%s", text);
+    snprintf(wanted, sizeof(wanted), "%s:0:%lld\n", topic, (long long)offset);
+    if (offset < 0) wanted[0] = '\0';
+    ck_assert_msg(strcmp(text, wanted) == 0, "%s, time %s: %s instead of %s", topic, time, text,
+                  wanted);
+}
+
+/* What `ottla delete-records` says of partition 0. */
+static int delete_below(const char *topic, int64_t offset)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/offsets.json", cluster.folder);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file,
+            "{\"partitions\":[{\"topic\":\"%s\",\"partition\":0,\"offset\":%lld}],\"version\":1}",
+            topic, (long long)offset);
+    ck_assert_int_eq(fclose(file), 0);
+    return ottla("delete-records --offset-json-file %s", path);
+}
+
+static int leader_of(const char *topic)
+{
+    ck_assert_msg(ottla("topics --describe --topic %s", topic) == 0, "%s", text);
+    const char *at = strstr(text, "Leader: ");
+    return at == NULL ? -1 : atoi(at + strlen("Leader: "));
+}
+
+static bool has_another_leader(void *of)
+{
+    int leader = leader_of("cut");
+
+    return leader > 0 && leader != *(int *)of;
+}
+
+START_TEST(deleted_records_are_gone_on_every_replica)
+{
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "cut", 1, 3, 1000, 100);
+
+    ck_assert_ptr_nonnull(sender);
+    ck_assert(sender_send(sender, 1000));
+    ck_assert(sender_finish(&sender, true, 60));
+    expect_offset("cut", "earliest", 0);
+    expect_offset("cut", "latest", 1000);
+    expect_offset("cut", "earliest-local", 0);
+    expect_offset("cut", "latest-tiered", -1);
+    expect_offset("cut", "0", 0);
+    expect_offset("cut", "4102444800000", -1);
+    ck_assert_msg(ottla("get-offsets --topic cut --time max-timestamp") == 0, "%s", text);
+    ck_assert_msg(strncmp(text, "cut:0:", 6) == 0, "%s", text);
+
+    ck_assert_msg(delete_below("cut", 400) == 0, "%s", text);
+    ck_assert_msg(strstr(text, "Records delete operation completed:\n"
+                               "partition: cut-0\tlow_watermark: 400\n") != NULL,
+                  "%s", text);
+    expect_offset("cut", "earliest", 400);
+    expect_offset("cut", "0", 400);
+    ck_assert_msg(delete_below("cut", 1001) != 0, "%s", text);
+    ck_assert_msg(strstr(text, "partition: cut-0\terror: OFFSET_OUT_OF_RANGE\n") != NULL, "%s",
+                  text);
+
+    /* It was answered when the others had followed: whoever leads next says the same. */
+    int before = leader_of("cut");
+    node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, before), SIGKILL);
+    ck_assert(wait_for(has_another_leader, &before, 60));
+    expect_offset("cut", "earliest", 400);
+    /* Who is away is not waited for, and learns of it when it is back. */
+    ck_assert_msg(delete_below("cut", -1) == 0, "%s", text);
+    expect_offset("cut", "earliest", 1000);
+    node_start(&cluster, cluster_node(&cluster, NODE_BROKER, before));
+    node_wait_ready(&cluster, cluster_node(&cluster, NODE_BROKER, before), 60);
+    ck_assert(client_topic_is_in_sync(cluster.bootstrap, "cut", 3, 60));
+    ck_assert_msg(delete_below("cut", 1000) == 0, "%s", text);
+}
+END_TEST
+
+START_TEST(records_of_a_compacted_topic_are_not_deleted)
+{
+    ck_assert(client_create_topic(cluster.bootstrap, "kept", 1, 3, 30));
+    ck_assert_msg(ottla("configs --alter --topic kept --add-config cleanup.policy=compact") == 0,
+                  "%s", text);
+    for (int i = 0; i < 100 && strstr(text, "POLICY_VIOLATION") == NULL; i++) {
+        delete_below("kept", 0); /* until the leader has heard of it */
+        run_command(NULL, 0, "sleep 0.1");
+    }
+    ck_assert_msg(strstr(text, "partition: kept-0\terror: POLICY_VIOLATION\n") != NULL, "%s", text);
+}
+END_TEST
+
+int main(void)
+{
+    struct cluster_options options = {.zookeepers = 1, .controllers = 1, .brokers = 3};
+
+    return CLUSTER_SUITE(&cluster, &options, 300, deleted_records_are_gone_on_every_replica,
+                         records_of_a_compacted_topic_are_not_deleted);
+}
