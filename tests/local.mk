@@ -1,7 +1,7 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
 EXTRA_DIST += tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/metrics.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tests/cluster/suite.h tools/quickstart
 EXTRA_DIST += docs/configuration.md
-EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh
+EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh tests/chaos/crowds.sh
 
 # Real processes for cluster tests and benches: link tests/cluster/libcluster.a.
 noinst_LIBRARIES += tests/cluster/libcluster.a
@@ -10,7 +10,8 @@ tests_cluster_libcluster_a_SOURCES = tests/cluster/cluster.c tests/cluster/clust
 if HAVE_CHECK
 if HAVE_RDKAFKA
 noinst_LIBRARIES += tests/cluster/libclient.a
-tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.h
+tests_cluster_libclient_a_SOURCES = tests/cluster/client.c tests/cluster/client.h \
+	tests/cluster/crowd.c tests/cluster/crowd.h
 tests_cluster_libclient_a_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 CLUSTER_TEST_LIBS = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(LDADD)
 check_PROGRAMS += \
@@ -51,7 +52,7 @@ tests_cluster_test_storage_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_throttle_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
 
-# What test_groups starts and kills.
+# What crowds are made of (tests/cluster/crowd.h).
 noinst_PROGRAMS += tests/cluster/group_member
 tests_cluster_group_member_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_cluster_group_member_LDADD = $(RDKAFKA_LIBS)
@@ -68,6 +69,11 @@ tests_chaos_chaos_SOURCES = tests/chaos/chaos.c tests/chaos/faults.c tests/chaos
 tests_chaos_chaos_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_chaos_chaos_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
 TESTS += tests/chaos/short.sh
+
+noinst_PROGRAMS += tests/chaos/crowds
+tests_chaos_crowds_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_chaos_crowds_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
+TESTS += tests/chaos/crowds.sh
 endif
 endif
 

@@ -1,10 +1,11 @@
 /* tests/cluster/group_member.c - one member of a group, as a process of its own, so that it can be
  * killed: reads with librdkafka and writes down what it owns and what it has read.
  *
- *     group_member BOOTSTRAP GROUP TOPIC LOG STRATEGY INSTANCE|-
+ *     group_member BOOTSTRAP GROUP TOPIC LOG STRATEGY INSTANCE|- SESSION_MS
  *
- * Lines of LOG: `a GENERATION PARTITION …` (owns these from now on), `r NUMBER`. A record's offset
- * is stored for commit after its line was written. SIGTERM: leaves the group and ends. */
+ * Lines of LOG: `a GENERATION PARTITION …` (owns these from now on), `u GENERATION PARTITION …`
+ * (has given up others, and these are left), `r NUMBER`. A record's offset is stored for commit
+ * after its line was written. SIGTERM: leaves the group and ends. */
 #include <fcntl.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -51,11 +52,11 @@ static int32_t generation_of(rd_kafka_t *consumer)
     return generation;
 }
 
-static void write_owned(struct member *member)
+static void write_owned(struct member *member, char what)
 {
     rd_kafka_topic_partition_list_t *owned = NULL;
     char text[4096];
-    int at = snprintf(text, sizeof(text), "a %d", generation_of(member->consumer));
+    int at = snprintf(text, sizeof(text), "%c %d", what, generation_of(member->consumer));
 
     if (rd_kafka_assignment(member->consumer, &owned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     for (int i = 0; i < owned->cnt && at < (int)sizeof(text) - 16; i++)
@@ -77,7 +78,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
             error = rd_kafka_incremental_assign(consumer, partitions);
         else
             rd_kafka_assign(consumer, partitions);
-        write_owned(member);
+        write_owned(member, 'a');
     } else {
         /* What was read is committed before another may have the partition. */
         rd_kafka_commit(consumer, NULL, 0);
@@ -85,6 +86,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
             error = rd_kafka_incremental_unassign(consumer, partitions);
         else
             rd_kafka_assign(consumer, NULL);
+        write_owned(member, 'u');
     }
     if (error != NULL) rd_kafka_error_destroy(error);
 }
@@ -125,7 +127,7 @@ int main(int argc, char **argv)
     struct member member = {0};
     char why[256];
 
-    if (argc != 7) return 2;
+    if (argc != 8) return 2;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGTERM, on_term);
     member.log = open(argv[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -135,7 +137,7 @@ int main(int argc, char **argv)
     set(conf, "partition.assignment.strategy", argv[5]);
     if (strcmp(argv[6], "-") != 0) set(conf, "group.instance.id", argv[6]);
     set(conf, "log_level", "0");
-    set(conf, "session.timeout.ms", "3000");
+    set(conf, "session.timeout.ms", argv[7]);
     set(conf, "heartbeat.interval.ms", "300");
     set(conf, "auto.offset.reset", "earliest");
     set(conf, "auto.commit.interval.ms", "100");
