@@ -108,6 +108,12 @@ void groups_answered(struct groups *groups, struct groups_call *call)
     shard_post(groups->shard, &groups->tell);
 }
 
+/* Most answers have nothing but a code: they take no memory. */
+static struct slice copy(struct arena *out, struct slice from)
+{
+    return !slice_is_null(from) && from.len == 0 ? SLICE("") : arena_copy(out, from);
+}
+
 /* What the machine says lives until its next step: the call keeps a copy. */
 static void copy_answer(struct groups_call *call, const struct group_answer *from)
 {
@@ -116,18 +122,18 @@ static void copy_answer(struct groups_call *call, const struct group_answer *fro
     int count = from->joined.member_count;
 
     *to = *from;
-    to->joined.member_id = arena_copy(out, from->joined.member_id);
-    to->joined.leader = arena_copy(out, from->joined.leader);
-    to->protocol_type = arena_copy(out, from->protocol_type);
-    to->protocol_name = arena_copy(out, from->protocol_name);
-    to->assignment = arena_copy(out, from->assignment);
+    to->joined.member_id = copy(out, from->joined.member_id);
+    to->joined.leader = copy(out, from->joined.leader);
+    to->protocol_type = copy(out, from->protocol_type);
+    to->protocol_name = copy(out, from->protocol_name);
+    to->assignment = copy(out, from->assignment);
     if (count > 0) {
         struct group_joined_member *members = arena_zalloc(out, sizeof(*members) * (size_t)count);
         for (int i = 0; i < count; i++)
             members[i] = (struct group_joined_member){
-                .id = arena_copy(out, from->joined.members[i].id),
-                .instance_id = arena_copy(out, from->joined.members[i].instance_id),
-                .metadata = arena_copy(out, from->joined.members[i].metadata)};
+                .id = copy(out, from->joined.members[i].id),
+                .instance_id = copy(out, from->joined.members[i].instance_id),
+                .metadata = copy(out, from->joined.members[i].metadata)};
         to->joined.members = members;
     }
     if (from->left != NULL) {

@@ -279,6 +279,8 @@ static void done(struct disk_job *job)
         load_free(load);
         return;
     }
+    /* A file that has less than it should would be read for ever. */
+    if (load->err == ERR_OK && load->piece.len == 0) load->err = ERR_TRUNCATED;
     if (load->err != ERR_OK) {
         load_failed(load, load->err);
         return;

@@ -208,7 +208,8 @@ static void put(struct offsets *offsets, struct slice topic, int32_t partition,
 {
     struct entry *entry = entry_take(&offsets->topics, topic, partition);
 
-    if (entry->log_offset >= log_offset) return; /* what is there is later in the log */
+    /* What is there is later in the log. Of two in one batch the last counts. */
+    if (entry->log_offset > log_offset) return;
     offsets->count += entry->log_offset < 0;
     entry_set(entry, commit, log_offset);
 }
@@ -314,7 +315,7 @@ void offsets_txn_done(struct offsets *offsets, int64_t producer_id, struct slice
     struct entry *entry = entry_take(&txn->topics, topic, partition);
 
     if (entry->pending > 0) entry->pending--; /* 0: the log is being read */
-    if (log_offset > entry->log_offset) entry_set(entry, commit, log_offset);
+    if (log_offset >= entry->log_offset) entry_set(entry, commit, log_offset);
 }
 
 void offsets_txn_undone(struct offsets *offsets, int64_t producer_id, struct slice topic,

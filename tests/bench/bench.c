@@ -10,6 +10,7 @@
 #include "base/ensure.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "tests/bench/groups.h"
 #include "tests/bench/load.h"
 #include "tests/bench/replication.h"
 #include "tests/cluster/cluster.h"
@@ -30,6 +31,7 @@ struct bench {
     struct load_target target;
     pid_t pid;
     struct load_options load;
+    struct groups_load groups;
     const char *broker_properties;
     int many_partitions;
     int idle_connections;
@@ -258,6 +260,7 @@ static void usage(FILE *to)
     fputs("usage: ottla-bench [SCENARIO …] [options]\n"
           "scenarios: throughput latency syscalls idle partitions (default: the first four);\n"
           "  replication: alone, for it has three brokers of its own; acks is −1\n"
+          "  groups [commits|members|idle|load|kill]: alone; each part has brokers of its own\n"
           "  --bootstrap-binaries D  where ottla-broker and ottla-controller are (default "
           "$OTTLA_BUILD or .)\n"
           "  --peer HOST:PORT        measure this broker instead (HOST is a number)\n"
@@ -273,6 +276,10 @@ static void usage(FILE *to)
           "  --seconds N             of latency (default 10)\n"
           "  --idle N                idle connections (default 10000)\n"
           "  --many N                partitions of the scenario partitions (default 1000)\n"
+          "  --commits-rate N        a second, of groups (default 50000)\n"
+          "  --members N             of the group that rebalances (default 1000)\n"
+          "  --idle-groups N         (default 10000)\n"
+          "  --load-commits N        in the log that a coordinator reads (default 10000000)\n"
           "  --override LINE         of the broker's server.properties\n",
           to);
 }
@@ -303,6 +310,10 @@ enum {
     SECONDS,
     IDLE,
     MANY,
+    COMMITS_RATE,
+    MEMBERS,
+    IDLE_GROUPS,
+    LOAD_COMMITS,
     OVERRIDE,
     BINARIES,
     HELP
@@ -322,6 +333,10 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, SECONDS},
     {"idle", required_argument, NULL, IDLE},
     {"many", required_argument, NULL, MANY},
+    {"commits-rate", required_argument, NULL, COMMITS_RATE},
+    {"members", required_argument, NULL, MEMBERS},
+    {"idle-groups", required_argument, NULL, IDLE_GROUPS},
+    {"load-commits", required_argument, NULL, LOAD_COMMITS},
     {"override", required_argument, NULL, OVERRIDE},
     {"bootstrap-binaries", required_argument, NULL, BINARIES},
     {"help", no_argument, NULL, HELP},
@@ -385,6 +400,18 @@ static void parse(struct bench *bench, int argc, char **argv, const char **binar
         case MANY:
             bench->many_partitions = (int)number_of(name, optarg, 1, 1000000);
             break;
+        case COMMITS_RATE:
+            bench->groups.commits_rate = (double)number_of(name, optarg, 1, 10000000);
+            break;
+        case MEMBERS:
+            bench->groups.members = (int)number_of(name, optarg, 1, 100000);
+            break;
+        case IDLE_GROUPS:
+            bench->groups.idle = (int)number_of(name, optarg, 1, 10000000);
+            break;
+        case LOAD_COMMITS:
+            bench->groups.load_commits = number_of(name, optarg, 1, INT64_C(1) << 40);
+            break;
         case OVERRIDE:
             bench->broker_properties = optarg;
             break;
@@ -432,18 +459,20 @@ static void run_scenario(struct bench *bench, const char *name)
 int main(int argc, char **argv)
 {
     static const char *const usual[] = {"throughput", "latency", "syscalls", "idle"};
-    struct bench bench = {.load = {.connections = 4,
-                                   .pipeline = 5,
-                                   .batch_bytes = 100 << 10,
-                                   .record_bytes = 1 << 10,
-                                   .acks = 1,
-                                   .total_bytes = UINT64_C(2048) << 20,
-                                   .rate = 2000,
-                                   .seconds = 10,
-                                   .fetch_max_bytes = 1 << 20},
-                          .idle_connections = 10000,
-                          .many_partitions = 1000,
-                          .target = {.partitions = 6}};
+    struct bench bench = {
+        .load = {.connections = 4,
+                 .pipeline = 5,
+                 .batch_bytes = 100 << 10,
+                 .record_bytes = 1 << 10,
+                 .acks = 1,
+                 .total_bytes = UINT64_C(2048) << 20,
+                 .rate = 2000,
+                 .seconds = 10,
+                 .fetch_max_bytes = 1 << 20},
+        .groups = {.commits_rate = 50000, .members = 1000, .idle = 10000, .load_commits = 10000000},
+        .idle_connections = 10000,
+        .many_partitions = 1000,
+        .target = {.partitions = 6}};
     const char *binaries = NULL;
     struct rlimit files;
 
@@ -451,6 +480,14 @@ int main(int argc, char **argv)
     parse(&bench, argc, argv, &binaries);
     if (optind == argc - 1 && strcmp(argv[optind], "replication") == 0 && !bench.has_peer) {
         replication_run(&bench.load, bench.target.partitions, bench.broker_properties, binaries);
+        return 0;
+    }
+    if (optind < argc && optind + 2 >= argc && strcmp(argv[optind], "groups") == 0 &&
+        !bench.has_peer) {
+        bench.groups.seconds = bench.load.seconds;
+        bench.groups.broker_properties = bench.broker_properties;
+        bench.groups.binaries = binaries;
+        groups_run(&bench.groups, argv[optind + 1]);
         return 0;
     }
     getrlimit(RLIMIT_NOFILE, &files);

@@ -46,22 +46,32 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static int connect_to(const struct load_target *target)
+int load_try_connect(const struct load_target *target)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(target->port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     if (inet_pton(AF_INET, target->host, &address.sin_addr) != 1)
         die("the address is not a number");
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-        die("cannot connect");
+    if (fd < 0) die("no socket");
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     return fd;
 }
 
-/* A whole frame: length, header, body. */
-static void add_request(struct buf *out, int api, int version, int32_t correlation,
-                        const struct wire_struct *type, const void *body)
+int load_connect(const struct load_target *target)
+{
+    int fd = load_try_connect(target);
+
+    if (fd < 0) die("cannot connect");
+    return fd;
+}
+
+void load_add_request(struct buf *out, int api, int version, int32_t correlation,
+                      const struct wire_struct *type, const void *body)
 {
     size_t begin = out->len;
 
@@ -76,7 +86,7 @@ static void add_request(struct buf *out, int api, int version, int32_t correlati
     prim_store32(out->ptr + begin, (uint32_t)(out->len - begin - 4));
 }
 
-static void send_all(int fd, struct slice bytes)
+void load_send_all(int fd, struct slice bytes)
 {
     while (bytes.len > 0) {
         ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
@@ -108,8 +118,8 @@ static void ask(int fd, int api, int version, const struct wire_struct *type, co
     struct buf request = {0};
     uint8_t head[FRAME_HEAD];
 
-    add_request(&request, api, version, 1, type, body);
-    send_all(fd, buf_slice(&request));
+    load_add_request(&request, api, version, 1, type, body);
+    load_send_all(fd, buf_slice(&request));
     buf_fini(&request);
     receive_all(fd, head, sizeof(head));
     buf_clear(frame);
@@ -190,7 +200,7 @@ static int create_once(int fd, const char *topic, int partitions,
 void load_create_topic(const struct load_target *target, const char *topic, int partitions,
                        const struct load_replicas *replicas)
 {
-    int fd = connect_to(target), code;
+    int fd = load_connect(target), code;
     double until = now() + 120;
 
     while ((code = create_once(fd, topic, partitions, replicas)) != KAFKA_NONE &&
@@ -345,7 +355,7 @@ static void open_connections(struct run *run)
     for (int i = 0; i < run->options->connections; i++) {
         struct connection *c = &run->connections[i];
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.ptr = c}};
-        c->fd = connect_to(run->target);
+        c->fd = load_connect(run->target);
         c->template = -1;
         c->next_partition = i % run->target->partitions;
         c->due = ensure_malloc(DUE_RING * sizeof(double));
@@ -383,8 +393,8 @@ static void make_templates(struct run *run)
                                        .acks = (int16_t)run->options->acks,
                                        .timeout_ms = 30000,
                                        .topic_data = {&topic, 1}};
-        add_request(&run->templates[p], API_PRODUCE, PRODUCE_VERSION, p, &produce_request_wire,
-                    &body);
+        load_add_request(&run->templates[p], API_PRODUCE, PRODUCE_VERSION, p, &produce_request_wire,
+                         &body);
     }
     buf_fini(&batch);
 }
@@ -546,8 +556,8 @@ static void send_fetch(struct run *run, struct connection *c)
                                  .session_epoch = -1,
                                  .rack_id = SLICE(""),
                                  .topics = {&topic, 1}};
-    add_request(&request, API_FETCH, FETCH_VERSION, 1, &fetch_request_wire, &body);
-    send_all(c->fd, buf_slice(&request));
+    load_add_request(&request, API_FETCH, FETCH_VERSION, 1, &fetch_request_wire, &body);
+    load_send_all(c->fd, buf_slice(&request));
     buf_fini(&request);
     free(partitions);
 }
@@ -625,7 +635,7 @@ int *load_idle_begin(const struct load_target *target, int count)
 
     /* Each has asked once, as clients do: what a request leaves behind is counted. */
     for (int i = 0; i < count; i++) {
-        fds[i] = connect_to(target);
+        fds[i] = load_connect(target);
         ask(fds[i], API_API_VERSIONS, 0, &api_versions_request_wire, &body, &frame, &answer);
     }
     buf_fini(&frame);

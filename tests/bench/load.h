@@ -6,6 +6,7 @@
  * kept waiting (no coordinated omission). */
 #pragma once
 #include "base/buf.h"
+#include "base/slice.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,16 @@ struct load_result {
     size_t latency_count;
 };
 void load_result_fini(struct load_result *result);
+
+/* For loads of other kinds. They end the program, with a message, when the broker goes away, but
+ * load_try_connect, which gives −1. */
+struct wire_struct;
+int load_connect(const struct load_target *target);
+int load_try_connect(const struct load_target *target);
+/* A whole frame: length, header (of a version that is not flexible), body. */
+void load_add_request(struct buf *out, int api, int version, int32_t correlation,
+                      const struct wire_struct *type, const void *body);
+void load_send_all(int fd, struct slice bytes);
 /* The latency below which `share` (0 … 1) of the requests stayed, in seconds. */
 double load_percentile(const struct load_result *result, double share);
 

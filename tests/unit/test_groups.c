@@ -960,6 +960,35 @@ START_TEST(metadata_that_is_too_long_is_refused_for_its_partition_alone)
 }
 END_TEST
 
+START_TEST(of_a_partition_that_is_committed_twice_at_once_the_last_counts)
+{
+    struct offset_commit_request_topic_partition parts[3] = {
+        {.partition_index = 1, .committed_offset = 5, .committed_leader_epoch = -1},
+        {.partition_index = 2, .committed_offset = 6, .committed_leader_epoch = -1},
+        {.partition_index = 1, .committed_offset = 7, .committed_leader_epoch = -1},
+    };
+    struct offset_commit_request_topic topics = {.name = SLICE("t"), .partitions = {parts, 3}};
+    struct offset_commit_request in;
+    struct offset_commit_response out;
+
+    begin();
+    wire_default(&offset_commit_request_wire, &in);
+    in.group_id = SLICE("g1");
+    in.topics.at = &topics;
+    in.topics.count = 1;
+    ASK(offset_commit, API_OFFSET_COMMIT, 8, &in, &out);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(out.topics.at[0].partitions.at[i].error_code, KAFKA_NONE);
+    ck_assert_int_eq(committed("g1", 1), 7);
+    again(2); /* so it is read from the log */
+    for (int i = 0; i < 20000 && !all_loaded(); i++)
+        turn(&world);
+    ck_assert_int_eq(committed("g1", 1), 7);
+    ck_assert_int_eq(committed("g1", 2), 6);
+    finish();
+}
+END_TEST
+
 START_TEST(a_static_member_that_was_replaced_commits_nothing)
 {
     begin();
@@ -1226,6 +1255,7 @@ UNIT(coordinators_are_found_by_the_hash_of_the_group,
      while_its_log_is_read_a_coordinator_says_so,
      records_of_other_kinds_and_broken_ones_are_passed_over, a_member_that_is_not_one_is_told_so,
      another_generation_is_illegal, another_type_of_protocol_cannot_join,
+     of_a_partition_that_is_committed_twice_at_once_the_last_counts,
      metadata_that_is_too_long_is_refused_for_its_partition_alone,
      a_static_member_that_was_replaced_commits_nothing, a_group_may_have_every_odd_byte_in_its_name,
      a_session_timeout_out_of_bounds_is_refused, groups_are_listed_by_state_and_type,
