@@ -309,6 +309,8 @@ enum err broker_open_shards(struct broker *broker)
             broker->shard_opened(broker->owner, &broker->shards[i].shard);
             continue;
         }
+        process_watchdog_watch(&broker->watchdog, &broker->shards[i].beat,
+                               &broker->shards[i].shard);
         err = thread_start(&broker->shards[i].thread, &broker->shards[i].shard);
         broker->shards[i].is_running = err == ERR_OK;
     }
@@ -634,6 +636,7 @@ enum err broker_run(struct broker *broker)
         thread_join(&broker->shards[i].thread);
         broker->shards[i].is_running = false;
     }
+    process_watchdog_stop(&broker->watchdog);
     return broker->result;
 }
 

@@ -25,6 +25,7 @@ struct broker_shard {
     struct api_shard api;
     struct partitions *partitions;
     struct thread thread;
+    struct process_beat beat;
     bool is_open, is_running;
     struct listener_slot {
         struct broker_shard *owner;
@@ -89,6 +90,7 @@ struct broker {
 
     /* stop.c */
     struct process_signals signals;
+    struct process_watchdog watchdog;
     bool takes_signals;
     struct process_end end;
     struct timer settle_timer;
@@ -118,5 +120,5 @@ void broker_stop_upkeep(struct broker *broker);
 void start_log_dir_event(struct broker *broker);
 
 /* stop.c */
-MUST_CHECK enum err stop_listen(struct broker *broker); /* for signals */
+MUST_CHECK enum err stop_listen(struct broker *broker); /* for signals; feeds the watchdog */
 void stop_closed(void *owner);                          /* the store has */

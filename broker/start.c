@@ -62,6 +62,10 @@ static void ready(struct broker *broker)
              broker->process.broker_id, broker->data_shards, store_log_count(broker->store),
              (long long)broker->main->api.broker_epoch,
              (unsigned long long)(process_resident_bytes() / 1024), (long long)ms);
+    /* In Kafka's words, for what waits for this line: start scripts, Testcontainers. */
+    log_info("broker", "started",
+             "kafka=\"[KafkaServer id=%d] started (kafka.server.KafkaServer)\"",
+             broker->process.broker_id);
     process_notify("READY=1");
 }
 

@@ -334,5 +334,6 @@ static void on_signal(struct process_signals *signals, int number)
 enum err stop_listen(struct broker *broker)
 {
     if (!broker->takes_signals) return ERR_OK;
+    process_watchdog_start(&broker->watchdog, &broker->main->shard);
     return process_signals_open(&broker->signals, &broker->main->shard, on_signal);
 }

@@ -15,6 +15,7 @@ struct process {
     struct shard shard;
     struct controller controller;
     struct process_signals signals;
+    struct process_watchdog watchdog;
     struct timer leave;
     bool has_failed;
 
@@ -74,10 +75,8 @@ static void each_beat(void *of)
 static enum err open_status(struct process *process, const struct program *program)
 {
     const char *listen = options_text(program->options, OPTION_METRICS_LISTEN);
-    struct status_options status = {.listen = listen,
-                                    .metrics = process->metrics,
-                                    .beat = &process->beat,
-                                    .env = program->env};
+    struct status_options status = {
+        .listen = listen, .metrics = process->metrics, .beat = &process->beat, .env = program->env};
 
     if (listen == NULL || listen[0] == '\0') return ERR_OK;
     report_open(&process->report, process->metrics);
@@ -123,7 +122,9 @@ static enum err run(const struct program *program)
     } else {
         err = open_status(process, program);
         if (err != ERR_OK) controller_stop(&process->controller);
+        process_watchdog_start(&process->watchdog, &process->shard);
         shard_run(&process->shard);
+        process_watchdog_stop(&process->watchdog);
         status_beat_stop(&process->beat);
         status_close(&process->status);
         if (process->has_failed) return ERR_TIMED_OUT;

@@ -126,6 +126,78 @@ void process_notify(const char *state)
     close(fd);
 }
 
+/* The watchdog. A shard that stands still misses four beats before it is given up, and the feeding
+ * itself may be late by three quarters of the limit. */
+#define BEATS_IN_LIMIT 8
+#define FEEDS_IN_LIMIT 4
+
+/* 0: the service manager has asked for none, or asked another process. */
+static int64_t watchdog_ms(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    char *end;
+
+    if (usec == NULL) return 0;
+    if (pid != NULL && strtoll(pid, NULL, 10) != (long long)getpid()) return 0;
+    long long value = strtoll(usec, &end, 10);
+    return end == usec || *end != '\0' || value < 0 ? 0 : value / 1000;
+}
+
+static void beat(struct timer *timer)
+{
+    struct process_beat *of = list_entry(timer, struct process_beat, timer);
+
+    atomic_store_explicit(&of->at_ns, shard_now(of->shard).ns, memory_order_relaxed);
+    timer_arm(of->shard, timer, instant_add_ms(shard_now(of->shard), of->every_ms));
+}
+
+static void feed(struct timer *timer)
+{
+    struct process_watchdog *watchdog = list_entry(timer, struct process_watchdog, timer);
+    struct instant now = shard_now(watchdog->shard);
+    bool is_alive = true;
+
+    for (struct process_beat *at = watchdog->beats; at != NULL; at = at->next) {
+        struct instant last = {atomic_load_explicit(&at->at_ns, memory_order_relaxed)};
+        if (instant_ms_between(last, now) > watchdog->limit_ms / 2) is_alive = false;
+    }
+    if (is_alive)
+        process_notify("WATCHDOG=1");
+    else
+        log_error("runtime", "shard-stands-still", "watchdog_ms=%lld",
+                  (long long)watchdog->limit_ms);
+    timer_arm(watchdog->shard, timer, instant_add_ms(now, 1 + watchdog->limit_ms / FEEDS_IN_LIMIT));
+}
+
+void process_watchdog_start(struct process_watchdog *watchdog, struct shard *shard)
+{
+    *watchdog =
+        (struct process_watchdog){.shard = shard, .timer.fire = feed, .limit_ms = watchdog_ms()};
+    if (watchdog->limit_ms > 0) timer_arm(shard, &watchdog->timer, shard_now(shard));
+}
+
+void process_watchdog_watch(struct process_watchdog *watchdog, struct process_beat *of,
+                            struct shard *shard)
+{
+    *of = (struct process_beat){.shard = shard,
+                                .timer.fire = beat,
+                                .every_ms = 1 + watchdog->limit_ms / BEATS_IN_LIMIT,
+                                .next = watchdog->beats};
+    if (watchdog->limit_ms == 0) return;
+    atomic_store(&of->at_ns, shard_now(watchdog->shard).ns);
+    timer_arm(shard, &of->timer, shard_now(shard));
+    watchdog->beats = of;
+}
+
+void process_watchdog_stop(struct process_watchdog *watchdog)
+{
+    if (watchdog->shard == NULL) return;
+    timer_cancel(watchdog->shard, &watchdog->timer);
+    for (struct process_beat *at = watchdog->beats; at != NULL; at = at->next)
+        timer_cancel(at->shard, &at->timer);
+    *watchdog = (struct process_watchdog){0};
+}
+
 /* The order of an end. */
 
 static void step_late(struct timer *timer)

@@ -4,6 +4,7 @@
 #pragma once
 #include "runtime/env_posix.h"
 #include "runtime/shard.h"
+#include <stdatomic.h>
 
 /* First thing in main, before any thread: raises the limit of open files to what is allowed, keeps
  * the allocator to few arenas (each costs memory, and a shard is one thread) that keep the pages
@@ -34,6 +35,29 @@ void process_signals_close(struct process_signals *signals);
 /* Says so to the service manager that started us (NOTIFY_SOCKET), if one did: "READY=1",
  * "STOPPING=1", "STATUS=…". Never blocks, never fails. */
 void process_notify(const char *state);
+
+/* The service manager's watchdog (WATCHDOG_USEC), which ends a process that does not feed it: fed
+ * by one shard as long as all that are watched turn. Nothing happens where nobody asked for it. */
+struct process_watchdog {
+    struct shard *shard;
+    struct timer timer;
+    int64_t limit_ms; /* 0: nobody asked */
+    struct process_beat *beats;
+};
+/* A shard that has to turn; the caller's memory until process_watchdog_stop. */
+struct process_beat {
+    struct shard *shard;
+    struct timer timer;
+    int64_t every_ms;
+    _Atomic int64_t at_ns; /* of the last beat; its own thread writes, the feeding one reads */
+    struct process_beat *next;
+};
+void process_watchdog_start(struct process_watchdog *watchdog, struct shard *shard);
+/* On the watchdog's thread, before that of `shard` runs. */
+void process_watchdog_watch(struct process_watchdog *watchdog, struct process_beat *beat,
+                            struct shard *shard);
+/* When no thread of a watched shard runs any more. Fine on a zeroed one, and twice. */
+void process_watchdog_stop(struct process_watchdog *watchdog);
 
 /* Steps done one after another on one shard, the order of an end: each starts something and says
  * when it is over with process_step_done, at once or later. One that takes longer than its time is

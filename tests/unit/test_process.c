@@ -1,4 +1,5 @@
 #include "runtime/process.h"
+#include "base/log.h"
 #include "tests/unit/loop.h"
 #include <signal.h>
 #include <sys/resource.h>
@@ -58,24 +59,102 @@ START_TEST(signals_come_as_calls_on_the_shard)
 }
 END_TEST
 
+/* A service manager's socket, in the environment. */
+static int open_manager(struct sockaddr_un *at)
+{
+    *at = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(at->sun_path, sizeof(at->sun_path), "/tmp/ottla-notify-%d", (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)at, sizeof(*at)), 0);
+    setenv("NOTIFY_SOCKET", at->sun_path, 1);
+    return fd;
+}
+
+static void close_manager(struct sockaddr_un *at, int fd)
+{
+    close(fd);
+    unlink(at->sun_path);
+    unsetenv("NOTIFY_SOCKET");
+}
+
 START_TEST(readiness_is_said_to_who_asked_for_it)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct sockaddr_un at;
     char got[64] = "";
 
     unsetenv("NOTIFY_SOCKET");
     process_notify("READY=1"); /* nobody asked */
     setenv("NOTIFY_SOCKET", "/nowhere/at/all", 1);
     process_notify("READY=1"); /* never fails */
-    snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/ottla-notify-%d", (int)getpid());
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    setenv("NOTIFY_SOCKET", at.sun_path, 1);
+    int fd = open_manager(&at);
     process_notify("READY=1");
     ck_assert_int_eq(recv(fd, got, sizeof(got), 0), 7);
     ck_assert_str_eq(got, "READY=1");
-    close(fd);
-    unlink(at.sun_path);
+    close_manager(&at, fd);
+}
+END_TEST
+
+static int fed(int fd) /* how often since the last call */
+{
+    char got[64];
+    int count = 0;
+    ssize_t n;
+
+    while ((n = recv(fd, got, sizeof(got), 0)) > 0) {
+        ck_assert(n == 10 && memcmp(got, "WATCHDOG=1", 10) == 0);
+        count++;
+    }
+    return count;
+}
+
+static int complaints;
+
+static void count_complaint(void *to, enum log_level level, struct slice line)
+{
+    (void)to;
+    if (level == LOG_ERROR && memmem(line.ptr, line.len, "shard-stands-still", 18) != NULL)
+        complaints++;
+}
+
+START_TEST(the_watchdog_starves_when_a_shard_stands_still)
+{
+    struct process_watchdog watchdog = {0};
+    struct process_beat one;
+    struct sockaddr_un at;
+    struct shard other;
+    char pid[32];
+
+    start();
+    loop_open(&other, env, NULL, NULL);
+    int fd = open_manager(&at);
+    process_watchdog_stop(&watchdog); /* never started */
+    setenv("WATCHDOG_USEC", "200000", 1);
+    setenv("WATCHDOG_PID", "1", 1); /* not us */
+    process_watchdog_start(&watchdog, &shard);
+    process_watchdog_watch(&watchdog, &one, &other);
+    ck_assert_int_eq(watchdog.limit_ms, 0);
+    process_watchdog_stop(&watchdog);
+
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    setenv("WATCHDOG_PID", pid, 1);
+    log_to(count_complaint, NULL);
+    process_watchdog_start(&watchdog, &shard);
+    loop_until(&shard, fed(fd) > 0);
+    process_watchdog_watch(&watchdog, &one, &other);
+    loop_until(&shard, complaints > 0); /* `other` never turns */
+    fed(fd);
+    complaints = 0;
+    loop_until(&shard, complaints >= 2);
+    ck_assert_int_eq(fed(fd), 0);
+    loop_until(&shard, (loop_turn(&other), fed(fd) > 0));
+
+    process_watchdog_stop(&watchdog);
+    log_to(NULL, NULL);
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
+    close_manager(&at, fd);
+    shard_close(&other);
+    stop();
 }
 END_TEST
 
@@ -130,4 +209,5 @@ START_TEST(steps_follow_each_other_and_none_holds_up_the_end)
 END_TEST
 
 UNIT(signals_come_as_calls_on_the_shard, readiness_is_said_to_who_asked_for_it,
+     the_watchdog_starves_when_a_shard_stands_still,
      steps_follow_each_other_and_none_holds_up_the_end)
