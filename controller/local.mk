@@ -39,7 +39,8 @@ ottla_controller_LDADD = $(CONTROLLER_LIBS)
 
 # Transcripts of the machines, and the world that they and the unit tests share.
 check_PROGRAMS += tests/script/run
-tests_script_run_SOURCES = tests/script/run.c tests/script/world.c tests/script/world.h
+tests_script_run_SOURCES = tests/script/run.c tests/script/transcript.c tests/script/transcript.h \
+	tests/script/world.c tests/script/world.h
 tests_script_run_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 EXTRA_DIST += $(wildcard $(top_srcdir)/tests/script/*.txt)
 

@@ -36,3 +36,10 @@ check_PROGRAMS += \
 	tests/unit/test_purgatory \
 	tests/unit/test_sessions
 endif
+
+# Transcripts of the machines.
+check_PROGRAMS += tests/script/replica_run
+tests_script_replica_run_SOURCES = tests/script/replica.c tests/script/transcript.c \
+	tests/script/transcript.h
+tests_script_replica_run_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
+EXTRA_DIST += $(wildcard $(top_srcdir)/tests/script/replica/*.txt)
