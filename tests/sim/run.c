@@ -269,8 +269,9 @@ static void begin(struct run *run, const struct run_options *options)
     sim_net_create(world);
     sim_disks_create(world);
     sim_zookeeper_create(world);
-    run->cluster = cluster_create(world, (int)world_option(world, "brokers", 2, 5),
-                                  (int)world_option(world, "controllers", 1, 3));
+    int brokers = (int)world_option(world, "brokers", 2, 5);
+    int controllers = (int)world_option(world, "controllers", 1, 3);
+    run->cluster = cluster_create(world, brokers, controllers);
     run->oracle = oracle_log_create(world);
     run->znodes = judge_znodes(run);
     run->load = load_create(world, run->cluster, run->oracle, run->znodes);
