@@ -5,6 +5,7 @@
 #include "broker/log/aborted.h"
 #include "cluster/image.h"
 #include "cluster/options.h"
+#include "wire/downconvert.h"
 #include "wire/gen/fetch.h"
 #include "wire/protocol.h"
 #include <stdlib.h>
@@ -31,6 +32,10 @@ static bool fetch_reads_followers(int version)
 {
     return version >= 11;
 }
+static bool fetch_knows_v1(int version)
+{
+    return version >= 2; /* and from 4 on all formats */
+}
 static bool fetch_names_leaders(int version)
 {
     return version >= 16;
@@ -45,7 +50,10 @@ struct fetch_item {
     struct session_ask ask;
     struct read *read; /* NULL with `code` */
     int shard;
-    int64_t len;   /* of the records that are sent */
+    int64_t len;    /* of the records that are sent */
+    struct buf old; /* what a reader of an old format gets in place of the slice */
+    bool is_old;
+    enum err old_err;
     int64_t known; /* the high watermark that the session's follower was told; −1 */
 };
 
@@ -66,6 +74,7 @@ struct fetch {
     struct timer timer;
     struct wire_splices splices;
     struct fetch_item **sent; /* in order of splices */
+    struct disk_job conversion;
 };
 
 int16_t fetch_code(enum err err, bool is_known, int version)
@@ -90,6 +99,11 @@ int16_t fetch_code(enum err err, bool is_known, int version)
         return KAFKA_OFFSET_OUT_OF_RANGE;
     case ERR_UNSUPPORTED:
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+    case ERR_DENIED: /* it would have to be converted, and the topic does not want that */
+        return KAFKA_UNSUPPORTED_VERSION;
+    case ERR_CORRUPT:
+    case ERR_INVALID_RECORD:
+        return KAFKA_CORRUPT_MESSAGE;
     default:
         return KAFKA_UNKNOWN_SERVER_ERROR;
     }
@@ -289,12 +303,15 @@ static void fetch_sent(struct request *request)
 {
     struct fetch *fetch = request->state;
 
+    for (int i = 0; i < fetch->count; i++)
+        buf_fini(&fetch->items[i].old);
     reads_release(&fetch->reads);
     wire_splices_fini(&fetch->splices);
 }
 
 static struct reply_piece piece_of(const struct fetch_item *item)
 {
+    if (item->is_old) return (struct reply_piece){.bytes = buf_slice(&item->old)};
     return (struct reply_piece){
         .file = log_slice_file(&item->read->slice),
         .position = (uint64_t)item->read->slice.position,
@@ -365,6 +382,74 @@ static void finish(struct fetch *fetch)
     send_reply(fetch, &out);
 }
 
+/* ---- for readers of old formats ---- */
+
+#define OPENED_BYTES_MAX ((size_t)256 << 20)
+
+static void convert_item(struct fetch *fetch, struct fetch_item *item)
+{
+    struct downconvert how = {
+        .magic = fetch_knows_v1(fetch->request->version) ? 1 : 0,
+        .offset = item->ask.offset,
+        .bytes_max = item->ask.bytes_max < 0 ? 0 : (size_t)item->ask.bytes_max,
+        .opened_max = OPENED_BYTES_MAX,
+    };
+    uint8_t *bytes = ensure_malloc((size_t)item->len);
+    size_t n = 0;
+
+    item->old_err =
+        file_read_at(fetch->conversion.home->env, log_slice_file(&item->read->slice),
+                     (uint64_t)item->read->slice.position, bytes, (size_t)item->len, &n);
+    struct slice set = slice_of(bytes, n);
+    if (item->old_err == ERR_OK && downconvert_is_needed(set, how.magic)) {
+        /* A follower gets it in any case. */
+        item->old_err = fetch->is_follower || item->read->downconverts
+                            ? downconvert(set, &how, &item->old)
+                            : ERR_DENIED;
+        item->is_old = true;
+    }
+    free(bytes);
+}
+
+static void convert_run(struct disk_job *job)
+{
+    struct fetch *fetch = list_entry(job, struct fetch, conversion);
+
+    for (int i = 0; i < fetch->count; i++)
+        if (fetch->items[i].len > 0) convert_item(fetch, &fetch->items[i]);
+}
+
+static void convert_done(struct disk_job *job)
+{
+    struct fetch *fetch = list_entry(job, struct fetch, conversion);
+    size_t bytes = 0;
+
+    for (int i = 0; i < fetch->count; i++) {
+        struct fetch_item *item = &fetch->items[i];
+        if (item->len == 0) continue;
+        item->read->err = item->old_err;
+        if (item->is_old) item->len = (int64_t)item->old.len;
+        if (item->old_err != ERR_OK) item->len = 0;
+        bytes += item->old.len;
+    }
+    block_charge(request_block(fetch->request), bytes);
+    finish(fetch);
+}
+
+/* What the log has is read, opened and written anew where a job may take its time. */
+static void convert_and_finish(struct fetch *fetch)
+{
+    struct shard *shard = fetch->request->at->shard;
+
+    timer_cancel(shard, &fetch->timer);
+    if (fetch->request->version >= 4 || fetch->bytes == 0) {
+        finish(fetch);
+        return;
+    }
+    fetch->conversion = (struct disk_job){.home = shard, .run = convert_run, .done = convert_done};
+    disk_submit(shard->env, shard->disk, DISK_SOON, shard, &fetch->conversion);
+}
+
 /* ---- passes ---- */
 
 /* A follower that consumers read from hears of the watermark at once: they wait for it. */
@@ -421,7 +506,7 @@ static void passed(struct reads *reads)
 
     if (fetch->is_last || is_urgent || is_late || fetch->asked == 0 ||
         fetch->bytes >= fetch->bytes_min) {
-        finish(fetch);
+        convert_and_finish(fetch);
         return;
     }
     reads_watch(reads, fetch->bytes_min - fetch->bytes);
@@ -776,10 +861,9 @@ static const void *refuse(struct request *request, int16_t code)
     return out;
 }
 
-/* Versions below 4 want records of the formats before magic 2. */
 const struct api fetch_api = {
     .key = API_FETCH,
-    .version_min = 4,
+    .version_min = 0,
     .version_max = 17,
     .request_wire = &fetch_request_wire,
     .response_wire = &fetch_response_wire,

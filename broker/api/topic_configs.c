@@ -632,6 +632,7 @@ void log_config_from_topic(const struct topic_options *topic, const struct optio
     out->gzip_level = topic->compression_gzip_level;
     out->lz4_level = topic->compression_lz4_level;
     out->zstd_level = topic->compression_zstd_level;
+    out->downconverts = topic->message_downconversion_enable;
     out->producer_expiration_ms = options_int(options, OPTION_PRODUCER_ID_EXPIRATION_MS);
     out->validate_compressed = options_bool(options, OPTION_OTTLA_VALIDATE_COMPRESSED);
 }

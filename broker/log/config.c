@@ -25,6 +25,7 @@ void log_config_default(struct log_config *out)
         .gzip_level = -1,
         .lz4_level = 9,
         .zstd_level = 3,
+        .downconverts = true,
         .producer_expiration_ms = 86400000,
     };
 }

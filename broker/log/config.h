@@ -38,6 +38,7 @@ struct log_config {
     int64_t timestamp_after_ms_max;  /* message.timestamp.after.max.ms, INT64_MAX: off */
     int8_t compression; /* codec 0–4 of compression.type, or LOG_COMPRESSION_PRODUCER */
     int gzip_level, lz4_level, zstd_level;
+    bool downconverts; /* message.downconversion.enable: for fetchers of old versions */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     bool validate_compressed; /* ottla.validate.compressed: open every compressed batch */
 };

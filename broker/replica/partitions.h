@@ -278,6 +278,7 @@ struct read {
     int32_t preferred; /* read replica; −1 */
     int32_t leader, leader_epoch_here;
     bool is_zstd;                     /* the topic stores zstd: not for Fetch before v10 */
+    bool downconverts;                /* message.downconversion.enable */
     bool is_throttled;                /* for a follower: what is sent counts (partitions_sent) */
     struct log_slice slice;           /* yours to release, on this shard */
     struct aborted *aborted;          /* transactions in it, for a reader of committed records; */

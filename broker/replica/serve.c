@@ -395,6 +395,7 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
         hosted_feed(hosted, &event);
     }
     read->is_zstd = log_config(hosted->log)->compression == COMPRESSION_ZSTD;
+    read->downconverts = log_config(hosted->log)->downconverts;
     read->high_watermark = partition_high_watermark(machine);
     read->last_stable = last_stable(hosted);
     read->log_start_here = machine->log_start;

@@ -4,6 +4,7 @@ libottla_common_a_SOURCES += \
 	common/wire/codec.c common/wire/codec.h common/wire/codec_private.h \
 	common/wire/codec_text.c \
 	common/wire/compress.c common/wire/compress.h \
+	common/wire/downconvert.c common/wire/downconvert.h \
 	common/wire/frame.c common/wire/frame.h \
 	common/wire/oldset.c common/wire/oldset.h \
 	common/wire/prim.c common/wire/prim.h \
@@ -237,6 +238,7 @@ check_PROGRAMS += \
 	tests/unit/test_compress \
 	tests/unit/test_frame \
 	tests/unit/test_messages \
+	tests/unit/test_downconvert \
 	tests/unit/test_oldset \
 	tests/unit/test_prim \
 	tests/unit/test_protocol \

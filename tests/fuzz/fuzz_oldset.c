@@ -3,7 +3,7 @@
  * compression and checksums is reached. Checksums are made right. */
 #include "base/buf.h"
 #include "tests/fuzz/fuzz.h"
-#include "wire/oldset.h"
+#include "wire/downconvert.h"
 #include "wire/prim.h"
 #include <stdlib.h>
 #include <zlib.h>
@@ -18,12 +18,31 @@ static void seal(const struct batch_entry *entry)
         prim_store32(at + 12, (uint32_t)crc32_z(0, at + 16, entry->bytes.len - 16));
 }
 
+/* What comes out is whole, of that format, and no more than was allowed but for one entry. */
+static void convert(struct slice from, int8_t magic)
+{
+    struct downconvert how = {magic, 0, PLAIN_MAX, PLAIN_MAX};
+    struct batch_entry entry;
+    struct buf out;
+
+    buf_init(&out);
+    if (downconvert(from, &how, &out) == ERR_OK) {
+        struct slice rest = buf_slice(&out);
+        while (batch_entry_take(&rest, &entry) == ERR_OK)
+            ensure(entry.magic <= magic);
+        ensure(rest.len == 0 || rest.len == BATCH_PREFIX_SIZE);
+    }
+    buf_fini(&out);
+}
+
 static void read_set(struct slice from)
 {
     struct oldset_reader reader;
     struct oldset_message message;
     struct batch_entry entry;
     struct buf inner, out;
+
+    struct slice all = from;
 
     buf_init(&inner);
     buf_init(&out);
@@ -40,6 +59,8 @@ static void read_set(struct slice from)
     }
     buf_fini(&inner);
     buf_fini(&out);
+    convert(all, 0);
+    convert(all, 1);
 }
 
 static void read_wrapped(uint8_t how, struct slice set)

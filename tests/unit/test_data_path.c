@@ -21,6 +21,7 @@
 #include "wire/gen/list_offsets.h"
 #include "wire/gen/offset_for_leader_epoch.h"
 #include "wire/gen/produce.h"
+#include "wire/oldset.h"
 #include "wire/record.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -591,6 +592,75 @@ START_TEST(every_version_round_trips_byte_for_byte)
         ck_assert_int_eq(batch_take(&rest, &batch), ERR_OK);
         ck_assert_int_eq(batch.base_offset, 24);
         ck_assert_uint_eq(rest.len, 0);
+    }
+    close_world(&world);
+}
+END_TEST
+
+/* The offsets of a set of messages, each in its own entry or in a wrapper; `*first` is the lowest.
+ */
+static int count_messages(struct slice set, int8_t magic, int64_t *first)
+{
+    struct oldset_message message;
+    struct oldset_reader reader;
+    struct batch_entry entry;
+    struct buf inner = {0};
+    int count = 0;
+
+    while (batch_entry_take(&set, &entry) == ERR_OK) {
+        ck_assert_int_eq(entry.magic, magic);
+        ck_assert_int_eq(oldset_open(&entry, 1 << 20, &inner, &reader), ERR_OK);
+        while (oldset_next(&reader, &message)) {
+            if (count++ == 0) *first = message.offset;
+            ck_assert(slice_is(message.key, "key"));
+        }
+    }
+    buf_fini(&inner);
+    return count;
+}
+
+START_TEST(old_versions_are_given_the_formats_that_they_know)
+{
+    static const int8_t magic[] = {0, 0, 1, 1};
+    struct topic_throttles unthrottled = {0};
+    struct fetch_response response;
+    struct world world;
+    int64_t first = -1;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    for (int i = 0; i < 4; i++)
+        produce(&world, 9, 1, "t", 2, make_batch(&world, 3, 10));
+    struct fetch_one both[] = {{0, 3}, {1, 7}};
+    for (int16_t version = 0; version <= 3; version++) {
+        struct fetch_request request = fetch_of(&world, version, -1, both, 2);
+        response = fetch(&world, version, &request);
+        for (int p = 0; p < 2; p++) {
+            ck_assert_int_eq(fetched(&response, p)->error_code, 0);
+            ck_assert_int_eq(fetched(&response, p)->high_watermark, 12);
+        }
+        ck_assert_int_eq(count_messages(fetched(&response, 0)->records, magic[version], &first), 9);
+        ck_assert_int_eq(first, 3);
+        ck_assert_int_eq(count_messages(fetched(&response, 1)->records, magic[version], &first), 5);
+        ck_assert_int_eq(first, 7); /* what is below in its batch is left out */
+    }
+    /* Too few bytes for a message, before version 3: the beginning of one. */
+    struct fetch_request small = fetch_of(&world, 2, -1, both, 1);
+    small.topics.at->partitions.at[0].partition_max_bytes = 40;
+    response = fetch(&world, 2, &small);
+    ck_assert_int_eq(fetched(&response, 0)->error_code, 0);
+    ck_assert_uint_gt(fetched(&response, 0)->records.len, 0);
+    ck_assert_int_eq(count_messages(fetched(&response, 0)->records, 1, &first), 0);
+
+    world.config.downconverts = false;
+    for (int i = 0; i < DATA; i++)
+        partitions_configure(world.shards[i].partitions, SLICE("t"), &world.config, 1,
+                             &unthrottled);
+    for (int16_t version = 0; version <= 4; version++) {
+        struct fetch_request request = fetch_of(&world, version, -1, both, 2);
+        response = fetch(&world, version, &request);
+        ck_assert_int_eq(fetched(&response, 0)->error_code,
+                         version < 4 ? KAFKA_UNSUPPORTED_VERSION : 0);
     }
     close_world(&world);
 }
@@ -1208,8 +1278,8 @@ START_TEST(errors_of_delete_records_are_kafkas)
 }
 END_TEST
 
-UNIT(of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_for_byte,
-     large_slices_go_by_file_and_small_ones_by_copy,
+UNIT(old_versions_are_given_the_formats_that_they_know, of_a_partition_named_twice_the_last_counts,
+     every_version_round_trips_byte_for_byte, large_slices_go_by_file_and_small_ones_by_copy,
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
