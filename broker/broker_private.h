@@ -82,7 +82,8 @@ struct broker {
     struct instant began;
     int64_t session_registered; /* of the last registration, at first of our earlier process's */
     char cluster_id[64];
-    struct recipe *recipe_paths, *recipe_cluster, *recipe_id, *recipe_peers, *recipe_register;
+    struct recipe *recipe_paths, *recipe_cluster, *recipe_id, *recipe_peers, *recipe_register,
+        *recipe_left;
     struct timer retry, connect_limit;
     struct zk_call feature_exists, feature_get;
     bool feature_busy, feature_again;

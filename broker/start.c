@@ -375,11 +375,36 @@ static void on_paths(void *owner, enum err err)
         recipe_read_children(broker->zk, PATH_BROKERS_IDS, false, false, on_peers, broker);
 }
 
+static void on_left_removed(void *owner, enum err err)
+{
+    struct broker *broker = owner;
+
+    broker->recipe_left = NULL;
+    if (!is_session_end(err) && err != ERR_OK)
+        log_warn("broker", "old-registration-not-removed", "why=%s", err_name(err));
+}
+
+/* What our crash has left in /brokers/ids says that we are here, with all that we had: controllers
+ * must not elect by it while our logs are loaded. The directories' locks prove that nobody has it.
+ */
+static void remove_what_is_left(struct broker *broker)
+{
+    int64_t session = store_last_session(broker->store);
+    int32_t id = broker->process.broker_id;
+
+    if (id < 0) id = store_broker_id(broker->store);
+    if (broker->was_registered || session == 0 || id < 0) return;
+    arena_reset(&broker->arena);
+    broker->recipe_left = recipe_unregister(broker->zk, path_broker(&broker->arena, id), session,
+                                            on_left_removed, broker);
+}
+
 /* A session, the first or one after an expiry: everything that ZooKeeper is to tell us is asked
  * anew. */
 static void session_begins(struct broker *broker)
 {
     timer_cancel(&broker->main->shard, &broker->retry);
+    remove_what_is_left(broker);
     broker->recipe_paths =
         recipe_ensure(broker->zk, path_ensured, path_ensured_count, on_paths, broker);
     autocreate_set_zk(control_autocreate(broker->control), broker->zk);
@@ -487,8 +512,8 @@ enum err start_begin(struct broker *broker)
 void start_end(struct broker *broker)
 {
     struct recipe **const all[] = {&broker->recipe_paths, &broker->recipe_cluster,
-                                   &broker->recipe_id, &broker->recipe_peers,
-                                   &broker->recipe_register};
+                                   &broker->recipe_id,    &broker->recipe_peers,
+                                   &broker->recipe_left,  &broker->recipe_register};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         recipe_cancel(all[i]);

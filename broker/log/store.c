@@ -150,6 +150,7 @@ void store_note_session(struct store *store, int64_t session_id)
         /* Without it the next start after a crash waits for the session's end: slower, no more. */
         enum err err = file_truncate(env, lock, 0);
         if (err == ERR_OK) err = file_write_at(env, lock, 0, slice_of(text, (size_t)len));
+        if (err == ERR_OK) err = file_sync(env, lock);
         if (err != ERR_OK)
             log_warn("log", "session_not_noted", "path=%s why=%s", store->dirs[i].path,
                      err_name(err));

@@ -60,6 +60,12 @@ struct recipe *recipe_register(struct zk *zk, struct slice path, struct slice js
                                             int64_t session_id),
                                void *owner);
 
+/* Removes what `session` registered there; a node of another session stays. For a process that
+ * knows that the one before it has ended: nobody is to take that one's registration for its own,
+ * nor wait for the session's end. */
+struct recipe *recipe_unregister(struct zk *zk, struct slice path, int64_t session,
+                                 recipe_done *done, void *owner);
+
 struct recipe_election {
     bool is_won;
     int32_t epoch;            /* won: ours */

@@ -115,6 +115,56 @@ struct recipe *recipe_register(struct zk *zk, struct slice path, struct slice js
     return &registration->base;
 }
 
+/* ---- what an earlier process registered */
+
+struct removal {
+    struct recipe base;
+    struct slice path;
+    int64_t session;
+    recipe_done *done;
+};
+
+static void removal_end(struct removal *removal, enum err err)
+{
+    removal->done(removal->base.owner, err == ERR_NOT_FOUND ? ERR_OK : err);
+    recipe_destroy(&removal->base);
+}
+
+static void removal_done(struct recipe *recipe, int index, enum err err,
+                         const struct zk_result *results, int count)
+{
+    (void)index, (void)results, (void)count;
+    removal_end((struct removal *)recipe, err);
+}
+
+/* Nobody but its session can have made the node anew in between, and that has no process. */
+static void removal_looked(struct recipe *recipe, int index, enum err err,
+                           const struct zk_result *results, int count)
+{
+    struct removal *removal = (struct removal *)recipe;
+    struct zk_op op = {.kind = ZK_DELETE, .path = removal->path, .version = ZK_ANY_VERSION};
+
+    (void)index;
+    if (err == ERR_OK && count == 1 && results->stat.ephemeral_owner == removal->session)
+        recipe_ask_one(recipe, &op, 1, removal_done);
+    else
+        removal_end(removal, err);
+}
+
+struct recipe *recipe_unregister(struct zk *zk, struct slice path, int64_t session,
+                                 recipe_done *done, void *owner)
+{
+    struct removal *removal = recipe_create_of(sizeof(*removal), zk, owner);
+    struct zk_op op = {.kind = ZK_GET};
+
+    removal->path = arena_copy(&removal->base.arena, path);
+    removal->session = session;
+    removal->done = done;
+    op.path = removal->path;
+    recipe_ask_one(&removal->base, &op, 1, removal_looked);
+    return &removal->base;
+}
+
 /* ---- election */
 
 struct elect {

@@ -125,6 +125,39 @@ START_TEST(a_registration_replaces_what_its_last_session_left)
 }
 END_TEST
 
+static void note_removed(void *owner, enum err err)
+{
+    (void)owner;
+    told.err = err;
+    told.times++;
+}
+
+START_TEST(what_an_ended_process_registered_is_removed)
+{
+    begin();
+    told.times = 0;
+    recipe_unregister(fake.zk, SLICE("/brokers/ids/1"), 99, note_removed, NULL);
+    fake_run();
+    expect(0, "get:/brokers/ids/1");
+    answer_node("{}", 99, 55, 1);
+    expect(0, "delete:/brokers/ids/1");
+    ck_assert_int_eq(told.times, 0);
+    answer(ERR_NOT_FOUND); /* gone by itself */
+    ck_assert(told.err == ERR_OK && told.times == 1);
+
+    recipe_unregister(fake.zk, SLICE("/brokers/ids/1"), 99, note_removed, NULL);
+    fake_run();
+    answer_node("{}", 98, 55, 1); /* another's stays */
+    ck_assert(told.err == ERR_OK && told.times == 2 && fake.count == 0);
+
+    recipe_unregister(fake.zk, SLICE("/brokers/ids/1"), 99, note_removed, NULL);
+    fake_run();
+    answer(ERR_NOT_FOUND);
+    ck_assert(told.err == ERR_OK && told.times == 3 && fake.count == 0);
+    fake_end();
+}
+END_TEST
+
 START_TEST(a_registration_leaves_a_strangers_node_alone)
 {
     begin();
@@ -426,8 +459,9 @@ END_TEST
 
 UNIT(a_registration_tells_czxid_and_session, a_registration_knows_its_own_lost_success,
      a_registration_replaces_what_its_last_session_left,
-     a_registration_leaves_a_strangers_node_alone, an_election_is_won_with_the_next_epoch,
-     the_first_election_makes_the_epoch, a_lost_answer_may_have_been_a_victory,
+     what_an_ended_process_registered_is_removed, a_registration_leaves_a_strangers_node_alone,
+     an_election_is_won_with_the_next_epoch, the_first_election_makes_the_epoch,
+     a_lost_answer_may_have_been_a_victory,
      a_node_of_ours_from_another_session_or_epoch_is_no_victory,
      a_winner_that_is_gone_again_means_another_round, whoever_is_controller_is_told,
      producer_ids_are_taken_by_compare_and_set, parents_are_made_when_they_are_missed,

@@ -859,6 +859,21 @@ START_TEST(many_logs_that_end_on_a_failing_disk_leave_no_marker)
 }
 END_TEST
 
+/* Also where the power went, with all that was not synced: nobody waits for that session's end. */
+START_TEST(the_session_of_a_broker_is_known_after_a_power_loss)
+{
+    begin(1);
+    store_note_session(store, 0x10000abc);
+    store_destroy(&store); /* removes its lock file, and that is not synced */
+    w = world_restart_after_power_loss(w, SIM_FATE_DROPPED);
+    set_options(1);
+    open_store();
+    load();
+    ck_assert_int_eq(store_last_session(store), 0x10000abc);
+    end();
+}
+END_TEST
+
 /* What a broker that was killed leaves says whose registration is in the way; an orderly end
  * leaves nothing. */
 START_TEST(the_session_of_a_broker_that_was_killed_is_known)
@@ -929,5 +944,6 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
+     the_session_of_a_broker_is_known_after_a_power_loss,
      a_thousand_empty_partitions_open_almost_nothing,
      a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
