@@ -259,6 +259,7 @@ static void open_partitions(struct broker *broker, struct broker_shard *shard)
     shard->api.broker_epoch = broker->main->api.broker_epoch;
     shard->api.feature_epoch = broker->main->api.feature_epoch;
     shard->api.cluster_id = broker->main->api.cluster_id;
+    shard->api.awaits_registration = true;
 }
 
 static enum err open_listener(struct broker *broker, struct broker_shard *shard, int index)

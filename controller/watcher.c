@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "client/peer.h"
+#include "cluster/types.h"
 #include "wire/protocol.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Pings per timeout: one lost to a slow turn is not a verdict. */
@@ -216,10 +218,12 @@ void watcher_add(struct watcher *watcher, int32_t id, int64_t tag,
     target->ping_timer.fire = ping_fired;
     target->deadline_timer.fire = deadline_fired;
     detector_init(&target->detector, shard_now(shard), watcher->options.timeout_ms, grace_ms);
+    char client_id[sizeof(HEARTBEAT_CLIENT) + 20];
+    snprintf(client_id, sizeof(client_id), "%s%lld", HEARTBEAT_CLIENT, (long long)tag);
     struct peer_options options = {
         .address = *address,
         .socket = {.receive_buffer_bytes = -1, .send_buffer_bytes = -1},
-        .client_id = "ottla-controller-heartbeat",
+        .client_id = client_id,
         .limits = watcher->options.limits,
         .in_flight_max = 1,
         .waiting_max = 1,

@@ -1,5 +1,6 @@
 /* controller/watcher.h - keeps a connection and a heartbeat to each of some processes, and says
- * which of them is dead (detector.h). The ping is an ApiVersions request. */
+ * which of them is dead (detector.h). The ping is an ApiVersions request, whose client id names the
+ * tag: a broker that is registered anew does not answer for its life before (cluster/types.h). */
 #pragma once
 #include "controller/detector.h"
 #include "runtime/conn.h"

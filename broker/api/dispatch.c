@@ -368,6 +368,12 @@ static void try_admit(struct client *client)
 {
     struct api_shard *api = client->home;
 
+    /* What is asked of a broker before it is registered may be meant for its life before. And to
+     * answer the controller's ping would say that this life still goes on. */
+    if (api->awaits_registration) {
+        if (!list_has(&client->waiting)) list_push(&api->clients_waiting, &client->waiting);
+        return;
+    }
     if (connections_enter(api->process->connections, client->listener)) {
         list_remove(&client->waiting);
         client->is_admitted = true;
@@ -423,6 +429,13 @@ static void hear_connection_answer(void *owner, struct msg *msg)
             conn_close(client->conn, false);
     }
     free(said);
+}
+
+void api_registered(struct api_shard *api)
+{
+    if (!api->awaits_registration) return;
+    api->awaits_registration = false;
+    admit_waiting(api);
 }
 
 void api_accepted(struct api_shard *api, struct conn *conn, int listener)

@@ -85,6 +85,9 @@ struct api_shard {
     int clients_waiting_count;
     struct timer admit;
     struct conn_limits limits;
+    /* Set by broker.c: connections are taken and not read until this process is registered
+     * (api_registered). */
+    bool awaits_registration;
     bool is_leaving;
     struct timer leave;      /* who has not gone by then is not asked any more */
     struct msg *leave_order; /* of orders.c */
@@ -178,6 +181,8 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
 void api_shard_fini(struct api_shard *api);
 /* A new connection on listener number `listener`; conn's user becomes its client. */
 void api_accepted(struct api_shard *api, struct conn *conn, int listener);
+/* The process is registered: what has connected is read. Again is fine. */
+void api_registered(struct api_shard *api);
 /* Closes all connections after the replies that are given, and those to come at once; then `left`,
  * perhaps inside this call. */
 void api_leave(struct api_shard *api, void (*left)(struct api_shard *api));

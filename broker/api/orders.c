@@ -242,6 +242,7 @@ static void hear_facts(void *owner, struct msg *msg)
     api->broker_epoch = order->broker_epoch;
     api->feature_epoch = order->feature_epoch;
     api->cluster_id = order->cluster_id;
+    if (api->broker_epoch >= 0) api_registered(api);
     mailbox_reply(api->shard->mailbox, msg);
 }
 

@@ -1,7 +1,9 @@
 /* broker/api/versions.c - ApiVersions: what dispatch's table serves, and nothing else. */
 #include "broker/api/table.h"
+#include "cluster/types.h"
 #include "wire/gen/api_versions.h"
 #include "wire/gen/protocol.h"
+#include <stdlib.h>
 
 /* [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? */
 static bool is_software_text(struct slice text)
@@ -31,11 +33,28 @@ static void add_all(struct request *request, struct api_versions_response *out)
     }
 }
 
+/* A controller's ping to the life before: to answer it would say that it still goes on. */
+static bool is_for_earlier_life(const struct request *request)
+{
+    struct slice prefix = slice_text(HEARTBEAT_CLIENT), id = request->client_id;
+    char text[21] = "";
+
+    if (id.len <= prefix.len || id.len - prefix.len >= sizeof(text) ||
+        memcmp(id.ptr, prefix.ptr, prefix.len) != 0)
+        return false;
+    memcpy(text, id.ptr + prefix.len, id.len - prefix.len);
+    return strtoll(text, NULL, 10) < request->at->broker_epoch;
+}
+
 static void versions_handle(struct request *request)
 {
     const struct api_versions_request *in = request->body;
     struct api_versions_response out;
 
+    if (is_for_earlier_life(request)) {
+        request_close(request);
+        return;
+    }
     wire_default(&api_versions_response_wire, &out);
     if (request->version >= 3 && (!is_software_text(in->client_software_name) ||
                                   !is_software_text(in->client_software_version))) {

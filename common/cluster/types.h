@@ -19,6 +19,10 @@
 #define TOPIC_NAME_SHARE        "__share_group_state"
 #define TOPIC_NAME_METADATA     "__cluster_metadata" /* of KRaft: must not be created */
 
+/* The client id of a controller's pings to a broker, before the broker epoch that they are for. Of an
+ * older epoch than its own a broker closes the connection; Apache's brokers look at no client id. */
+#define HEARTBEAT_CLIENT "ottla-controller-heartbeat-"
+
 struct topic_partition {
     struct slice topic;
     int32_t partition;

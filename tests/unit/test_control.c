@@ -82,6 +82,43 @@ START_TEST(before_the_registration_no_order_is_heard)
 }
 END_TEST
 
+/* Frames that come before the registration are read after it, and a ping to the life before is not
+ * answered by this one. */
+START_TEST(who_is_not_registered_says_nothing)
+{
+    struct rig rig;
+    struct buf bytes, answer;
+    struct frame_request_head head = {.api_key = API_API_VERSIONS, .correlation_id = 7};
+
+    rig_open(&rig, "");
+    buf_init(&bytes);
+    buf_init(&answer);
+    rig.data.api.awaits_registration = true;
+    int before = rig_connect_to(&rig, 1), now = rig_connect_to(&rig, 1);
+    head.client_id = SLICE(HEARTBEAT_CLIENT "99");
+    frame_write_request_head(&bytes, &head);
+    rig_send_frame(before, buf_slice(&bytes));
+    buf_clear(&bytes);
+    head.client_id = SLICE(HEARTBEAT_CLIENT "100");
+    frame_write_request_head(&bytes, &head);
+    rig_send_frame(now, buf_slice(&bytes));
+    for (int i = 0; i < 50; i++)
+        rig_turn(&rig);
+    ck_assert_uint_eq(rig.data.api.requests.value, 0);
+
+    rig.control.api.broker_epoch = 100;
+    order_facts(&rig.control.api);
+    ck_assert(rig_is_closed(&rig, before));
+    ck_assert(rig_reply(&rig, now, &answer));
+    ck_assert_uint_gt(answer.len, 0);
+    close(before);
+    close(now);
+    buf_fini(&bytes);
+    buf_fini(&answer);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(the_image_is_everywhere_before_the_controller_hears_so)
 {
     struct rig rig;
@@ -363,7 +400,7 @@ END_TEST
 
 UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      what_was_meant_for_an_earlier_registration_is_refused,
-     before_the_registration_no_order_is_heard,
+     before_the_registration_no_order_is_heard, who_is_not_registered_says_nothing,
      the_image_is_everywhere_before_the_controller_hears_so,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
