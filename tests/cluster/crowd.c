@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define GENERATIONS_MAX 100000
-#define LINE_MAX_BYTES  8192
+#define LINE_MAX_BYTES  16384
+#define END_SECONDS     90
 
 struct member {
     pid_t pid; /* 0: not there */
@@ -82,15 +83,34 @@ void crowd_start(struct crowd *crowd, int member)
     crowd->members[member].pid = pid;
 }
 
+struct ending {
+    pid_t pid;
+    int status;
+};
+
+static bool has_ended(void *of)
+{
+    struct ending *ending = of;
+
+    return waitpid(ending->pid, &ending->status, WNOHANG) != 0;
+}
+
 void crowd_end(struct crowd *crowd, int member, int number)
 {
     struct member *it = &crowd->members[member];
-    int status = 0;
+    struct ending ending = {.pid = it->pid};
 
     if (it->pid == 0) return;
     kill(it->pid, number);
-    if (waitpid(it->pid, &status, 0) != it->pid)
-        fail(crowd, "member %d cannot be waited for", member);
+    if (!wait_for(has_ended, &ending, END_SECONDS)) {
+        /* What librdkafka waits for when it closes and does not get is seen in the report. */
+        fprintf(stderr, "member %d of %s does not end: killed\n", member, crowd->options.group);
+        crowd_report(crowd);
+        number = SIGKILL;
+        kill(it->pid, number);
+        waitpid(it->pid, &ending.status, 0);
+    }
+    int status = ending.status;
     /* One that has hardly begun does not catch the signal yet. */
     if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0) &&
         !(WIFSIGNALED(status) && WTERMSIG(status) == number))

@@ -19,9 +19,12 @@
 
 static volatile sig_atomic_t must_stop;
 
+#define PARTITIONS_MAX 1024
+
 struct member {
     rd_kafka_t *consumer;
     int log;
+    bool owns[PARTITIONS_MAX];
 };
 
 static void on_term(int number)
@@ -54,16 +57,23 @@ static int32_t generation_of(rd_kafka_t *consumer)
 
 static void write_owned(struct member *member, char what)
 {
-    rd_kafka_topic_partition_list_t *owned = NULL;
-    char text[4096];
+    char text[8192];
     int at = snprintf(text, sizeof(text), "%c %d", what, generation_of(member->consumer));
 
-    if (rd_kafka_assignment(member->consumer, &owned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    for (int i = 0; i < owned->cnt && at < (int)sizeof(text) - 16; i++)
-        at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", owned->elems[i].partition);
+    for (int p = 0; p < PARTITIONS_MAX && at < (int)sizeof(text) - 16; p++)
+        if (member->owns[p]) at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", p);
     text[at++] = '\n';
     line(member, text, (size_t)at);
-    rd_kafka_topic_partition_list_destroy(owned);
+}
+
+/* Kept here: librdkafka is not asked what it has assigned, for while it closes it does not always
+ * answer. */
+static void note_owned(struct member *member, const rd_kafka_topic_partition_list_t *list,
+                       bool is_ours)
+{
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].partition < PARTITIONS_MAX)
+            member->owns[list->elems[i].partition] = is_ours;
 }
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
@@ -74,19 +84,21 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
     rd_kafka_error_t *error = NULL;
 
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        note_owned(member, partitions, true);
         if (is_cooperative)
             error = rd_kafka_incremental_assign(consumer, partitions);
         else
             rd_kafka_assign(consumer, partitions);
         write_owned(member, 'a');
     } else {
+        note_owned(member, partitions, false);
+        write_owned(member, 'u');
         /* What was read is committed before another may have the partition. */
         rd_kafka_commit(consumer, NULL, 0);
         if (is_cooperative)
             error = rd_kafka_incremental_unassign(consumer, partitions);
         else
             rd_kafka_assign(consumer, NULL);
-        write_owned(member, 'u');
     }
     if (error != NULL) rd_kafka_error_destroy(error);
 }
