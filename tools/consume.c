@@ -1,5 +1,6 @@
 #include "tools/consume.h"
 #include "tools/consumer.h"
+#include "tools/member.h"
 #include "tools/topics_text.h"
 #include "tools/usage.h"
 #include "base/text.h"
@@ -14,10 +15,13 @@ static const struct args_option options[] = {
     {"topic", "NAME", 0, "the topic to read"},
     {"include", "REGEX", 0, "topics to read: a regular expression, or several with commas"},
     {"whitelist", "REGEX", 0, "the same, for old scripts"},
-    {"partition", "N", 0, "only this partition; goes with --topic"},
+    {"group", "NAME", 0,
+     "read as a member of this group: what the group assigns, from what it has committed"},
+    {"partition", "N", 0, "only this partition; goes with --topic, not with --group"},
     {"offset", "OFFSET", 0,
      "where to begin: earliest, latest or a number; goes with --partition (latest)"},
-    {"from-beginning", NULL, 0, "begin with the oldest record instead of the next one"},
+    {"from-beginning", NULL, 0,
+     "begin with the oldest record instead of the next one, where nothing is committed"},
     {"max-messages", "N", 0, "stop after so many records"},
     {"timeout-ms", "MS", 0, "stop when no record has come for so long"},
     {"skip-message-on-error", NULL, 0, "pass over a record that cannot be printed"},
@@ -33,7 +37,10 @@ static const struct args_option options[] = {
     {"value-deserializer", "CLASS", 0, "the same for values"},
     {"consumer-property", "KEY=VALUE", 0,
      "fetch.min.bytes, fetch.max.bytes, fetch.max.wait.ms, max.partition.fetch.bytes, "
-     "request.timeout.ms, auto.offset.reset, isolation.level, client.id; may be repeated"},
+     "request.timeout.ms, auto.offset.reset, isolation.level, client.id; of a group: group.id, "
+     "group.instance.id, session.timeout.ms (45000), heartbeat.interval.ms (3000), "
+     "max.poll.interval.ms (300000), enable.auto.commit (true), auto.commit.interval.ms (5000), "
+     "partition.assignment.strategy (range); may be repeated"},
     {"consumer.config", "FILE", 0,
      "the same as a properties file; --consumer-property goes before it"},
     {"enable-systest-events", NULL, 0, "print shutdown_complete at the end"},
@@ -42,9 +49,14 @@ static const struct args_option options[] = {
 const struct args_command consume_command = {
     .name = "ottla consume",
     .summary = "print the records of topics",
-    .more = "One of --topic and --include. Partitions are read without a consumer group: all of "
-            "them, or\n"
-            "--partition. Columns: timestamp, partition, offset, headers, key, value.",
+    .more =
+        "One of --topic and --include. Without --group all partitions are read, or --partition, "
+        "and\n"
+        "nothing is committed. With it the members of the group share them, by the strategies "
+        "range\n"
+        "and roundrobin; what has been printed is committed. Columns: timestamp, partition, "
+        "offset,\n"
+        "headers, key, value.",
     .options = options,
     .count = sizeof(options) / sizeof(options[0]),
 };
@@ -53,7 +65,10 @@ struct job {
     struct args args;
     struct cluster *cluster;
     struct consumer *consumer;
+    struct member *member; /* NULL: in no group */
     struct consumer_options options;
+    struct member_options group; /* .group NULL: none */
+    bool commits;                /* enable.auto.commit */
     struct format_options format;
     struct topics_pattern *pattern;
     struct conf settings, properties; /* what options point into */
@@ -97,6 +112,34 @@ static enum err set_reset(struct job *job, const char *value)
     return ERR_OK;
 }
 
+/* Of two places that name a group both must say the same. */
+static enum err set_group(struct job *job, const char *name)
+{
+    if (job->group.group != NULL && strcmp(job->group.group, name) != 0) {
+        buf_printf(&job->message, "two groups are named: %s and %s", job->group.group, name);
+        return ERR_INVALID;
+    }
+    job->group.group = name;
+    return ERR_OK;
+}
+
+static enum err set_strategies(struct job *job, const char *key, const char *value)
+{
+    struct slice left = slice_text(value), name;
+    struct member_options *to = &job->group;
+
+    to->assignor_count = 0;
+    for (bool more = true; more;) {
+        more = slice_cut(&left, ',', &name);
+        if (!more) name = left;
+        if (to->assignor_count == ASSIGNOR_COUNT ||
+            assignor_find(name, &to->assignors[to->assignor_count]) != ERR_OK)
+            return wrong(job, key, value, "range, roundrobin or both");
+        to->assignor_count++;
+    }
+    return ERR_OK;
+}
+
 static enum err set_setting(struct job *job, const char *key, const char *value)
 {
     struct consumer_options *o = &job->options;
@@ -111,13 +154,23 @@ static enum err set_setting(struct job *job, const char *key, const char *value)
                    {"max.partition.fetch.bytes", &o->partition_bytes_max, NULL},
                    {"request.timeout.ms", NULL, &o->request_timeout_ms},
                    {"retry.backoff.ms", NULL, &o->retry_backoff_ms},
-                   {"metadata.max.age.ms", NULL, &o->metadata_max_age_ms}};
+                   {"metadata.max.age.ms", NULL, &o->metadata_max_age_ms},
+                   {"session.timeout.ms", &job->group.session_ms, NULL},
+                   {"heartbeat.interval.ms", &job->group.heartbeat_ms, NULL},
+                   {"max.poll.interval.ms", &job->group.rebalance_ms, NULL},
+                   {"auto.commit.interval.ms", NULL, &job->group.commit_ms}};
 
     if (strcmp(key, "client.id") == 0) job->client_id = value;
     if (strcmp(key, "auto.offset.reset") == 0) return set_reset(job, value);
     if (strcmp(key, "isolation.level") == 0) return set_isolation(job, value);
-    if (strcmp(key, "group.id") == 0)
-        return wrong(job, key, value, "left out: consumer groups are not supported yet");
+    if (strcmp(key, "group.id") == 0) return set_group(job, value);
+    if (strcmp(key, "group.instance.id") == 0) job->group.instance_id = value;
+    if (strcmp(key, "partition.assignment.strategy") == 0) return set_strategies(job, key, value);
+    if (strcmp(key, "enable.auto.commit") == 0) {
+        job->commits = strcmp(value, "true") == 0;
+        if (!job->commits && strcmp(value, "false") != 0)
+            return wrong(job, key, value, "true or false");
+    }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(key, numbers[i].key) != 0) continue;
         if (text_int(slice_text(value), 1, INT32_MAX, &number) != ERR_OK)
@@ -217,6 +270,13 @@ static enum err read_options(struct job *job)
                                              .request_timeout_ms = 30000,
                                              .retry_backoff_ms = 100,
                                              .metadata_max_age_ms = 30000};
+    job->group = (struct member_options){.assignors = {ASSIGNOR_RANGE},
+                                         .assignor_count = 1,
+                                         .session_ms = 45000,
+                                         .rebalance_ms = 300000,
+                                         .heartbeat_ms = 3000,
+                                         .commit_ms = 5000};
+    job->commits = true;
     job->client_id = "console-consumer";
     job->count_max = job->timeout_ms = -1;
     enum err err = read_topics(job);
@@ -236,6 +296,12 @@ static enum err read_options(struct job *job)
     }
     if (err == ERR_OK && args_has(&job->args, "isolation-level"))
         err = set_isolation(job, args_text(&job->args, "isolation-level", ""));
+    if (err == ERR_OK && args_has(&job->args, "group"))
+        err = set_group(job, args_text(&job->args, "group", ""));
+    if (err == ERR_OK && job->group.group != NULL && args_has(&job->args, "partition")) {
+        buf_add_text(&job->message, "--partition does not go with a group");
+        err = ERR_INVALID;
+    }
     return err;
 }
 
@@ -306,10 +372,34 @@ static void look_at_time(struct timer *timer)
     if (!job->is_timed_out) timer_arm(shard, timer, deadline);
 }
 
+/* Nothing more is wanted. */
+static bool is_ended(void *owner)
+{
+    const struct job *job = owner;
+
+    return job->is_interrupted || job->is_timed_out || job->has_failed;
+}
+
 static bool is_over(const struct job *job)
 {
     return consumer_is_stopped(job->consumer) || job->is_interrupted || job->is_timed_out ||
            job->has_failed || (job->count_max >= 0 && job->count >= job->count_max);
+}
+
+static void join_group(struct job *job)
+{
+    struct member_options *group = &job->group;
+    const struct consumer_options *o = &job->options;
+
+    group->wants = wants;
+    group->is_over = is_ended;
+    group->owner = job;
+    group->start = args_has(&job->args, "from-beginning") ? CONSUMER_EARLIEST : o->reset;
+    group->retry_backoff_ms = o->retry_backoff_ms;
+    group->metadata_max_age_ms = o->metadata_max_age_ms;
+    group->read_committed = o->read_committed;
+    if (!job->commits) group->commit_ms = -1;
+    job->member = member_open(job->cluster, job->consumer, group);
 }
 
 static enum err run(struct job *job)
@@ -323,8 +413,10 @@ static enum err run(struct job *job)
     job->options.record = take_record;
     job->options.round = end_round;
     job->options.owner = job;
+    job->options.is_by_assignment = job->group.group != NULL;
     err = consumer_open(job->cluster, &job->options, &job->consumer, &job->message);
     if (err != ERR_OK) return err;
+    if (job->group.group != NULL) join_group(job);
 
     struct shard *shard = cluster_shard(job->cluster);
     process_prepare(); /* from here on an interrupt is an orderly end */
@@ -337,13 +429,17 @@ static enum err run(struct job *job)
     job->timer.fire = look_at_time;
     if (job->timeout_ms >= 0)
         timer_arm(shard, &job->timer, instant_add_ms(job->last_record, job->timeout_ms));
-    while (!is_over(job))
-        cluster_turn(job->cluster);
-    (void)flush_out(job);
+    while (!is_over(job) && err == ERR_OK) {
+        if (job->member != NULL) err = member_poll(job->member, &job->message);
+        if (err == ERR_OK && !is_over(job)) cluster_turn(job->cluster);
+    }
+    /* What could not be printed is not committed. */
+    bool is_printed = flush_out(job) && !job->has_failed;
+    member_close(&job->member, is_printed);
     process_signals_close(&job->signals);
     timer_cancel(shard, &job->timer);
     const char *failure = consumer_failure(job->consumer);
-    if (failure == NULL) return ERR_OK;
+    if (failure == NULL || err != ERR_OK) return err;
     buf_add_text(&job->message, failure);
     return ERR_IO;
 }

@@ -21,7 +21,8 @@ struct part {
     int32_t leader;
     int64_t offset; /* next to be fetched, or a CONSUMER_… that is to be asked for */
     int32_t bytes_max;
-    bool is_busy; /* in a request */
+    bool is_busy;    /* in a request */
+    bool is_dropped; /* not ours any more: freed when its request has ended */
     struct instant not_before;
 };
 
@@ -82,6 +83,12 @@ static void back_off(struct consumer *c, struct part *part)
 {
     part->not_before = instant_add_ms(now(c), c->options.retry_backoff_ms);
     want_metadata(c);
+}
+
+static void part_free(struct part *part)
+{
+    free((void *)(uintptr_t)part->topic.ptr);
+    free(part);
 }
 
 /* ---- records ---- */
@@ -236,7 +243,7 @@ static struct part *find_part(struct source *source, struct slice topic, struct 
         struct part *part = source->parts[i];
         bool is_same =
             uuid_is_zero(id) ? slice_equal(part->topic, topic) : uuid_equal(part->topic_id, id);
-        if (is_same && part->index == index) return part;
+        if (is_same && part->index == index) return part->is_dropped ? NULL : part;
     }
     return NULL;
 }
@@ -278,7 +285,7 @@ static void fetched(struct source *source)
     }
     if (response->error_code != KAFKA_NONE)
         for (int i = 0; i < source->count; i++)
-            take_code(c, source->parts[i], response->error_code);
+            if (!source->parts[i]->is_dropped) take_code(c, source->parts[i], response->error_code);
     c->options.round(c->options.owner);
 }
 
@@ -320,6 +327,9 @@ static void source_answered(struct cluster_request *request)
         for (int i = 0; i < source->count; i++)
             back_off(c, source->parts[i]);
     }
+    for (int i = 0; i < source->count; i++)
+        if (source->parts[i]->is_dropped) part_free(source->parts[i]);
+    source->count = 0;
     cluster_request_fini(request);
     shard_post(cluster_shard(c->cluster), &c->work);
 }
@@ -453,15 +463,22 @@ static void ask_source(struct consumer *c, int32_t node)
 
 /* ---- leaders ---- */
 
-static struct part *part_for(struct consumer *c, const struct metadata_response_topic *topic,
-                             int32_t index, int64_t start)
+static struct part *part_find(const struct consumer *c, struct slice topic, int32_t index)
 {
     for (int i = 0; i < c->part_count; i++)
-        if (c->parts[i]->index == index && slice_equal(c->parts[i]->topic, topic->name))
+        if (c->parts[i]->index == index && slice_equal(c->parts[i]->topic, topic))
             return c->parts[i];
-    struct part *part = ensure_zalloc(sizeof(*part));
-    part->topic = slice_of(ensure_strndup(topic->name.ptr, topic->name.len), topic->name.len);
-    part->topic_id = topic->topic_id;
+    return NULL;
+}
+
+static struct part *part_take(struct consumer *c, struct slice topic, int32_t index, int64_t start)
+{
+    struct part *part = part_find(c, topic, index);
+
+    if (part != NULL) return part;
+    part = ensure_zalloc(sizeof(*part));
+    part->topic = slice_of(ensure_strndup(topic.ptr, topic.len), topic.len);
+    part->leader = BROKER_NONE;
     part->index = index;
     part->offset = start;
     part->bytes_max = c->options.partition_bytes_max;
@@ -479,12 +496,15 @@ static void take_metadata(struct consumer *c, const struct metadata_response *me
     for (int32_t i = 0; i < metadata->topics.count; i++) {
         const struct metadata_response_topic *topic = &metadata->topics.at[i];
         if (topic->error_code != KAFKA_NONE || slice_is_null(topic->name) ||
-            !o->wants(o->owner, topic->name, topic->is_internal))
+            (!o->is_by_assignment && !o->wants(o->owner, topic->name, topic->is_internal)))
             continue;
         for (int32_t j = 0; j < topic->partitions.count; j++) {
             const struct metadata_response_topic_partition *from = &topic->partitions.at[j];
             if (o->partition >= 0 && from->partition_index != o->partition) continue;
-            struct part *part = part_for(c, topic, from->partition_index, start);
+            struct part *part = o->is_by_assignment
+                                    ? part_find(c, topic->name, from->partition_index)
+                                    : part_take(c, topic->name, from->partition_index, start);
+            if (part == NULL) continue;
             part->leader = from->leader_id;
             if (!uuid_is_zero(topic->topic_id)) part->topic_id = topic->topic_id;
         }
@@ -585,7 +605,7 @@ enum err consumer_open(struct cluster *cluster, const struct consumer_options *o
     c->work.run = work;
     c->timer.fire = fire;
     c->ask_at = instant_add_ms(now(c), options->metadata_max_age_ms);
-    enum err err = wait_for_partitions(c, message);
+    enum err err = options->is_by_assignment ? ERR_OK : wait_for_partitions(c, message);
     if (err != ERR_OK) {
         consumer_close(&c);
         return err;
@@ -594,6 +614,51 @@ enum err consumer_open(struct cluster *cluster, const struct consumer_options *o
     shard_post(cluster_shard(cluster), &c->work);
     *out = c;
     return ERR_OK;
+}
+
+/* ---- assignments ---- */
+
+void consumer_assign(struct consumer *c, const struct consumer_part *parts, int count)
+{
+    struct part **were = c->parts;
+    int were_count = c->part_count;
+
+    c->parts = NULL;
+    c->part_count = 0;
+    for (int i = 0; i < count; i++) {
+        struct part *part = NULL;
+        for (int j = 0; j < were_count && part == NULL; j++) {
+            if (were[j] == NULL || were[j]->index != parts[i].partition ||
+                !slice_equal(were[j]->topic, parts[i].topic))
+                continue;
+            part = were[j];
+            were[j] = NULL;
+            c->parts =
+                ensure_realloc(c->parts, (size_t)(c->part_count + 1) * sizeof(struct part *));
+            c->parts[c->part_count++] = part;
+        }
+        if (part == NULL) part_take(c, parts[i].topic, parts[i].partition, parts[i].offset);
+    }
+    for (int i = 0; i < were_count; i++) {
+        if (were[i] == NULL) continue;
+        were[i]->is_dropped = true;
+        if (!were[i]->is_busy) part_free(were[i]);
+    }
+    free(were);
+    if (is_leaderless(c)) c->ask_at = now(c);
+    shard_post(cluster_shard(c->cluster), &c->work);
+}
+
+int consumer_count(const struct consumer *c)
+{
+    return c->part_count;
+}
+
+void consumer_positions(const struct consumer *c, struct consumer_part *out)
+{
+    for (int i = 0; i < c->part_count; i++)
+        out[i] =
+            (struct consumer_part){c->parts[i]->topic, c->parts[i]->index, c->parts[i]->offset};
 }
 
 static bool is_anything_under_way(const struct consumer *c)
@@ -624,10 +689,8 @@ void consumer_close(struct consumer **consumer)
         free(c->sources[i]->parts);
         free(c->sources[i]);
     }
-    for (int i = 0; i < c->part_count; i++) {
-        free((void *)(uintptr_t)c->parts[i]->topic.ptr);
-        free(c->parts[i]);
-    }
+    for (int i = 0; i < c->part_count; i++)
+        part_free(c->parts[i]);
     free(c->sources);
     free(c->parts);
     buf_fini(&c->opened);

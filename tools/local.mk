@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libottla_tools.a
 libottla_tools_a_SOURCES = \
 	tools/args.c tools/args.h \
+	tools/assignor.c tools/assignor.h \
 	tools/by_leader.c tools/by_leader.h \
 	tools/cluster_client.c tools/cluster_client.h \
 	tools/config_client.c tools/config_client.h \
@@ -21,6 +22,7 @@ libottla_tools_a_SOURCES = \
 	tools/lines.c tools/lines.h \
 	tools/log_dirs.c tools/log_dirs.h \
 	tools/log_dirs_text.c tools/log_dirs_text.h \
+	tools/member.c tools/member.h \
 	tools/overview.c tools/overview.h \
 	tools/overview_text.c tools/overview_text.h \
 	tools/partitioner.c tools/partitioner.h \
@@ -43,12 +45,13 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 EXTRA_DIST += tools/README.md
 
 if HAVE_CHECK
-check_PROGRAMS += tests/unit/test_args tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
+check_PROGRAMS += tests/unit/test_args tests/unit/test_assignor tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_get_offsets tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
 	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_assignor_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_configs_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)

@@ -172,6 +172,18 @@ START_TEST(the_tool_lists_describes_resets_and_deletes)
 }
 END_TEST
 
+START_TEST(the_tool_reads_as_a_member)
+{
+    const char *source = getenv("OTTLA_SOURCE");
+    char out[4096];
+    int code = run_command(out, sizeof(out),
+                           "timeout -k 5 300 %s/tests/cluster/consume_group.sh %s %s 2>&1",
+                           source == NULL ? "." : source, cluster.bootstrap, cluster.folder);
+
+    ck_assert_msg(code == 0, "%d %s", code, out);
+}
+END_TEST
+
 /* ---- the coordinator goes ---- */
 
 static rd_kafka_t *asker_open(void)
@@ -274,6 +286,7 @@ int main(void)
     const TTest *const tests[] = {
         kcat_reads_in_a_group_and_goes_on_where_it_stopped,
         the_tool_lists_describes_resets_and_deletes,
+        the_tool_reads_as_a_member,
         an_eager_group_of_dynamic_members_reads_everything,
         an_eager_group_of_static_members_reads_everything,
         a_cooperative_group_of_dynamic_members_reads_everything,
