@@ -26,6 +26,7 @@ struct control {
     struct image *image;
     struct list watchers;
     int32_t epoch; /* of the latest controller heard of */
+    struct control_heard heard;
     int32_t controller_process;
 
     bool lacks_logs, stands_back; /* see control.h */
@@ -179,6 +180,33 @@ static int16_t check_epochs(struct request *request, int32_t controller_id, int6
                  api_info_name(request->api->key), controller_id, controller_epoch, control->epoch,
                  (long long)broker_epoch, (long long)request->at->broker_epoch, code);
     return code;
+}
+
+bool control_is_late(struct control_heard *last, int32_t controller_epoch, int64_t broker_epoch,
+                     int32_t correlation_id)
+{
+    /* Both are counted in 31 bits at least, and begin again behind the largest. */
+    uint32_t behind = ((uint32_t)last->correlation_id - (uint32_t)correlation_id) & INT32_MAX;
+    bool is_same = last->controller_epoch == controller_epoch && last->broker_epoch == broker_epoch;
+
+    if (broker_epoch < 0) return false;
+    if (is_same && behind > 0 && behind < UINT32_C(1) << 30) return true;
+    *last = (struct control_heard){controller_epoch, broker_epoch, correlation_id};
+    return false;
+}
+
+/* It is not answered, as nobody waits for it. */
+static bool is_late(struct request *request, int64_t broker_epoch, int32_t controller_epoch)
+{
+    struct control *control = request->at->control;
+
+    if (!control_is_late(&control->heard, controller_epoch, broker_epoch, request->correlation_id))
+        return false;
+    log_info("broker", "control-request-late", "api=%s controller_epoch=%d",
+             api_info_name(request->api->key), controller_epoch);
+    request_close(request);
+    control_done(control);
+    return true;
 }
 
 /* Until it is registered a broker cannot tell whether an order is for it or for its earlier life,
@@ -422,6 +450,7 @@ static void lisr_handle(struct request *request)
         refuse(request, code);
         return;
     }
+    if (is_late(request, in->broker_epoch, in->controller_epoch)) return;
     int count = count_leader_and_isr(in);
     struct work *work = work_create(request, count);
     const struct leader_and_isr_request_partition_state **states =
@@ -587,6 +616,7 @@ static void stop_handle(struct request *request)
         refuse(request, code);
         return;
     }
+    if (is_late(request, in->broker_epoch, in->controller_epoch)) return;
     struct work *work = work_create(request, count_stop_replica(in));
     struct replica_stop *stops = list_stops(work, in);
     work_place(work);
@@ -741,6 +771,7 @@ static void update_handle(struct request *request)
         refuse(request, code);
         return;
     }
+    if (is_late(request, in->broker_epoch, in->controller_epoch)) return;
     struct image_change change;
     update_change(in, request->version, control->controller_process, &request->arena, &change);
     struct image *next = image_next(control->image, &change);

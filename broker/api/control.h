@@ -52,6 +52,19 @@ struct image_watcher {
 };
 void control_watch(struct control *control, struct image_watcher *watcher);
 
+/* The last request that was heard on a controller's channel to this registration of the broker. */
+struct control_heard {
+    int32_t controller_epoch;
+    int64_t broker_epoch;
+    int32_t correlation_id;
+};
+/* A request that its controller has sent again since, or has gone on behind: what it left on an
+ * earlier connection. Correlation ids go up over all connections of one channel, Apache's too; one
+ * below the last is late. Notes the request where it is not. Without a broker epoch (−1) nothing is
+ * known of it. Pure. */
+bool control_is_late(struct control_heard *last, int32_t controller_epoch, int64_t broker_epoch,
+                     int32_t correlation_id);
+
 /* Kafka's code for a request of these epochs, or 0. `*seen` is raised. Pure. */
 int16_t control_check_epochs(int64_t own_broker_epoch, int64_t broker_epoch, int32_t *seen,
                              int32_t controller_epoch);

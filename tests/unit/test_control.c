@@ -82,6 +82,61 @@ START_TEST(before_the_registration_no_order_is_heard)
 }
 END_TEST
 
+START_TEST(a_request_is_late_behind_a_later_one_of_its_channel)
+{
+    struct control_heard last = {0};
+
+    ck_assert(!control_is_late(&last, 3, 100, 7));
+    ck_assert(!control_is_late(&last, 3, 100, 8));
+    ck_assert(control_is_late(&last, 3, 100, 7));
+    ck_assert(!control_is_late(&last, 3, 100, 8)); /* what was late has changed nothing */
+    ck_assert(!control_is_late(&last, 3, 101, 1)); /* another registration, another channel */
+    ck_assert(!control_is_late(&last, 4, 101, 0)); /* another controller */
+    ck_assert(!control_is_late(&last, 4, -1, 9));  /* old versions do not say */
+    ck_assert(!control_is_late(&last, 4, 102, INT32_MAX));
+    ck_assert(!control_is_late(&last, 4, 102, 0)); /* begins again */
+    ck_assert(control_is_late(&last, 4, 102, INT32_MAX));
+    ck_assert(!control_is_late(&last, 4, 102, INT32_MIN + 1)); /* as Apache's count */
+}
+END_TEST
+
+/* The connection was lost, its request sent again and followed by another: then what the lost one
+ * had carried arrives, and would bring back what is gone. */
+START_TEST(what_comes_late_on_an_old_connection_is_not_heard)
+{
+    struct update_metadata_request request;
+    struct frame_request_head head = {.api_key = API_UPDATE_METADATA, .api_version = 8};
+    struct buf bytes, answer;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    rig.control.api.broker_epoch = 100;
+    buf_init(&bytes);
+    buf_init(&answer);
+    int old = rig_connect_to(&rig, 1), now = rig_connect_to(&rig, 1);
+    wire_default(&update_metadata_request_wire, &request);
+    request.controller_id = 101;
+    request.controller_epoch = 7;
+    request.broker_epoch = 100;
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&bytes);
+        head.correlation_id = i == 0 ? 12 : 11;
+        frame_write_request_head(&bytes, &head);
+        wire_write(&bytes, 8, &update_metadata_request_wire, &request);
+        rig_send_frame(i == 0 ? now : old, buf_slice(&bytes));
+        if (i == 0) ck_assert(rig_reply(&rig, now, &answer));
+    }
+    uint64_t version = image_version(rig.control.api.image);
+    ck_assert(rig_is_closed(&rig, old));
+    ck_assert_uint_eq(image_version(rig.control.api.image), version);
+    close(old);
+    close(now);
+    buf_fini(&bytes);
+    buf_fini(&answer);
+    rig_close(&rig);
+}
+END_TEST
+
 /* Frames that come before the registration are read after it, and a ping to the life before is not
  * answered by this one. */
 START_TEST(who_is_not_registered_says_nothing)
@@ -401,6 +456,8 @@ END_TEST
 UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      what_was_meant_for_an_earlier_registration_is_refused,
      before_the_registration_no_order_is_heard, who_is_not_registered_says_nothing,
+     a_request_is_late_behind_a_later_one_of_its_channel,
+     what_comes_late_on_an_old_connection_is_not_heard,
      the_image_is_everywhere_before_the_controller_hears_so,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
