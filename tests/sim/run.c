@@ -19,6 +19,7 @@
 
 #define WARM_UP_MS   30000
 #define LIVENESS_S   900
+#define ON_THE_WAY_S 65 /* the longest that a wire or a shard stands still, and a little more */
 #define STOP_S       700
 #define LOG_FILE_MAX (64u << 20)
 
@@ -326,6 +327,9 @@ void run_seed(const struct run_options *options, struct run_result *result)
     nemesis_heal(run.nemesis);
     load_calm(run.load);
     await_drained(&run, "not live");
+    /* A request that was given up may still be on the way, or in the hands of a shard that sleeps:
+     * what it appends is to be everywhere before anybody ends. */
+    run_ms(&run, ON_THE_WAY_S * 1000);
     set_phase(&run, PHASE_LIVENESS, "reading again");
     load_calm(run.load);
     await_drained(&run, "not read again");
