@@ -14,7 +14,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/control.c broker/api/control.h \
 	broker/api/dispatch.c broker/api/dispatch.h \
 	broker/api/log_dirs.c \
-	broker/api/metadata.c \
+	broker/api/metadata.c broker/api/metadata.h \
 	broker/api/orders.c broker/api/orders.h \
 	broker/api/pass.c broker/api/pass.h \
 	broker/api/producer_ids.c broker/api/producer_ids.h \

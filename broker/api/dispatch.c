@@ -323,6 +323,7 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
         request_close(request);
         return;
     }
+    if (head.key == produce_api.key || head.key == fetch_api.key) client->is_working = true;
     request->handle = head.api->handle;
     if (head.api->place == API_ON_CONTROL)
         request_to_control(request, head.api->handle);
@@ -531,6 +532,8 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
     list_init(&api->spare);
     list_init(&api->clients);
     list_init(&api->clients_waiting);
+    list_init(&api->held);
+    list_init(&api->looked_at);
     api->admit.fire = on_admit;
     api->leave.fire = on_leave;
     conn_limits_init(&api->limits);
@@ -550,6 +553,7 @@ void api_shard_fini(struct api_shard *api)
 {
     timer_cancel(api->shard, &api->admit);
     timer_cancel(api->shard, &api->leave);
+    timer_cancel(api->shard, &api->release);
     for (struct list_node *node; (node = list_pop(&api->spare)) != NULL;) {
         struct request *request = list_entry(node, struct request, node);
         arena_fini(&request->arena);

@@ -77,6 +77,10 @@ struct api_shard {
     int64_t broker_epoch;              /* −1: not registered yet */
     int64_t feature_epoch;             /* data version of /feature; −1: not seen */
 
+    /* of metadata.c: what waits for the word of the controller, and when that ends */
+    struct list held, looked_at;
+    struct timer release;
+
     /* of dispatch.c */
     struct list spare; /* requests to use again */
     int spare_count;
@@ -104,6 +108,7 @@ struct client {
     struct msg_connection *counting; /* the control shard has been asked */
     bool is_counted;                 /* by the control shard, under its address */
     bool is_admitted;                /* counted in connections.h: it is read */
+    bool is_working;                 /* has produced or fetched */
     int listener;                    /* index into api_process.listeners */
     struct slice principal;          /* "User:ANONYMOUS" on PLAINTEXT */
     char host[64];                   /* the peer's address */

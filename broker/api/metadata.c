@@ -1,7 +1,9 @@
 /* broker/api/metadata.c - what clients are told of the cluster: Metadata and DescribeCluster.
  *
  * Answered from the shard's own image, of the listener that the request came in by. A topic that is
- * to be created takes the request to the control shard; there the image is at least as new. */
+ * to be created takes the request to the control shard; there the image is at least as new. What
+ * waits for a new image, and why: metadata.h. */
+#include "broker/api/metadata.h"
 #include "broker/api/autocreate.h"
 #include "broker/api/control.h"
 #include "broker/api/table.h"
@@ -21,9 +23,11 @@
     8096 /* create, alter, describe, cluster action, …configs, idempotent write */
 
 #define CREATED_MAX            500 /* by one request: no more are under way at a time */
-#define VERSION_LISTENER_ERROR 6   /* LISTENER_NOT_FOUND is known */
-#define VERSION_EXPLICIT_ALL   1   /* null is all topics; before, empty was */
-#define VERSION_TOPIC_IDS      12  /* a topic may be asked for by id */
+#define RELEASED_MAX           8   /* of those that waited, in one turn */
+#define DOUBT_MS               10
+#define VERSION_LISTENER_ERROR 6  /* LISTENER_NOT_FOUND is known */
+#define VERSION_EXPLICIT_ALL   1  /* null is all topics; before, empty was */
+#define VERSION_TOPIC_IDS      12 /* a topic may be asked for by id */
 
 /* What a topic that was to be created came to; in request->state while they are made. */
 struct creation {
@@ -266,6 +270,139 @@ static void answer(struct request *request, const struct creation *creation)
     request_reply(request, &out);
 }
 
+/* ---- waiting for the controller's word ---- */
+
+/* In request->state of one that waits. */
+struct hold {
+    struct instant until;
+};
+
+/* Until when the loss of a leader keeps this topic's answer; INSTANT_ZERO: it does not. */
+static struct instant topic_wait(const struct api_shard *api, const struct image_topic *topic)
+{
+    struct instant until = INSTANT_ZERO;
+    int32_t before = BROKER_NONE;
+
+    for (int i = 0; i < image_topic_partition_count(topic); i++) {
+        int32_t leader = image_topic_partition_at(topic, i).leader;
+        if (leader < 0 || leader == before) continue;
+        before = leader;
+        if (image_broker(api->image, leader) != NULL)
+            until = instant_max(until, fetchers_lost_until(api->fetchers, leader));
+    }
+    return until;
+}
+
+static struct instant request_wait(const struct request *request)
+{
+    const struct metadata_request *in = request->body;
+    const struct api_shard *api = request->at;
+    struct instant until = INSTANT_ZERO;
+
+    if (api->fetchers == NULL || api->is_leaving || !fetchers_has_lost_any(api->fetchers) ||
+        conn_limits_are_reached(&api->limits))
+        return INSTANT_ZERO;
+    if (asks_for_all(request)) {
+        for (int i = 0; i < image_topic_count(api->image); i++)
+            until = instant_max(until, topic_wait(api, image_topic_at(api->image, i)));
+        return until;
+    }
+    bool by_id = asks_by_id(in);
+    for (int32_t i = 0; i < in->topics.count; i++) {
+        const struct image_topic *topic =
+            by_id ? image_topic_by_id(api->image, in->topics.at[i].topic_id)
+                  : image_topic(api->image, in->topics.at[i].name);
+        if (topic != NULL) until = instant_max(until, topic_wait(api, topic));
+    }
+    return until;
+}
+
+/* Who has been working here and asks is likely to have lost somebody; where that is a leader, we
+ * are about to notice too. */
+static struct instant doubt(const struct request *request)
+{
+    struct api_shard *api = request->at;
+    struct instant until = instant_add_ms(request->arrived, DOUBT_MS);
+
+    if (api->fetchers == NULL || api->is_leaving || !request->client->is_working ||
+        instant_reached(shard_now(api->shard), until))
+        return INSTANT_ZERO;
+    return until;
+}
+
+static void on_release(struct timer *timer);
+
+/* The next few that are looked at, or else the first whose time ends. */
+static void arm_release(struct api_shard *api)
+{
+    struct instant at = INSTANT_NEVER;
+
+    if (!list_is_empty(&api->looked_at)) at = shard_now(api->shard);
+    list_each (node, &api->held) {
+        const struct hold *hold = list_entry(node, struct request, node)->state;
+        at = instant_min(at, hold->until);
+    }
+    api->release.fire = on_release;
+    if (!instant_is_never(at)) timer_arm(api->shard, &api->release, at);
+}
+
+/* Takes. True: it is held. */
+static bool answer_or_hold(struct request *request)
+{
+    struct hold *hold = request->state;
+    struct instant until = request_wait(request);
+
+    if (until.ns == 0) until = doubt(request);
+    if (until.ns == 0) {
+        answer(request, NULL);
+        return false;
+    }
+    if (hold == NULL) request->state = hold = arena_zalloc(&request->arena, sizeof(*hold));
+    hold->until = until;
+    list_push(&request->at->held, &request->node);
+    return true;
+}
+
+/* Those whose time has come by `now`. */
+static void look_at(struct api_shard *api, struct instant now)
+{
+    list_each (node, &api->held) {
+        const struct hold *hold = list_entry(node, struct request, node)->state;
+        if (!instant_reached(now, hold->until)) continue;
+        list_remove(node);
+        list_push(&api->looked_at, node);
+    }
+}
+
+/* A few in each turn: answers may be long, and other requests, the controller's too, go on. */
+static void on_release(struct timer *timer)
+{
+    struct api_shard *api =
+        (struct api_shard *)(void *)((char *)timer - offsetof(struct api_shard, release));
+    struct list_node *node = NULL;
+
+    look_at(api, shard_now(api->shard));
+    for (int i = 0; i < RELEASED_MAX && (node = list_pop(&api->looked_at)) != NULL; i++)
+        (void)answer_or_hold(list_entry(node, struct request, node));
+    arm_release(api);
+}
+
+void metadata_image_changed(struct api_shard *api)
+{
+    look_at(api, INSTANT_NEVER);
+    arm_release(api);
+}
+
+void metadata_release(struct api_shard *api)
+{
+    struct list_node *node;
+
+    look_at(api, INSTANT_NEVER);
+    timer_cancel(api->shard, &api->release);
+    while ((node = list_pop(&api->looked_at)) != NULL)
+        answer(list_entry(node, struct request, node), NULL);
+}
+
 /* ---- auto-creation: on the control shard ---- */
 
 static void on_created(void *to, int index, int16_t code)
@@ -318,7 +455,7 @@ static void metadata_handle(struct request *request)
             return;
         }
     }
-    answer(request, NULL);
+    if (answer_or_hold(request)) arm_release(request->at);
 }
 
 static const void *metadata_refuse(struct request *request, int16_t code)

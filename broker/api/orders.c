@@ -1,4 +1,5 @@
 #include "broker/api/orders.h"
+#include "broker/api/metadata.h"
 #include "base/ensure.h"
 #include "broker/group/groups.h"
 #include "broker/replica/fetchers.h"
@@ -231,6 +232,7 @@ static void hear_image(void *owner, struct msg *msg)
     order->image = old;
     if (api->partitions != NULL) partitions_image_changed(api->partitions);
     if (api->fetchers != NULL) fetchers_image_changed(api->fetchers);
+    metadata_image_changed(api);
     mailbox_reply(api->shard->mailbox, msg);
 }
 
@@ -347,6 +349,7 @@ static void hear_leave(void *owner, struct msg *msg)
     struct api_shard *api = owner;
 
     api->leave_order = msg;
+    metadata_release(api);
     /* Members wait for minutes: they are told to look for another coordinator. */
     if (api->groups != NULL) groups_stop(api->groups);
     api_leave(api, on_left);

@@ -267,12 +267,24 @@ static void forget_lost(struct link *link)
         if (link->of->lost[i].broker == link->broker) link->of->lost[i].until = INSTANT_ZERO;
 }
 
-bool fetchers_has_lost(const struct fetchers *fetchers, int32_t broker)
+struct instant fetchers_lost_until(const struct fetchers *fetchers, int32_t broker)
 {
     for (int i = 0; i < LOST_MAX; i++)
         if (fetchers->lost[i].broker == broker &&
             instant_before(shard_now(fetchers->shard), fetchers->lost[i].until))
-            return true;
+            return fetchers->lost[i].until;
+    return INSTANT_ZERO;
+}
+
+bool fetchers_has_lost(const struct fetchers *fetchers, int32_t broker)
+{
+    return fetchers_lost_until(fetchers, broker).ns != 0;
+}
+
+bool fetchers_has_lost_any(const struct fetchers *fetchers)
+{
+    for (int i = 0; i < LOST_MAX; i++)
+        if (instant_before(shard_now(fetchers->shard), fetchers->lost[i].until)) return true;
     return false;
 }
 

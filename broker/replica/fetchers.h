@@ -41,6 +41,10 @@ void fetchers_image_changed(struct fetchers *fetchers);
  * probably gone, and the controller is about to say who leads now. A client that asks for metadata
  * at that moment had better ask again soon than wait for one who is no more. */
 bool fetchers_has_lost(const struct fetchers *fetchers, int32_t broker);
+/* Until when it counts as lost; INSTANT_ZERO: it does not. */
+struct instant fetchers_lost_until(const struct fetchers *fetchers, int32_t broker);
+/* Any at all. */
+bool fetchers_has_lost_any(const struct fetchers *fetchers);
 
 /* Ends all connections; `closed` (perhaps inside the call), then fetchers_destroy. Nothing is
  * followed afterwards. */

@@ -1,4 +1,6 @@
 #include "tests/unit/broker_rig.h"
+#include "broker/api/metadata.h"
+#include "broker/replica/link.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/describe_cluster.h"
 #include "wire/gen/describe_configs.h"
@@ -348,7 +350,166 @@ START_TEST(one_request_begins_500_topics_at_most)
 }
 END_TEST
 
-UNIT(what_is_asked_for_again_is_not_told_again, before_the_controller_has_spoken_there_is_nobody,
+/* ---- what waits for the controller ---- */
+
+/* Fetchers that follow nobody, and have lost `broker` for `ms`. */
+static void lose(struct fixture *f, struct fetchers *fetchers, int32_t broker, int64_t ms)
+{
+    *fetchers = (struct fetchers){.shard = &f->rig.data.shard};
+    list_init(&fetchers->links);
+    fetchers->lost[0] = (struct lost){broker, instant_add_ms(shard_now(&f->rig.data.shard), ms)};
+    f->rig.data.api.fetchers = fetchers;
+}
+
+static void send_question(int fd)
+{
+    struct metadata_request_topic name = {.name = SLICE("led")};
+    struct metadata_request in = {.topics = {&name, 1}};
+    struct buf bytes;
+
+    buf_init(&bytes);
+    rig_write(&bytes, API_METADATA, 12, &metadata_request_wire, &in);
+    rig_send_frame(fd, buf_slice(&bytes));
+    buf_fini(&bytes);
+}
+
+static bool is_answered(struct fixture *f, int fd)
+{
+    uint8_t byte;
+
+    for (int i = 0; i < 20; i++)
+        rig_turn(&f->rig);
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+/* The code of led-0. */
+static int16_t answer_of(struct fixture *f, int fd)
+{
+    struct metadata_response out;
+    struct buf bytes;
+    struct slice in;
+    int32_t id;
+
+    buf_init(&bytes);
+    ck_assert(rig_reply(&f->rig, fd, &bytes));
+    ck_assert_int_eq(frame_read_response_head(buf_slice(&bytes), API_METADATA, 12, &id, &in),
+                     ERR_OK);
+    ck_assert_int_eq(
+        wire_read(arena_copy(&f->arena, in), 12, &metadata_response_wire, &f->arena, &out), ERR_OK);
+    buf_fini(&bytes);
+    return out.topics.at[0].partitions.at[0].error_code;
+}
+
+/* The controller says that only broker 2 is alive. */
+static void bury(struct fixture *f)
+{
+    struct update_metadata_request_live_broker_endpoint at = {
+        .port = 9093, .host = SLICE("two.internal"), .listener = SLICE("INTERNAL")};
+    struct update_metadata_request_live_broker two = {.id = 2, .endpoints = {&at, 1}};
+    struct update_metadata_request in;
+    struct update_metadata_response out;
+
+    wire_default(&update_metadata_request_wire, &in);
+    in.controller_id = 101;
+    in.controller_epoch = 1;
+    in.broker_epoch = -1;
+    in.live_brokers.at = &two;
+    in.live_brokers.count = 1;
+    rig_ask(&f->rig, f->internal, &update_metadata_api, 8, &in, &f->arena, &out);
+    ck_assert_int_eq(out.error_code, KAFKA_NONE);
+}
+
+START_TEST(what_is_asked_about_a_leader_just_lost_waits_for_the_controllers_word)
+{
+    struct fetchers fetchers;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    lose(&f, &fetchers, 1, 3600000);
+    send_question(f.client);
+    ck_assert(!is_answered(&f, f.client));
+    /* Neither what is no question about it waits, nor the controller. */
+    ck_assert_int_eq(ask(&f, f.internal, 12, NULL, 0).topics.count, 0);
+    rig_update(&f.rig, f.internal, -1, 1); /* nothing new of it */
+    ck_assert(!is_answered(&f, f.client));
+    bury(&f);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_LEADER_NOT_AVAILABLE);
+    /* Once it is known to be dead nobody waits. */
+    send_question(f.client);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_LEADER_NOT_AVAILABLE);
+    f.rig.data.api.fetchers = NULL;
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(nobody_waits_longer_than_a_leader_counts_as_lost)
+{
+    struct fetchers fetchers;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    lose(&f, &fetchers, 1, 100);
+    for (int i = 0; i < 20; i++) /* more than are answered in a turn */
+        send_question(f.client);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(answer_of(&f, f.client), KAFKA_NONE);
+    /* Nor longer than the broker serves. */
+    lose(&f, &fetchers, 1, 3600000);
+    send_question(f.client);
+    ck_assert(!is_answered(&f, f.client));
+    metadata_release(&f.rig.data.api);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_LEADER_NOT_AVAILABLE);
+    f.rig.data.api.fetchers = NULL;
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(who_waits_may_go)
+{
+    struct fetchers fetchers;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    lose(&f, &fetchers, 1, 3600000);
+    int other = rig_connect_to(&f.rig, 0);
+    send_question(other);
+    send_question(f.client);
+    ck_assert(!is_answered(&f, other));
+    close(other);
+    ck_assert(!is_answered(&f, f.client));
+    bury(&f);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_LEADER_NOT_AVAILABLE);
+    f.rig.data.api.fetchers = NULL;
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(who_has_worked_here_and_asks_may_know_of_a_loss_before_us)
+{
+    struct fetchers fetchers;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    lose(&f, &fetchers, 3, 3600000); /* who leads nothing */
+    list_each (node, &f.rig.data.api.clients)
+        list_entry(node, struct client, node)->is_working = true;
+    struct instant begin = env_now(f.rig.env);
+    send_question(f.client);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_NONE);
+    ck_assert_int_ge(instant_ms_between(begin, env_now(f.rig.env)), 5);
+    f.rig.data.api.fetchers = NULL;
+    close_all(&f);
+}
+END_TEST
+
+UNIT(what_is_asked_about_a_leader_just_lost_waits_for_the_controllers_word,
+     nobody_waits_longer_than_a_leader_counts_as_lost, who_waits_may_go,
+     who_has_worked_here_and_asks_may_know_of_a_loss_before_us,
+     what_is_asked_for_again_is_not_told_again, before_the_controller_has_spoken_there_is_nobody,
      brokers_are_those_of_the_listener_asked_by, a_partition_says_why_it_cannot_be_used,
      the_first_version_hides_replicas_that_cannot_be_reached, topics_are_found_by_name_or_by_id,
      operations_are_told_when_asked, a_missing_topic_that_cannot_be_created_now_is_asked_for_again,
