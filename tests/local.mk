@@ -31,6 +31,7 @@ check_PROGRAMS += \
 	tests/cluster/test_registration \
 	tests/cluster/test_replication \
 	tests/cluster/test_storage \
+	tests/cluster/test_shutdown \
 	tests/cluster/test_throttle \
 	tests/cluster/test_zookeeper_away
 tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
@@ -51,6 +52,9 @@ tests_cluster_test_reassign_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_registration_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_replication_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_storage_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_shutdown_SOURCES = tests/cluster/test_shutdown.c tests/cluster/client_errors.h
+tests_cluster_test_shutdown_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
+tests_cluster_test_shutdown_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_throttle_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_zookeeper_away_LDADD = $(CLUSTER_TEST_LIBS)
 
@@ -60,7 +64,7 @@ tests_cluster_group_member_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_cluster_group_member_LDADD = $(RDKAFKA_LIBS)
 
 noinst_PROGRAMS += tests/bench/ottla-failover
-tests_bench_ottla_failover_SOURCES = tests/bench/failover.c
+tests_bench_ottla_failover_SOURCES = tests/bench/failover.c tests/cluster/client_errors.h
 tests_bench_ottla_failover_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_bench_ottla_failover_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
 

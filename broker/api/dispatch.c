@@ -18,6 +18,9 @@
 #define ADMIT_INTERVAL_MS   100
 #define CLIENTS_WAITING_MAX 64
 #define LEAVE_MS_MAX        3000 /* for replies to leave when the broker ends */
+#define QUIET_MS            50   /* … and for requests that are on the way to it */
+#define QUIET_MS_MAX        500
+#define QUIET_LOOK_MS       10
 
 /* ---- requests: taken, ended ---- */
 
@@ -495,11 +498,39 @@ static void on_closed(struct conn *conn, enum err why)
 
 const struct conn_handlers api_conn_handlers = {.frame = on_frame, .closed = on_closed};
 
+/* A connection ends when it has been quiet for a while: who has not heard yet that others lead now
+ * still sends here, and shall be told so, not be cut off with a request on the way. */
+static void let_go(struct api_shard *api, bool is_late)
+{
+    struct instant now = shard_now(api->shard);
+    struct instant next = INSTANT_NEVER;
+
+    list_each (node, &api->clients) {
+        struct client *client = list_entry(node, struct client, node);
+        if (client->is_let_go) continue;
+        struct instant at = instant_add_ms(conn_last_active(client->conn), QUIET_MS);
+        if (!is_late && instant_before(now, at)) {
+            next = instant_add_ms(now, QUIET_LOOK_MS);
+            continue;
+        }
+        client->is_let_go = true;
+        conn_close(client->conn, true);
+    }
+    if (instant_is_never(next))
+        next = instant_add_ms(api->leave_began, QUIET_MS_MAX + LEAVE_MS_MAX);
+    timer_arm(api->shard, &api->leave, next);
+}
+
 static void on_leave(struct timer *timer)
 {
     struct api_shard *api =
         (struct api_shard *)(void *)((char *)timer - offsetof(struct api_shard, leave));
+    int64_t ms = instant_ms_between(api->leave_began, shard_now(api->shard));
 
+    if (ms < QUIET_MS_MAX + LEAVE_MS_MAX) {
+        let_go(api, ms >= QUIET_MS_MAX);
+        return;
+    }
     list_each (node, &api->clients)
         conn_close(list_entry(node, struct client, node)->conn, false);
 }
@@ -508,13 +539,11 @@ void api_leave(struct api_shard *api, void (*left)(struct api_shard *api))
 {
     api->is_leaving = true;
     api->left = left;
-    if (list_is_empty(&api->clients)) {
+    api->leave_began = shard_now(api->shard);
+    if (list_is_empty(&api->clients))
         have_left(api);
-        return;
-    }
-    list_each (node, &api->clients)
-        conn_close(list_entry(node, struct client, node)->conn, true);
-    timer_arm(api->shard, &api->leave, instant_add_ms(shard_now(api->shard), LEAVE_MS_MAX));
+    else
+        let_go(api, false);
 }
 
 /* ---- a shard's part ---- */

@@ -93,6 +93,7 @@ struct api_shard {
      * (api_registered). */
     bool awaits_registration;
     bool is_leaving;
+    struct instant leave_began;
     struct timer leave;      /* who has not gone by then is not asked any more */
     struct msg *leave_order; /* of orders.c */
     void (*left)(struct api_shard *api);
@@ -109,6 +110,7 @@ struct client {
     bool is_counted;                 /* by the control shard, under its address */
     bool is_admitted;                /* counted in connections.h: it is read */
     bool is_working;                 /* has produced or fetched */
+    bool is_let_go;                  /* its connection is being closed for our end */
     int listener;                    /* index into api_process.listeners */
     struct slice principal;          /* "User:ANONYMOUS" on PLAINTEXT */
     char host[64];                   /* the peer's address */
@@ -188,8 +190,9 @@ void api_shard_fini(struct api_shard *api);
 void api_accepted(struct api_shard *api, struct conn *conn, int listener);
 /* The process is registered: what has connected is read. Again is fine. */
 void api_registered(struct api_shard *api);
-/* Closes all connections after the replies that are given, and those to come at once; then `left`,
- * perhaps inside this call. */
+/* Closes all connections, each when it has been quiet for a moment (at most half a second is waited
+ * for that), after the replies that are given, and those to come at once; then `left`, perhaps
+ * inside this call. Until it is closed, what comes over it is served. */
 void api_leave(struct api_shard *api, void (*left)(struct api_shard *api));
 extern const struct conn_handlers api_conn_handlers;
 

@@ -8,11 +8,13 @@
  * it with SIGSTOP, and the producer gives a request up after 500 ms), sends a record to every
  * partition at that instant with a librdkafka producer (acks=all), and waits until each has been
  * acknowledged; then the broker comes back and leads its partitions again. Says what each round
- * took, what processor time the others used for it, and the median. Read the figures of an
+ * took, what processor time the others used for it, and the median; with --term also which requests
+ * of the producer failed, by error, and when the process had ended. Read the figures of an
  * optimised build only. */
 #include "base/slice.h"
 #include "base/text.h"
 #include "tests/cluster/client.h"
+#include "tests/cluster/client_errors.h"
 #include "tests/cluster/cluster.h"
 #include <getopt.h>
 #include <librdkafka/rdkafka.h>
@@ -39,6 +41,8 @@ struct failover {
     const char *debug;                            /* of librdkafka */
     enum { GOES_KILLED, GOES_ENDED, GOES_WITH_CONTROLLER, GOES_PAUSED } how;
     double used[CLUSTER_NODES_MAX]; /* processor seconds when the round began */
+    struct client_errors errors;
+    bool counts_errors;
     char failure[128];
 };
 
@@ -72,28 +76,46 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     if (it->first_led == 0) it->first_led = it->last;
 }
 
+static void on_log(const rd_kafka_t *producer, int level, const char *facility, const char *line)
+{
+    struct failover *it = rd_kafka_opaque(producer);
+
+    (void)level;
+    client_errors_log(&it->errors, facility, line);
+}
+
+static void set(rd_kafka_conf_t *conf, const char *key, const char *value)
+{
+    char text[256];
+
+    if (rd_kafka_conf_set(conf, key, value, text, sizeof(text)) != RD_KAFKA_CONF_OK) die(text);
+}
+
 static void open_producer(struct failover *it)
 {
     char text[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    const char *const pairs[][2] = {{"bootstrap.servers", it->cluster.bootstrap},
-                                    {"acks", "all"},
-                                    {"linger.ms", "0"},
-                                    {"log_level", it->debug == NULL ? "0" : "7"},
-                                    {"debug", it->debug} /* the last: an empty one is refused */};
 
-    size_t count = sizeof(pairs) / sizeof(pairs[0]);
-    if (it->debug == NULL) count--;
-    for (size_t i = 0; i < count; i++)
-        if (rd_kafka_conf_set(conf, pairs[i][0], pairs[i][1], text, sizeof(text)) !=
-            RD_KAFKA_CONF_OK)
-            die(text);
-    /* What was sent to a broker that is paused waits there until the client gives it up. */
-    if (it->how == GOES_PAUSED && (rd_kafka_conf_set(conf, "socket.timeout.ms", "500", text,
-                                                     sizeof(text)) != RD_KAFKA_CONF_OK ||
-                                   rd_kafka_conf_set(conf, "request.timeout.ms", "500", text,
-                                                     sizeof(text)) != RD_KAFKA_CONF_OK))
-        die(text);
+    set(conf, "bootstrap.servers", it->cluster.bootstrap);
+    set(conf, "acks", "all");
+    set(conf, "linger.ms", "0");
+    it->counts_errors = it->debug == NULL && it->how == GOES_ENDED;
+    set(conf, "log_level", it->debug == NULL && !it->counts_errors ? "0" : "7");
+    if (it->debug != NULL) set(conf, "debug", it->debug);
+    if (it->counts_errors) {
+        pthread_mutex_init(&it->errors.lock, NULL);
+        set(conf, "debug", "broker");
+        rd_kafka_conf_set_log_cb(conf, on_log);
+    }
+    if (it->how == GOES_PAUSED) {
+        /* What was sent to a broker that is paused waits there until the client gives it up. What
+         * waits at the others for an ISR without the paused one is given up then too, with the
+         * connection, and the client's back-off, up to ten seconds, is not what is measured. */
+        set(conf, "socket.timeout.ms", "500");
+        set(conf, "request.timeout.ms", "500");
+        set(conf, "reconnect.backoff.ms", "10");
+        set(conf, "reconnect.backoff.max.ms", "100");
+    }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_opaque(conf, it);
     it->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
@@ -244,6 +266,9 @@ static double run_round(struct failover *it, int number)
            (it->last_led - begin) * 1e3, (it->last_other - begin) * 1e3);
     if (term) printf("; ended after %.0f ms", (gone - begin) * 1e3);
     printf(", failed %d %s\n", it->failed, it->failure);
+    if (it->counts_errors) client_errors_print(&it->errors);
+    it->errors.kinds = 0;
+    memset(it->errors.of, 0, sizeof(it->errors.of));
     print_use(it);
     if (it->how == GOES_PAUSED) node_signal(&it->cluster, node, SIGCONT);
     restart(it, node);

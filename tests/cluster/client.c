@@ -411,13 +411,19 @@ bool client_create_topic(const char *bootstrap, const char *topic, int partition
     double begin = seconds_now();
     rd_kafka_t *client = client_open(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), bootstrap);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    bool is_early;
     rd_kafka_NewTopic_t *wanted =
         rd_kafka_NewTopic_new(topic, partitions, replicas, error, sizeof(error));
     rd_kafka_AdminOptions_t *options =
         admin_options(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, seconds);
 
-    rd_kafka_CreateTopics(client, &wanted, 1, options, queue);
-    admin_result(queue, seconds + 2, false, error, sizeof(error));
+    do { /* a broker is ready when it is registered: the controller may hear of it a little later */
+        rd_kafka_CreateTopics(client, &wanted, 1, options, queue);
+        admin_result(queue, seconds + 2, false, error, sizeof(error));
+        is_early =
+            strncmp(error, "INVALID_REPLICATION_FACTOR", 26) == 0 && seconds_now() - begin < 10;
+        if (is_early) rd_kafka_poll(client, 50);
+    } while (is_early);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_NewTopic_destroy(wanted);
     rd_kafka_queue_destroy(queue);
