@@ -95,6 +95,13 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     fetchers_follow(api->fetchers, topic, partition, leader, leader_epoch);
 }
 
+static void flushed(void *owner, struct slice topic, int32_t partition)
+{
+    const struct api_shard *api = owner;
+
+    fetchers_flushed(api->fetchers, topic, partition);
+}
+
 /* Coordinators follow the leadership of the partitions that hold what they know. */
 static void led(void *owner, struct slice topic, int32_t partition, bool is_leader,
                 int32_t leader_epoch)
@@ -123,6 +130,7 @@ static const struct partitions_ops partitions_ops = {.propose = alter_propose,
                                                      .rack = rack_of,
                                                      .save = say_save,
                                                      .dir_failed = say_dir_failed,
+                                                     .flushed = flushed,
                                                      .follow = follow};
 
 /* Where followers find a leader: at its inter-broker listener. */

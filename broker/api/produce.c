@@ -319,15 +319,18 @@ static void hear_append(void *owner, struct msg *msg)
     for (int i = 0; i < part->count; i++) {
         struct append *append = &part->appends[i];
         struct owner_wait *wait = NULL;
+        bool may_wait =
+            append->acks_all || (append->acks_leader && partitions_may_hold(api->partitions));
 
-        if (append->acks_all && group == NULL) {
+        if (may_wait && group == NULL) {
             group = ensure_zalloc(sizeof(*group));
             group->msg.type = MSG_APPEND_COMMITTED;
             group->msg.to = msg->home;
             group->part = part;
             group->waits = ensure_zalloc(sizeof(*group->waits) * (size_t)part->count);
         }
-        if (append->acks_all) {
+        append->acks_leader = append->acks_leader && may_wait;
+        if (may_wait) {
             wait = &group->waits[group->count];
             *wait = (struct owner_wait){
                 .wait.done = on_committed_there, .group = group, .api = api, .index = i};
@@ -498,6 +501,7 @@ static void make_parts(struct produce *produce, const int *per_shard)
             .len = from->records.len,
             .origin = CHECK_CLIENT,
             .acks_all = in->acks == -1,
+            .acks_leader = in->acks == 1,
             .deadline = deadline,
         };
     }

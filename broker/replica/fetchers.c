@@ -427,6 +427,13 @@ void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t part
     link_wake(link);
 }
 
+void fetchers_flushed(struct fetchers *fetchers, struct slice topic, int32_t partition)
+{
+    struct followed *it = fetchers_find(fetchers, topic, partition);
+
+    if (it != NULL && !it->link->is_closing) link_wake(it->link);
+}
+
 void fetchers_image_changed(struct fetchers *fetchers)
 {
     list_each (node, &fetchers->links)

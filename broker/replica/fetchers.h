@@ -34,6 +34,9 @@ void fetchers_set_settings(struct fetchers *fetchers, const struct replica_setti
 void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t partition,
                      int32_t leader, int32_t leader_epoch);
 
+/* For partitions_ops.flushed: it may be asked for again. */
+void fetchers_flushed(struct fetchers *fetchers, struct slice topic, int32_t partition);
+
 /* Addresses may have changed, or become known. */
 void fetchers_image_changed(struct fetchers *fetchers);
 

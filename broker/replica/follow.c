@@ -28,6 +28,7 @@ static void view(const struct hosted *hosted, struct follower_view *out)
         .latest = epochs_latest(log_epochs(hosted->log)),
         .topic_id = log_topic_id(hosted->log),
         .is_throttled = hosted->is_follower_throttled,
+        .is_held = hosted_is_held(hosted),
     };
 }
 

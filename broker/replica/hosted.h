@@ -2,9 +2,11 @@
  * state.
  *
  * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what
- * followers write), deletion.c (DeleteRecords) and upkeep.c (sync, retention, write-behind). Nobody else includes it. */
+ * followers write), deletion.c (DeleteRecords) and upkeep.c (sync, retention, write-behind). Nobody
+ * else includes it. */
 #pragma once
 #include "base/map.h"
+#include "base/planted.h"
 #include "broker/log/compact.h"
 #include "broker/replica/partition.h"
 #include "broker/replica/partitions.h"
@@ -17,9 +19,10 @@ struct hosted {
     struct log *log; /* attached; NULL when it has been given back */
     struct wait_line commits;
     struct wait_line deletions; /* for the low watermark */
-    struct list watchers;   /* of watch_part */
-    struct list_node dirty; /* partitions.dirty: watchers to look at */
-    bool wakes_all;         /* … and each of them reads again */
+    struct wait_line flushes;   /* acks=1, for the device (flush.messages) */
+    struct list watchers;       /* of watch_part */
+    struct list_node dirty;     /* partitions.dirty: watchers to look at */
+    bool wakes_all;             /* … and each of them reads again */
     struct timer tick;
     struct log_position watermark_at; /* where the high watermark was last found */
     struct log_position stable_at;    /* and the last stable offset, where that is another */
@@ -76,6 +79,7 @@ struct partitions {
     struct cleaning cleaning;
     struct buf rebuilt; /* one batch, between check and append */
     bool is_closing, hands_over;
+    bool may_hold; /* some log had flush.messages */
     void (*closed)(void *to);
     void *closed_to;
     struct post closed_post;
@@ -88,6 +92,16 @@ struct partitions {
 static inline struct slice hosted_topic(const struct hosted *hosted)
 {
     return slice_of(hosted->topic, hosted->topic_len);
+}
+
+/* flush.messages have been written and are not on the device: what lies above the recovery point is
+ * held back. */
+static inline bool hosted_is_held(const struct hosted *hosted)
+{
+    return hosted->log != NULL &&
+           log_end_offset(hosted->log) - log_recovery_point(hosted->log) >=
+               log_config(hosted->log)->flush_messages &&
+           !planted(ack_before_flush);
 }
 
 /* NULL when it is not here. */
@@ -112,7 +126,9 @@ void serve_touch(struct hosted *hosted, bool all);
 void serve_fire(struct partitions *partitions, struct watch *watch);
 /* Commits up to the high watermark are decided. */
 void serve_commits(struct hosted *hosted);
-/* All that waits for commits ends with `err`. */
+/* The device has more of the log: appends with acks=1 that waited for it are decided. */
+void serve_flushed(struct hosted *hosted);
+/* All that waits for commits, or for the device, ends with `err`. */
 void serve_refuse_commits(struct hosted *hosted, enum err err);
 
 /* upkeep.c */
@@ -120,6 +136,10 @@ void upkeep_start(struct partitions *partitions);
 /* After an append: sync, write behind, as is due. */
 void upkeep_appended(struct hosted *hosted, const struct log_appended *appended);
 void upkeep_sync(struct hosted *hosted);
+/* Less is held than was, or may be: who waits for the device goes on. */
+void upkeep_flushed(struct hosted *hosted);
+/* Something is held: again soon, should the sync not be under way. */
+void upkeep_sync_held(struct hosted *hosted);
 /* The ISR waits until what the log has now is on the device. */
 void upkeep_sync_to_end(struct hosted *hosted);
 /* Its leader epochs are to be saved, in their turn: recovery would find them in the batches too. */

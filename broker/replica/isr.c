@@ -253,11 +253,14 @@ static void note_synced(struct isr *isr, const struct isr_synced *synced, struct
 }
 
 /* The least end offset of those that count; INT64_MAX cannot come out, slot 0 counts always. */
-static int64_t lowest_end(const struct isr *isr, uint64_t alive, struct instant now)
+static int64_t lowest_end(const struct isr *isr, const struct isr_event *event)
 {
+    uint64_t alive = event->alive;
+    struct instant now = event->now;
     uint64_t count = (planted(watermark_on_proposed) ? isr->proposed : isr_maximal(isr)) | SELF;
     int64_t low = isr->slots[0].end_offset;
 
+    if (event->is_held && event->held_from < low) low = event->held_from;
     for (int slot = 1; slot < isr->count; slot++) {
         bool counts = (count & bit(slot)) != 0 ||
                       ((alive & bit(slot)) != 0 && isr_is_caught_up(isr, slot, now));
@@ -297,6 +300,8 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
         isr->min_insync = event->configured.min_insync;
         isr->lag_ns_max = event->configured.lag_ns_max;
         break;
+    case ISR_FLUSHED:
+        break;
     case ISR_TICK:
         isr->checked_at = event->now;
         wanted = wanted_after_tick(isr, event->now);
@@ -306,7 +311,7 @@ void isr_step(struct isr *isr, const struct isr_event *event, struct isr_effects
     if (isr->pending == ISR_SETTLED && wanted != isr->committed) want(isr, wanted, out);
 
     if (isr->count > 0 && isr_may_append_all(isr)) {
-        int64_t low = lowest_end(isr, event->alive, event->now);
+        int64_t low = lowest_end(isr, event);
         if (low > isr->high_watermark) {
             isr->high_watermark = out->high_watermark = low;
             out->advance = true;

@@ -11,7 +11,10 @@
  * A change that leaves fewer than min.insync.replicas is proposed only after the leader's own log
  * has been synced to its end: Ottla's own rule, so that the last replica standing has on its device
  * what it answers for. Where the controller brings so small an ISR (others died), the log is synced
- * at once: the watermark stands still meanwhile, so nothing new is promised. */
+ * at once: the watermark stands still meanwhile, so nothing new is promised.
+ *
+ * Where the topic asks for it (flush.messages), the leader's own log counts only as far as it is on
+ * the device; followers ask for the next offset when theirs is. */
 #pragma once
 #include "base/time.h"
 #include <stdbool.h>
@@ -74,11 +77,16 @@ struct isr_event {
         ISR_SYNCED,  /* our log is on the device up to `end_offset` */
         ISR_DECIDED,
         ISR_CONFIGURED,
+        ISR_FLUSHED, /* less is held than was */
         ISR_TICK,
     } type;
     struct instant now;
     /* Slots whose brokers are alive in the metadata image; bit 0 is not looked at. */
     uint64_t alive;
+    /* flush.messages: what our log has from `held_from` on is not promised before it is on the
+     * device. */
+    bool is_held;
+    int64_t held_from;
     union {
         struct isr_lead lead;
         struct isr_appended {

@@ -178,6 +178,18 @@ static int32_t wait_ms(const struct link *link)
     return (int32_t)wait;
 }
 
+/* Its log waits for the device: to ask for more, of any partition, would acknowledge what is not
+ * there, or take the partition out of the session. Kafka's fetcher syncs in the same place. */
+static bool is_held(const struct link *link)
+{
+    list_each (node, &link->followed) {
+        struct followed *it = list_entry(node, struct followed, node);
+        if (it->has_begun && it->view.is_held && followed_look(it) == ERR_OK && it->view.is_held)
+            return true;
+    }
+    return false;
+}
+
 bool link_ask_records(struct link *link)
 {
     const struct fetchers_options *options = &link->of->options;
@@ -185,7 +197,7 @@ bool link_ask_records(struct link *link)
     int16_t version = fetch_version(fetchers_level(link->of));
     struct fetch_request request;
     bool have_ids = false;
-    int count = mark_wanted(link, &have_ids);
+    int count = is_held(link) ? 0 : mark_wanted(link, &have_ids);
 
     if (count == 0) return false;
     if (version > 12 && !have_ids) version = 12;

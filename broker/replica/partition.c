@@ -96,6 +96,8 @@ static void lead(struct partition *partition, const struct partition_event *even
         .type = ISR_LEAD,
         .now = event->now,
         .alive = event->alive,
+        .is_held = event->is_held,
+        .held_from = event->held_from,
         .lead =
             {
                 .leader_epoch = change->leader_epoch,
@@ -201,7 +203,12 @@ void partition_step(struct partition *partition, const struct partition_event *e
                     struct partition_effects *out)
 {
     *out = (struct partition_effects){.refused = ERR_OK};
-    struct isr_event isr = {.now = event->now, .alive = event->alive};
+    struct isr_event isr = {
+        .now = event->now,
+        .alive = event->alive,
+        .is_held = event->is_held,
+        .held_from = event->held_from,
+    };
 
     switch (event->type) {
     case PARTITION_CHANGED:
@@ -255,6 +262,10 @@ void partition_step(struct partition *partition, const struct partition_event *e
         isr.type = ISR_CONFIGURED;
         isr.configured = event->configured;
         isr_step(&partition->isr, &isr, &out->isr);
+        break;
+    case PARTITION_FLUSHED:
+        isr.type = ISR_FLUSHED;
+        isr_input(partition, &isr, out);
         break;
     case PARTITION_TICK:
         isr.type = ISR_TICK;

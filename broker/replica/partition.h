@@ -48,12 +48,15 @@ struct partition_event {
         PARTITION_SYNCED,
         PARTITION_DECIDED,
         PARTITION_CONFIGURED,
+        PARTITION_FLUSHED, /* flush.messages: less is held than was */
         PARTITION_TICK,
         PARTITION_STOPPED,
         PARTITION_FAILED, /* its log directory did */
     } type;
     struct instant now;
-    uint64_t alive; /* see isr_event */
+    uint64_t alive; /* see isr_event, as the next */
+    bool is_held;
+    int64_t held_from;
     union {
         const struct partition_change *changed;
         struct isr_appended appended;

@@ -96,6 +96,7 @@ static struct hosted *hosted_create(struct partitions *partitions,
     hosted->sync_wanted_to = -1;
     wait_line_init(&hosted->commits);
     wait_line_init(&hosted->deletions);
+    wait_line_init(&hosted->flushes);
     list_init(&hosted->watchers);
     partition_init(&hosted->machine, change->min_insync,
                    partitions->options.settings.replica_lag_time_ms_max * 1000000);
@@ -121,6 +122,7 @@ static struct log *hosted_destroy(struct hosted *hosted)
     ensure(hosted->jobs == 0);
     ensure(list_is_empty(&hosted->commits.waits));
     ensure(list_is_empty(&hosted->deletions.waits));
+    ensure(list_is_empty(&hosted->flushes.waits));
     upkeep_forget(hosted);
     list_each (node, &hosted->watchers) {
         serve_fire(partitions, list_entry(node, struct watch_part, node)->watch);
@@ -276,7 +278,10 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
         bool is_for_nothing = partitions->hands_over && !effects->is_in_sync;
         tell_follow(hosted, is_for_nothing ? -1 : machine->leader);
     }
-    if (effects->lead || effects->follow) upkeep_save(hosted);
+    if ((effects->lead || effects->follow) && hosted_is_held(hosted))
+        upkeep_sync_held(hosted);
+    else if (effects->lead || effects->follow)
+        upkeep_save(hosted);
 
     struct instant deadline = partition_deadline(machine);
     if (instant_is_never(deadline) ? heap_has(&hosted->tick.node)
@@ -292,6 +297,8 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
 
     event->now = shard_now(hosted->of->shard);
     event->alive = alive_mask(hosted);
+    event->is_held = hosted_is_held(hosted);
+    if (event->is_held) event->held_from = log_recovery_point(hosted->log);
     partition_step(&hosted->machine, event, &effects);
     perform(hosted, &effects);
 
@@ -434,6 +441,16 @@ static void settle_promise(struct hosted *hosted, const struct partition_effects
     log_forget_promise(hosted->log);
 }
 
+static void note_flushing(struct partitions *partitions, const struct log_config *config)
+{
+    partitions->may_hold = partitions->may_hold || config->flush_messages != INT64_MAX;
+}
+
+bool partitions_may_hold(const struct partitions *partitions)
+{
+    return partitions->may_hold;
+}
+
 static enum err apply_change(struct partitions *partitions, struct replica_change *change)
 {
     struct hosted *hosted = partitions_find(partitions, change->topic, change->partition);
@@ -477,6 +494,7 @@ static enum err apply_change(struct partitions *partitions, struct replica_chang
     if (gives_id && change->leader_epoch == hosted->machine.leader_epoch) return ERR_OK;
 
     if (change->config != NULL) log_set_config(hosted->log, change->config);
+    note_flushing(partitions, log_config(hosted->log));
     configure(hosted, change->min_insync);
     hosted->is_leader_throttled = change->is_leader_throttled;
     hosted->is_follower_throttled = change->is_follower_throttled;
@@ -597,11 +615,14 @@ void partitions_configure(struct partitions *partitions, struct slice topic,
                           const struct log_config *config, int32_t min_insync,
                           const struct topic_throttles *throttles)
 {
+    note_flushing(partitions, config);
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
         if (!slice_equal(hosted_topic(hosted), topic) || hosted->log == NULL) continue;
         log_set_config(hosted->log, config);
         configure(hosted, min_insync);
+        if (hosted_is_held(hosted)) upkeep_sync_held(hosted);
+        upkeep_flushed(hosted); /* or nothing is held any more */
         hosted->is_leader_throttled = throttled_has(&throttles->leader, hosted->partition);
         hosted->is_follower_throttled = throttled_has(&throttles->follower, hosted->partition);
     }

@@ -77,6 +77,9 @@ struct partitions_ops {
     void (*save)(void *owner);
     /* A log gave ERR_IO: for MSG_LOG_DIR_FAILED → store_fail_dir. */
     void (*dir_failed)(void *owner, struct log_dir *dir);
+    /* For the fetchers: what was held (follower_view.is_held) is on the device. NULL: nobody asks.
+     */
+    void (*flushed)(void *owner, struct slice topic, int32_t partition);
     /* For the fetchers: follow `leader` at this epoch from now on (log open, truncation not yet
      * done); or, with leader −1, follow nobody. NULL: nothing is fetched. */
     void (*follow)(void *owner, struct slice topic, int32_t partition, int32_t leader,
@@ -199,7 +202,8 @@ void partitions_isr_decided(struct partitions *partitions, const struct isr_deci
 /* ---- Produce ------------------------------------------------------------------------------------
  */
 
-/* Who waits for acks=all, or (inside of deletion) for log starts. Zeroed by the caller, who keeps it until `done`. */
+/* Who waits for acks=all, or for the device with acks=1, or (inside of deletion) for log starts.
+ * Zeroed by the caller, who keeps it until `done`. */
 struct commit_wait {
     struct wait wait; /* of partitions.c, as the next two */
     struct hosted *at;
@@ -218,8 +222,9 @@ struct append {
     size_t len;
     enum check_origin origin;
     bool acks_all;
-    struct instant deadline;  /* acks_all: ERR_TIMED_OUT then */
-    struct commit_wait *wait; /* acks_all: used if `waits` */
+    bool acks_leader; /* acks=1: answered when it is on the device, where that is asked for */
+    struct instant deadline;  /* of both: ERR_TIMED_OUT then */
+    struct commit_wait *wait; /* of both: used if `waits` */
     struct arena *arena;      /* texts of `refusal` */
 
     /* Results. ERR_NOT_FOUND: not here (6 if the metadata has it, else 3). ERR_NOT_LEADER (6),
@@ -238,6 +243,8 @@ struct append {
     struct check_refusal refusal;
 };
 void partitions_append(struct partitions *partitions, struct append *append);
+/* Some log here has flush.messages: appends with acks=1 may wait, and bring their `wait`. */
+bool partitions_may_hold(const struct partitions *partitions);
 /* Takes back one that waits, without `done`; one that does not is fine. */
 void partitions_forget_wait(struct partitions *partitions, struct commit_wait *wait);
 
@@ -379,8 +386,8 @@ struct records_deletion {
     int64_t low_watermark; /* the lowest log start of the live replicas; −1 not known */
 
     void (*done)(struct records_deletion *deletion); /* not inside partitions_delete_records */
-    void *to;                                /* the caller's */
-    struct commit_wait wait;                 /* of deletion.c, as the next */
+    void *to;                                        /* the caller's */
+    struct commit_wait wait;                         /* of deletion.c, as the next */
     struct partitions *partitions;
 };
 /* The log start moves at once. True: answered, `done` will not come. False: live replicas have not
@@ -417,6 +424,7 @@ struct follower_view {
     struct epoch_entry latest; /* epoch −1: none */
     struct uuid topic_id;
     bool is_throttled; /* what is fetched counts for the follower's quota */
+    bool is_held; /* flush.messages: to ask for more would acknowledge what is not on the device */
 };
 /* The follower's quota is used up: throttled partitions that lag are not asked for. */
 bool partitions_is_fetching_enough(struct partitions *partitions);

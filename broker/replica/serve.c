@@ -106,6 +106,13 @@ void partitions_append(struct partitions *partitions, struct append *append)
         purgatory_add(&partitions->purgatory, &hosted->commits, &append->wait->wait,
                       appended.last_offset + 1, append->deadline);
         serve_arm(partitions);
+    } else if (append->acks_leader && hosted_is_held(hosted) &&
+               log_recovery_point(hosted->log) <= appended.last_offset) {
+        append->waits = true;
+        append->wait->at = hosted;
+        purgatory_add(&partitions->purgatory, &hosted->flushes, &append->wait->wait,
+                      appended.last_offset + 1, append->deadline);
+        serve_arm(partitions);
     } else if (append->acks_all && !isr_has_enough(&machine->isr)) {
         append->err = ERR_NOT_ENOUGH_REPLICAS; /* cannot be: it was asked before the append */
     }
@@ -141,11 +148,25 @@ void serve_commits(struct hosted *hosted)
     serve_arm(partitions);
 }
 
+void serve_flushed(struct hosted *hosted)
+{
+    struct partitions *partitions = hosted->of;
+    int64_t reached = hosted_is_held(hosted) ? log_recovery_point(hosted->log) : INT64_MAX;
+    struct wait *wait;
+
+    if (list_is_empty(&hosted->flushes.waits)) return;
+    while ((wait = purgatory_pop(&partitions->purgatory, &hosted->flushes, reached)))
+        serve_decide(partitions, wait, ERR_OK);
+    serve_arm(partitions);
+}
+
 void serve_refuse_commits(struct hosted *hosted, enum err err)
 {
     struct partitions *partitions = hosted->of;
     struct wait *wait;
 
+    while ((wait = purgatory_pop(&partitions->purgatory, &hosted->flushes, INT64_MAX)))
+        serve_decide(partitions, wait, err);
     while ((wait = purgatory_pop(&partitions->purgatory, &hosted->commits, INT64_MAX)))
         serve_decide(partitions, wait, err);
     serve_arm(partitions);

@@ -71,6 +71,28 @@ static void tell_synced(struct hosted *hosted, bool failed)
     hosted_feed(hosted, &event);
 }
 
+/* Nothing to hold back, or less: who waits for the device goes on. */
+void upkeep_flushed(struct hosted *hosted)
+{
+    const struct partitions_options *options = &hosted->of->options;
+    struct partition_event event = {.type = PARTITION_FLUSHED};
+
+    if (log_config(hosted->log)->flush_messages == INT64_MAX &&
+        list_is_empty(&hosted->flushes.waits))
+        return;
+    serve_flushed(hosted);
+    hosted_feed(hosted, &event);
+    if (hosted->machine.role == PARTITION_FOLLOWER && !hosted_is_held(hosted) &&
+        options->ops->flushed != NULL)
+        options->ops->flushed(options->owner, hosted_topic(hosted), hosted->partition);
+}
+
+void upkeep_sync_held(struct hosted *hosted)
+{
+    upkeep_sync(hosted);
+    if (!hosted->is_syncing) upkeep_save(hosted);
+}
+
 static void sync_run(struct disk_job *job)
 {
     log_sync_run(list_entry(job, struct sync_job, job)->sync);
@@ -90,6 +112,10 @@ static void sync_done(struct disk_job *job)
             tell_synced(hosted, err != ERR_OK);
         else
             again = true;
+    }
+    if (err == ERR_OK && !hosted->is_leaving) {
+        if (hosted_is_held(hosted)) again = true; /* one sync for all that came meanwhile */
+        upkeep_flushed(hosted);
     }
     if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
@@ -184,7 +210,9 @@ static void write_behind(struct hosted *hosted)
 void upkeep_appended(struct hosted *hosted, const struct log_appended *appended)
 {
     hosted->bytes_unwritten += (int64_t)appended->len;
-    if (appended->has_rolled || appended->wants_sync)
+    if (appended->wants_sync)
+        upkeep_sync_held(hosted);
+    else if (appended->has_rolled)
         upkeep_sync(hosted);
     else if (log_epochs_dirty(hosted->log))
         upkeep_save(hosted);
@@ -279,6 +307,14 @@ static void retain(struct hosted *hosted, int64_t now_ms)
     }
 }
 
+static void save(struct hosted *hosted)
+{
+    if (hosted_is_held(hosted))
+        upkeep_sync_held(hosted);
+    else
+        upkeep_sync(hosted);
+}
+
 static void upkeep(struct timer *timer)
 {
     struct partitions *partitions = list_entry(timer, struct partitions, upkeep);
@@ -298,7 +334,7 @@ static void upkeep(struct timer *timer)
         if (hosted->log != NULL) unlink_due(hosted, now_ms);
     }
     for (int i = 0; i < SAVED_PER_TURN_MAX && !list_is_empty(&partitions->unsaved); i++)
-        upkeep_sync(list_entry(list_pop(&partitions->unsaved), struct hosted, unsaved));
+        save(list_entry(list_pop(&partitions->unsaved), struct hosted, unsaved));
     timer_arm(partitions->shard, &partitions->upkeep,
               instant_add_ms(shard_now(partitions->shard), TURN_MS));
 }

@@ -22,6 +22,7 @@
     X(last_replica_rule_off, "the last of an ISR neither syncs nor stands back (KIP-966)")         \
     /* the disk */                                                                                 \
     X(checkpoint_ahead_of_sync, "the recovery point runs ahead of what is synced")                 \
+    X(ack_before_flush, "flush.messages: acknowledged before it is on the device")                 \
     X(sync_skipped, "logs are not synced before their recovery point moves")                       \
     X(rename_without_directory_sync, "checkpoints are renamed, their directory is not synced")     \
     X(watermark_is_the_end, "a restarted broker takes the end of its log for committed")           \

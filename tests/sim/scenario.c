@@ -271,6 +271,37 @@ static void one_of_the_isr_comes_back_with_less(struct scene *s)
     load_give_up(s->load); /* the one that lost is alone in the ISR: the others have it all */
 }
 
+static uint64_t acknowledged(struct scene *s)
+{
+    struct oracle_log_counts counts;
+
+    oracle_log_count(s->load->oracle, &counts);
+    return counts.acked;
+}
+
+/* With flush.messages=1 what was acknowledged is on the devices of all in-sync replicas. */
+static void everything_loses_power_but_what_was_flushed(struct scene *s)
+{
+    int count = 0;
+    struct load_topic *topics = load_topics(s->load, &count);
+
+    for (int t = 0; t < count; t++)
+        if (topics[t].state == TOPIC_LIVE)
+            load_configure(s->load, topics[t].name, "flush.messages", "1");
+    pass_s(s, 30); /* everybody has heard of it, and what was written before is there */
+    for (int round = 0; round < 6; round++) {
+        UNTIL(s, is_whole(s));
+        pass_ms(s, between(s, 1000, 10000));
+        uint64_t before = acknowledged(s);
+        UNTIL(s, acknowledged(s) != before); /* just now */
+        for (int id = 1; id <= 3; id++)
+            power_off(s, broker(s, id));
+        pass_ms(s, between(s, 0, 5000));
+        for (int id = 1; id <= 3; id++)
+            start_it(broker(s, id));
+    }
+}
+
 /* KIP-966: the ISR shrinks to one, which then loses its page cache. It has had the seconds that it
  * takes to hear of the shrink and to sync: until then only the brokers that were taken out of the
  * ISR have what was acknowledged, and none of them may lead. */
@@ -481,7 +512,7 @@ static void topics_come_and_go_while_controllers_die(struct scene *s)
 
 #define PLAY(name, what)                                                                           \
     {                                                                                              \
-#name, what, name, 0                                                                       \
+#name, what, name, 0, 0                                                                    \
     }
 const struct scenario scenarios[] = {
     PLAY(a_follower_restarts_and_leads, "KIP-101"),
@@ -491,6 +522,8 @@ const struct scenario scenarios[] = {
     PLAY(a_broker_bounces_behind_slow_wires, "KIP-380"),
     PLAY(one_of_the_isr_comes_back_with_less, "KIP-841, KIP-903"),
     PLAY(the_last_of_the_isr_loses_power, "KIP-966"),
+    {"everything_loses_power_but_what_was_flushed", "flush.messages=1",
+     everything_loses_power_but_what_was_flushed, .disk_job_us_max = 200000},
     PLAY(a_controller_sleeps_through_an_election, "a zombie controller"),
     PLAY(a_controller_loses_answers_of_writes_done, "lost answers"),
     PLAY(a_controller_loses_writes, "lost writes"),
@@ -502,9 +535,9 @@ const struct scenario scenarios[] = {
     PLAY(a_controller_takes_over_from_a_lagging_server, "stale reads"),
     PLAY(a_rolling_restart_is_disturbed, "controlled shutdown"),
     {"topics_come_and_go_while_replicas_are_away", "KIP-516",
-     topics_come_and_go_while_replicas_are_away, 15000},
+     topics_come_and_go_while_replicas_are_away, 15000, 0},
     {"topics_come_and_go_while_controllers_die", "deletions, reassignments taken over",
-     topics_come_and_go_while_controllers_die, 15000},
+     topics_come_and_go_while_controllers_die, 15000, 0},
 };
 const int scenario_count = (int)(sizeof(scenarios) / sizeof(scenarios[0]));
 
@@ -527,6 +560,8 @@ void scenario_prepare(const struct scenario *scenario, struct world *world)
     world_set_option(world, "brokers", 3);
     world_set_option(world, "controllers", 2);
     world_set_option(world, "zookeeper.servers", 3);
+    if (scenario->disk_job_us_max != 0)
+        world_set_option(world, "disk.job-us-max", scenario->disk_job_us_max);
     world_set_option(world, "load.burst-pause-ms", 500);
     world_set_option(world, "load.burst-length", 40);
     world_set_option(world, "load.send-pause-ms", 40);

@@ -21,6 +21,7 @@ struct scenario {
     const char *name, *what;
     void (*play)(struct scene *scene);
     int64_t operation_pause_ms; /* how often topics are created, deleted, moved; 0: hardly ever */
+    int64_t disk_job_us_max;    /* how long the longest job of a disk takes; 0: as the seed says */
 };
 
 extern const struct scenario scenarios[];

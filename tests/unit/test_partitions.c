@@ -30,7 +30,7 @@ struct world {
     char path[64];
     const char *paths[1];
     bool is_loaded, is_done;
-    int proposals, led, followed;
+    int proposals, led, followed, flushed;
     int32_t followed_leader;
     struct isr_change proposed;
     int32_t proposed_isr[8];
@@ -119,6 +119,12 @@ static void follow(void *owner, struct slice topic, int32_t partition, int32_t l
     world->followed++;
     world->followed_leader = leader;
 }
+static void flushed(void *owner, struct slice topic, int32_t partition)
+{
+    (void)topic;
+    (void)partition;
+    ((struct world *)owner)->flushed++;
+}
 static void note_save(void *owner);
 static bool rack_of(void *owner, int32_t broker, int listener, struct slice *out)
 {
@@ -132,6 +138,7 @@ static const struct partitions_ops ops = {.rack = rack_of,
                                           .is_alive = is_alive,
                                           .led = led,
                                           .follow = follow,
+                                          .flushed = flushed,
                                           .save = note_save};
 
 static void open_store(struct world *world)
@@ -354,6 +361,24 @@ static void produce(struct world *world, const char *topic, bool acks_all, int r
         .records = world->batch.ptr,
         .len = batch.len,
         .acks_all = acks_all,
+        .deadline = instant_add_ms(shard_now(&world->shard), 600000),
+        .wait = &out->wait,
+        .arena = &world->arena,
+    };
+    partitions_append(world->partitions, &out->append);
+}
+
+/* With acks=1. */
+static void produce_one(struct world *world, const char *topic, struct produced *out)
+{
+    struct slice batch = batch_of(world, 1, "a value");
+
+    *out = (struct produced){.wait.done = decided};
+    out->append = (struct append){
+        .topic = slice_text(topic),
+        .records = world->batch.ptr,
+        .len = batch.len,
+        .acks_leader = true,
         .deadline = instant_add_ms(shard_now(&world->shard), 600000),
         .wait = &out->wait,
         .arena = &world->arena,
@@ -1396,7 +1421,78 @@ START_TEST(compacted_logs_are_cleaned_and_may_leave_meanwhile)
 }
 END_TEST
 
-UNIT(a_consumer_is_sent_to_the_replica_of_its_rack,
+/* flush.messages: nobody is told of a record, nor given it, before it is on the device. */
+START_TEST(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device)
+{
+    struct follower_view view = {0};
+    struct produced one, all, third;
+    struct world world;
+
+    open_world(&world);
+    world.config.flush_messages = 1;
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    struct log *log = log_of(&world, "t");
+    ck_assert(partitions_may_hold(world.partitions));
+    produce_one(&world, "t", &one);
+    produce(&world, "t", true, 1, &all);
+    ck_assert(one.append.waits && all.append.waits);
+    ck_assert_int_eq(read_as(&world, "t", -1, 0, true).high_watermark, 0);
+    until(&world, &one.is_decided);
+    until(&world, &all.is_decided);
+    ck_assert_int_eq(one.err, ERR_OK);
+    ck_assert_int_eq(all.err, ERR_OK);
+    ck_assert_int_eq(log_recovery_point(log), 2);
+    struct read read = read_as(&world, "t", -1, 0, true);
+    ck_assert_int_eq(read.high_watermark, 2);
+    log_slice_release(&read.slice);
+
+    /* Two may be lost, a third may not; and when nothing is held any more nobody waits. */
+    world.config.flush_messages = 3;
+    partitions_configure(world.partitions, SLICE("t"), &world.config, 1,
+                         &(struct topic_throttles){0});
+    produce_one(&world, "t", &one);
+    produce(&world, "t", true, 1, &all);
+    ck_assert(!one.append.waits && !all.append.waits);
+    produce_one(&world, "t", &third);
+    ck_assert(third.append.waits);
+    world.config.flush_messages = INT64_MAX;
+    partitions_configure(world.partitions, SLICE("t"), &world.config, 1,
+                         &(struct topic_throttles){0});
+    until(&world, &third.is_decided);
+    ck_assert_int_eq(third.err, ERR_OK);
+
+    /* A follower says that it has something, by asking for more, when that is on its device. */
+    world.config.flush_messages = 1;
+    partitions_configure(world.partitions, SLICE("t"), &world.config, 1,
+                         &(struct topic_throttles){0});
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 2, 2, 2, 1), ERR_OK);
+    for (int i = 0; i < 2000 && log_recovery_point(log) < log_end_offset(log); i++) {
+        turn(&world);
+        usleep(1000);
+    }
+    world.flushed = 0;
+    struct slice batch = batch_of(&world, 2, "another");
+    batch_set_base_offset(world.batch.ptr, log_end_offset(log));
+    batch_set_leader_epoch(world.batch.ptr, 2);
+    ck_assert_int_eq(partitions_replicate(world.partitions, SLICE("t"), 0, 2, batch, 5, 0, &view),
+                     ERR_OK);
+    ck_assert(view.is_held);
+    ck_assert_int_eq(view.end, 7);
+    bool was_told = false;
+    for (int i = 0; i < 20000 && !was_told; i++) {
+        turn(&world);
+        usleep(1000);
+        was_told = world.flushed > 0;
+    }
+    ck_assert(was_told);
+    ck_assert_int_eq(partitions_follower(world.partitions, SLICE("t"), 0, 2, &view), ERR_OK);
+    ck_assert(!view.is_held);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
+     a_consumer_is_sent_to_the_replica_of_its_rack,
      a_follower_hears_of_the_watermark_at_once_where_consumers_read_there,
      a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,
      one_that_is_about_to_end_follows_only_where_it_counts,
