@@ -269,7 +269,8 @@ static enum err run(struct session *s, const char *action)
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(s->args, "bootstrap-server", ""),
-                                      .client_id = "config-command"},
+                                      .client_id = "config-command",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &s->cluster, s->message);
     bool is_every = slice_is_null(s->name);
     if (err == ERR_OK) /* also for the brokers' addresses */
@@ -306,7 +307,8 @@ int configs_main(int argc, char **argv)
             fwrite(buf_slice(&out).ptr, 1, out.len, stdout);
             fflush(stdout);
             if (err != ERR_OK)
-                fprintf(stderr, "Error while executing config command: %.*s\n",
+                fprintf(stderr, "Error while executing config command%s%.*s: %.*s\n",
+                        s.name.len > 0 ? " on " : "", SLICE_ARGS(s.name),
                         SLICE_ARGS(buf_slice(&message)));
             status = err == ERR_OK ? 0 : 1;
         }

@@ -406,7 +406,8 @@ static enum err run(struct job *job)
 {
     enum err err = cluster_open(
         &(struct cluster_options){.bootstrap = args_text(&job->args, "bootstrap-server", ""),
-                                  .client_id = job->client_id},
+                                  .client_id = job->client_id,
+                                  .timeout_ms = usage_timeout_ms(&job->settings)},
         &job->cluster, &job->message);
     if (err != ERR_OK) return err;
     job->options.wants = wants;
@@ -414,7 +415,11 @@ static enum err run(struct job *job)
     job->options.round = end_round;
     job->options.owner = job;
     job->options.is_by_assignment = job->group.group != NULL;
+    job->options.start_wait_ms = usage_timeout_ms(&job->settings);
     err = consumer_open(job->cluster, &job->options, &job->consumer, &job->message);
+    if (err == ERR_NOT_FOUND)
+        buf_printf(&job->message, ": %s",
+                   args_text(&job->args, "topic", args_text(&job->args, "include", "")));
     if (err != ERR_OK) return err;
     if (job->group.group != NULL) join_group(job);
 

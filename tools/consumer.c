@@ -574,7 +574,8 @@ static void fire(struct timer *timer)
 
 static enum err wait_for_partitions(struct consumer *c, struct buf *message)
 {
-    struct instant deadline = instant_add_ms(now(c), START_WAIT_MS);
+    struct instant deadline = instant_add_ms(
+        now(c), c->options.start_wait_ms > 0 ? c->options.start_wait_ms : START_WAIT_MS);
     bool is_told = false;
 
     for (;;) {

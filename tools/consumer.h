@@ -22,6 +22,7 @@ struct consumer_options {
     bool read_committed;
     int32_t fetch_bytes_max, partition_bytes_max, wait_ms, fetch_bytes_min;
     int64_t request_timeout_ms, retry_backoff_ms, metadata_max_age_ms;
+    int64_t start_wait_ms; /* for a topic that is not there yet; 0: a minute */
     /* Each record; what it points to is borrowed. False: no more (consumer_is_stopped). */
     bool (*record)(void *owner, const struct format_record *record);
     /* What was fetched has been handed over. */

@@ -160,7 +160,8 @@ static enum err run(const struct args *args, struct session *s, struct led_part 
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(args, "bootstrap-server", ""),
-                                      .client_id = "delete-records-command"},
+                                      .client_id = "delete-records-command",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &s->cluster, s->message);
     if (err == ERR_OK) {
         printf("Executing records delete operation\n");

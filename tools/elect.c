@@ -195,7 +195,8 @@ static enum err elect(const struct args *args, struct arena *arena, struct job *
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(args, "bootstrap-server", ""),
-                                      .client_id = "leader-election-command"},
+                                      .client_id = "leader-election-command",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &cluster, message);
     if (err == ERR_OK) {
         fill(job, arena, &body);

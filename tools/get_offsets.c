@@ -326,7 +326,8 @@ static enum err run(struct session *s)
                                     args_text(s->args, "partitions", NULL), &s->wanted, s->message);
     if (err == ERR_OK)
         err = cluster_open(&(struct cluster_options){.bootstrap = args_text(s->args, server, ""),
-                                                     .client_id = "get-offsets-command"},
+                                                     .client_id = "get-offsets-command",
+                                                     .timeout_ms = usage_timeout_ms(&settings)},
                            &s->cluster, s->message);
     if (err == ERR_OK) err = choose(s);
     if (err == ERR_OK)

@@ -530,8 +530,8 @@ int groups_main(int argc, char **argv)
         } else {
             enum err err = usage_read_settings(&args, "command-config", NULL, &settings, &message);
             if (err == ERR_OK)
-                err =
-                    groups_open(&job.session, args_text(&args, "bootstrap-server", ""), TIMEOUT_MS);
+                err = groups_open(&job.session, args_text(&args, "bootstrap-server", ""),
+                                  TIMEOUT_MS, usage_timeout_ms(&settings));
             if (err == ERR_OK) err = run(&job);
             if (err != ERR_OK) say_error(&job);
             status = err == ERR_OK ? 0 : 1;

@@ -52,7 +52,7 @@ struct groups_session {
     const struct metadata_response *metadata;
 };
 MUST_CHECK enum err groups_open(struct groups_session *session, const char *bootstrap,
-                                int64_t timeout_ms);
+                                int64_t timeout_ms, int64_t connect_ms);
 void groups_close(struct groups_session *session);
 /* All groups, by name. */
 MUST_CHECK enum err groups_all(struct groups_session *session, struct group_report **out,

@@ -16,10 +16,11 @@
 #define EARLIEST  (-2)
 #define LATEST    (-1)
 
-enum err groups_open(struct groups_session *session, const char *bootstrap, int64_t timeout_ms)
+enum err groups_open(struct groups_session *session, const char *bootstrap, int64_t timeout_ms,
+                     int64_t connect_ms)
 {
-    struct cluster_options options = {.bootstrap = bootstrap,
-                                      .client_id = "consumer-groups-command"};
+    struct cluster_options options = {
+        .bootstrap = bootstrap, .client_id = "consumer-groups-command", .timeout_ms = connect_ms};
 
     session->timeout_ms = timeout_ms;
     enum err err = cluster_open(&options, &session->cluster, session->message);

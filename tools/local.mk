@@ -1,6 +1,7 @@
 # tools: `ottla`, one multi-call program, and what builds and runs the rest.
 noinst_LIBRARIES += libottla_tools.a
 libottla_tools_a_SOURCES = \
+	tools/api_versions.c tools/api_versions.h \
 	tools/args.c tools/args.h \
 	tools/assignor.c tools/assignor.h \
 	tools/by_leader.c tools/by_leader.h \
@@ -44,12 +45,26 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 
 EXTRA_DIST += tools/README.md
 
+# Kafka's names for the same commands, with .sh and without: `ottla --help` knows them.
+INSTALLS += install-names
+UNINSTALLS += uninstall-names
+kafka_names = ./ottla --help | sed -n 's/.*(as \(kafka-[a-z-]*\))$$/\1/p'
+install-names: ottla$(EXEEXT)
+	$(MKDIR_P) "$(DESTDIR)$(bindir)"
+	for name in $$($(kafka_names)); do \
+	    for link in $$name $$name.sh; do ln -sf ottla "$(DESTDIR)$(bindir)/$$link" || exit 1; done; \
+	done
+uninstall-names: ottla$(EXEEXT)
+	for name in $$($(kafka_names)); do rm -f "$(DESTDIR)$(bindir)/$$name" "$(DESTDIR)$(bindir)/$$name.sh"; done
+
 if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_api_versions
 check_PROGRAMS += tests/unit/test_args tests/unit/test_assignor tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_get_offsets tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
 	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
+tests_unit_test_api_versions_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_assignor_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_configs_text_LDADD = libottla_tools.a $(LDADD)

@@ -125,7 +125,8 @@ static enum err run(struct session *s)
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(s->args, "bootstrap-server", ""),
-                                      .client_id = "log-dirs-command"},
+                                      .client_id = "log-dirs-command",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &s->cluster, s->message);
     if (err == ERR_OK)
         err = cluster_metadata(s->cluster, NULL, 0, false, &request, &metadata, s->message);

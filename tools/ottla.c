@@ -3,6 +3,7 @@
  *
  * A copy or link that is named kafka-topics, kafka-topics.sh, ottla-topics and so on is that
  * command. */
+#include "tools/api_versions.h"
 #include "tools/configs.h"
 #include "tools/consume.h"
 #include "tools/delete_records.h"
@@ -41,6 +42,7 @@ static const struct command commands[] = {
     {"reassign", "kafka-reassign-partitions", reassign_main, &reassign_command},
     {"elect-leaders", "kafka-leader-election", elect_main, &elect_command},
     {"cluster", "kafka-cluster", overview_main, &overview_command},
+    {"broker-api-versions", "kafka-broker-api-versions", api_versions_main, &api_versions_command},
     {"dump-log", "kafka-dump-log", dump_main, &dump_command},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -50,7 +52,7 @@ static void print_usage(FILE *to)
     fprintf(to, "ottla - a tool for clusters of Ottla and Apache Kafka\n\n"
                 "usage: ottla COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-14s %s (as %s)\n", commands[i].name, commands[i].args->summary,
+        fprintf(to, "  %-19s %s (as %s)\n", commands[i].name, commands[i].args->summary,
                 commands[i].script);
     fprintf(
         to,

@@ -14,6 +14,7 @@ static const struct args_option options[] = {
     {"zookeeper", "HOST:PORT,...[/CHROOT]", 0,
      "read the znodes: also all listeners, epochs, and the controllers, active and standing by"},
     {"config", "FILE", 0, "client settings, a properties file"},
+    {"id", "BROKER", 0, "the broker that \"unregister\" means"},
 };
 
 const struct args_command overview_command = {
@@ -22,7 +23,8 @@ const struct args_command overview_command = {
     .more =
         "--bootstrap-server, --zookeeper or both: then brokers that are registered, but "
         "unknown\nto the brokers that are asked, are marked. \"ottla cluster cluster-id\" prints "
-        "the\nid of the cluster alone.",
+        "the\nid of the cluster alone, \"ottla cluster unregister --id N\" is kafka-cluster's, "
+        "which needs KRaft.",
     .options = options,
     .count = sizeof(options) / sizeof(options[0]),
 };
@@ -208,7 +210,8 @@ static enum err by_brokers(struct session *s, bool is_second)
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(s->args, "bootstrap-server", ""),
-                                      .client_id = "adminclient-1"},
+                                      .client_id = "adminclient-1",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &cluster, s->message);
     if (err == ERR_OK) err = cluster_ask(cluster, CLUSTER_ANY, true, &request, s->message);
     if (err == ERR_OK) {
@@ -247,10 +250,51 @@ static enum err run(struct session *s, bool is_id_only, struct buf *out)
     return ERR_OK;
 }
 
+/* The actions that kafka-cluster has. */
+enum action { OVERVIEW, CLUSTER_ID, UNREGISTER };
+
+static enum action take_action(int *argc, char ***argv)
+{
+    static char bootstrap_server[] = "--bootstrap-server", config[] = "--config";
+    enum action action = *argc == 0                              ? OVERVIEW
+                         : strcmp((*argv)[0], "cluster-id") == 0 ? CLUSTER_ID
+                         : strcmp((*argv)[0], "unregister") == 0 ? UNREGISTER
+                                                                 : OVERVIEW;
+
+    if (action != OVERVIEW) {
+        --*argc;
+        ++*argv;
+    }
+    /* Of all tools only this one has short options. */
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp((*argv)[i], "-b") == 0) (*argv)[i] = bootstrap_server;
+        if (strcmp((*argv)[i], "-c") == 0) (*argv)[i] = config;
+    }
+    return action;
+}
+
+static enum err act(struct session *s, enum action action, struct buf *out)
+{
+    enum err err = run(s, action == CLUSTER_ID, out);
+
+    if (err != ERR_OK || action != UNREGISTER) return err;
+    /* Where there is ZooKeeper a broker's registration ends with its session: Kafka says so too. */
+    buf_clear(out);
+    buf_add_text(out, "The cluster does not support the broker unregistration API.\n");
+    return ERR_OK;
+}
+
+static const char *misuse(const struct args *args, enum action action)
+{
+    if (!args_has(args, "zookeeper") && !args_has(args, "bootstrap-server"))
+        return "--bootstrap-server or --zookeeper is missing";
+    if (args_has(args, "id") != (action == UNREGISTER)) return "--id goes with unregister";
+    return NULL;
+}
+
 int overview_main(int argc, char **argv)
 {
-    /* The one action that kafka-cluster has, and which can be had with ZooKeeper. */
-    bool is_id_only = argc > 0 && strcmp(argv[0], "cluster-id") == 0;
+    enum action action = take_action(&argc, &argv);
     struct args args;
     struct arena arena;
     struct buf message = {0}, out = {0};
@@ -262,18 +306,17 @@ int overview_main(int argc, char **argv)
     int status;
 
     arena_init(&arena, (size_t)1 << 40);
-    if (usage_read(&overview_command, argc - is_id_only, argv + is_id_only, &args, &status)) {
+    if (usage_read(&overview_command, argc, argv, &args, &status)) {
+        const char *wrong = misuse(&args, action);
         status = 1;
-        if (!args_has(&args, "zookeeper") && !args_has(&args, "bootstrap-server")) {
-            buf_add_text(&message, "--bootstrap-server or --zookeeper is missing");
+        if (wrong != NULL) {
+            buf_add_text(&message, wrong);
             usage_wrong(&overview_command, &message);
-        } else {
-            enum err err = run(&s, is_id_only, &out);
+        } else if (act(&s, action, &out) == ERR_OK) {
             fwrite(buf_slice(&out).ptr, 1, out.len, stdout);
-            if (err == ERR_OK)
-                status = 0;
-            else
-                fprintf(stderr, "Error: %.*s\n", SLICE_ARGS(buf_slice(&message)));
+            status = 0;
+        } else {
+            fprintf(stderr, "Error: %.*s\n", SLICE_ARGS(buf_slice(&message)));
         }
     }
     args_fini(&args);

@@ -767,7 +767,8 @@ static enum err run(struct session *s, const char *action)
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(s->args, "bootstrap-server", ""),
-                                      .client_id = "reassign-partitions-tool"},
+                                      .client_id = "reassign-partitions-tool",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &s->cluster, s->message);
     if (err == ERR_OK) {
         if (strcmp(action, "generate") == 0)

@@ -394,7 +394,8 @@ enum err topics_by_brokers(const struct topics_job *job, struct buf *out, struct
     if (err == ERR_OK)
         err = cluster_open(
             &(struct cluster_options){.bootstrap = args_text(job->args, "bootstrap-server", ""),
-                                      .client_id = "adminclient-1"},
+                                      .client_id = "adminclient-1",
+                                      .timeout_ms = usage_timeout_ms(&settings)},
             &session.cluster, message);
     if (err == ERR_OK) err = run(&session, out);
     cluster_request_fini(&session.metadata_request);

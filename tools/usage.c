@@ -1,4 +1,5 @@
 #include "tools/usage.h"
+#include "base/text.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,6 +102,15 @@ enum err usage_read_settings(const struct args *args, const char *file_option,
         return ERR_UNSUPPORTED;
     }
     return err;
+}
+
+int64_t usage_timeout_ms(const struct conf *settings)
+{
+    const struct conf_entry *entry = conf_get(settings, "default.api.timeout.ms");
+    int64_t ms = 0;
+
+    if (entry == NULL || text_int(slice_text(entry->value), 1, INT32_MAX, &ms) != ERR_OK) return 0;
+    return ms;
 }
 
 void progress_init(struct progress *progress)

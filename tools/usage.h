@@ -21,6 +21,10 @@ MUST_CHECK enum err usage_read_settings(const struct args *args, const char *fil
                                         const char *pair_option, struct conf *conf,
                                         struct buf *message);
 
+/* How long a command tries to reach brokers, from its settings (default.api.timeout.ms); 0: they do
+ * not say. */
+int64_t usage_timeout_ms(const struct conf *settings);
+
 /* One line on stderr that is written over and over, on a terminal only; at most five times a
  * second. */
 struct progress {
