@@ -508,6 +508,7 @@ static enum err open_shards(struct broker *broker)
                          broker->disk);
         if (err != ERR_OK) break;
         shard->is_open = true;
+        if (i < broker->data_shards) broker->process.nets[i] = shard->shard.net;
         api_shard_init(&shard->api, &shard->shard, &broker->process, &shard->routes);
     }
     return err;

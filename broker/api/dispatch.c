@@ -221,6 +221,21 @@ void request_close(struct request *request)
     request_end(request);
 }
 
+bool request_move(struct request *request, int to)
+{
+    struct client *client = request->client;
+    const struct api_process *process = client->home->process;
+
+    ensure(request->at == client->home);
+    /* It has its place until `closed`: with limits by address it would be refused another there. */
+    if (client->conn == NULL || client->home->is_leaving || process->nets[to] == NULL ||
+        process->connections->counts_addresses ||
+        conn_move(client->conn, request->block, process->nets[to]) != ERR_OK)
+        return false;
+    request_no_reply(request);
+    return true;
+}
+
 bool request_is_orphan(const struct request *request)
 {
     ensure(request->at == request->client->home);

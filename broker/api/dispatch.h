@@ -51,6 +51,7 @@ struct api_process {
     struct slice rack;                 /* null: none */
     bool reads_by_rack;                /* replica.selector.class */
     int shards;                        /* data shards; shard number `shards` is the control shard */
+    struct net *nets[SHARDS_MAX];      /* of the data shards; NULL: nothing moves there */
     const struct listeners *listeners; /* cluster/listeners.h */
     struct connections *connections;   /* broker/api/connections.h */
 };
@@ -168,6 +169,10 @@ void request_no_reply(struct request *request);
 void request_close(struct request *request);
 /* Goes on with the request on the control shard, where `handle` takes it. */
 void request_to_control(struct request *request, void (*handle)(struct request *request));
+/* Goes on at data shard `to`, with its connection, as if it had come there: takes the request. But
+ * false, and nothing changes, where that cannot be: something else is under way on the connection,
+ * or places are counted by address. On the connection's own shard, not in the handler's call. */
+bool request_move(struct request *request, int to);
 /* The peer has gone: what waits for it may as well end. On the connection's own shard only. */
 bool request_is_orphan(const struct request *request);
 

@@ -72,6 +72,8 @@ struct fetch {
     int64_t bytes, bytes_min;
     struct instant deadline;
     struct timer timer;
+    struct post post; /* to another shard */
+    int better_shard;
     struct wire_splices splices;
     struct fetch_item **sent; /* in order of splices */
     struct disk_job conversion;
@@ -784,13 +786,17 @@ static int64_t reply_overhead(const struct fetch *fetch)
     return bytes;
 }
 
+static int32_t replica_of(const struct fetch_request *in)
+{
+    return in->replica_state.replica_id >= 0 ? in->replica_state.replica_id : in->replica_id;
+}
+
 static void set_limits(struct fetch *fetch)
 {
     struct request *request = fetch->request;
     const struct fetch_request *in = request->body;
     struct reads *reads = &fetch->reads;
-    int32_t replica =
-        in->replica_state.replica_id >= 0 ? in->replica_state.replica_id : in->replica_id;
+    int32_t replica = replica_of(in);
     int64_t most = options_int(request->at->process->options, OPTION_FETCH_MAX_BYTES);
 
     fetch->is_follower = replica >= 0;
@@ -815,9 +821,61 @@ static void set_limits(struct fetch *fetch)
                           : instant_add_ms(shard_now(request->at->shard), in->max_wait_ms);
 }
 
+/* Where most of what a follower will fetch lives. Its fetchers ask, each on a connection of its
+ * own, for what one of its shards follows, and as many shards here spread partitions in the same
+ * way: at the right one a Fetch needs no other shard. */
+static int shard_of_most(const struct request *request)
+{
+    const struct fetch_request *in = request->body;
+    const struct image *image = request->at->image;
+    int shards = request->at->process->shards, best = request->at->shard->id;
+    int count[SHARDS_MAX] = {0};
+
+    for (int32_t t = 0; t < in->topics.count; t++) {
+        const struct fetch_request_topic *asked = &in->topics.at[t];
+        struct slice name = asked->topic;
+        if (fetch_has_ids(request->version)) {
+            const struct image_topic *topic = image_topic_by_id(image, asked->topic_id);
+            if (topic == NULL) continue;
+            name = image_topic_name(topic);
+        }
+        for (int32_t p = 0; p < asked->partitions.count; p++)
+            count[partition_shard(name, asked->partitions.at[p].partition, shards)]++;
+    }
+    for (int i = 0; i < shards; i++)
+        if (count[i] > count[best]) best = i;
+    return best;
+}
+
+static void begin(struct fetch *fetch)
+{
+    struct request *request = fetch->request;
+    size_t before = request->arena.used;
+
+    counter_add(&partitions_counts(request->at->partitions)->fetch_requests, 1);
+    int16_t code = begin_session(fetch);
+
+    if (code != KAFKA_NONE) {
+        refuse_session(request, code);
+        return;
+    }
+    set_limits(fetch);
+    make_parts(fetch);
+    block_charge(request_block(request), request->arena.used - before);
+    reads_pass(&fetch->reads, true);
+}
+
+static void move(struct post *post)
+{
+    struct fetch *fetch = list_entry(post, struct fetch, post);
+
+    if (!request_move(fetch->request, fetch->better_shard)) begin(fetch);
+}
+
 static void handle(struct request *request)
 {
     struct fetch *fetch = arena_zalloc(&request->arena, sizeof(*fetch));
+    const struct fetch_request *in = request->body;
 
     fetch->request = request;
     request->state = fetch;
@@ -827,18 +885,16 @@ static void handle(struct request *request)
     fetch->reads.shards = request->at->process->shards;
     fetch->reads.passed = passed;
     fetch->reads.more = more;
-    counter_add(&partitions_counts(request->at->partitions)->fetch_requests, 1);
-
-    size_t before = request->arena.used;
-    int16_t code = begin_session(fetch);
-    if (code != KAFKA_NONE) {
-        refuse_session(request, code);
+    fetch->better_shard = request->at->shard->id;
+    /* Only where a session begins: it stays where it was made. */
+    if (replica_of(in) >= 0 && request->version >= 7 && in->session_epoch == 0)
+        fetch->better_shard = shard_of_most(request);
+    if (fetch->better_shard == request->at->shard->id) {
+        begin(fetch);
         return;
     }
-    set_limits(fetch);
-    make_parts(fetch);
-    block_charge(request_block(request), request->arena.used - before);
-    reads_pass(&fetch->reads, true);
+    fetch->post.run = move;
+    shard_post(request->at->shard, &fetch->post);
 }
 
 static const void *refuse(struct request *request, int16_t code)

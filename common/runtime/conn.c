@@ -199,6 +199,28 @@ void conn_close(struct conn *conn, bool after_replies)
     shard_post_last(conn->shard, &conn->flush);
 }
 
+enum err conn_move(struct conn *conn, const struct block *frame, struct net *to)
+{
+    size_t len = frame->len;
+    struct buf bytes;
+
+    if (conn->state != CONN_OPEN || conn->refused != ERR_OK || conn->pauses > 0 ||
+        conn->ticket_next - conn->ticket_head != 1 || !list_is_empty(&conn->sending) ||
+        conn->head_got > 0 || conn->frame != NULL || conn->rest != NULL)
+        return ERR_BUSY;
+    buf_init(&bytes);
+    uint8_t *head = buf_extend(&bytes, 4 + len);
+    head[0] = (uint8_t)(len >> 24);
+    head[1] = (uint8_t)(len >> 16);
+    head[2] = (uint8_t)(len >> 8);
+    head[3] = (uint8_t)len;
+    if (len > 0) memcpy(head + 4, frame->bytes, len);
+    enum err err = net_move(conn_env(conn), &conn->sock, to, buf_slice(&bytes));
+    buf_fini(&bytes);
+    if (err == ERR_OK) conn_close(conn, false);
+    return err;
+}
+
 /* Time: the idle, and those who hold memory and do not go on. */
 
 struct instant conn_after(const struct conn *conn, int64_t ms)

@@ -131,6 +131,12 @@ void conn_send(struct conn *conn, struct reply *frame);
 /* Stops and resumes reading (quota). Counted: as many resumes as pauses. */
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
+/* Gives it, with the `frame` that is the only one unanswered, to another shard that listens at the
+ * same address: there it is accepted anew and the frame comes once more. Here `closed` follows as
+ * after conn_close; the frame needs no reply. But ERR_BUSY, and nothing changes, when more than
+ * that frame is under way; ERR_NOT_FOUND when `to` does not listen there. Not inside the call that
+ * brought the frame. */
+MUST_CHECK enum err conn_move(struct conn *conn, const struct block *frame, struct net *to);
 /* Ends it: after the replies that are already given (and whose turn it is) when `after_replies`,
  * else at once. No frame comes any more. `closed` follows; until then the conn is valid. */
 void conn_close(struct conn *conn, bool after_replies);

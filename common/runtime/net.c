@@ -52,6 +52,14 @@ enum err net_failure(const struct env *env, struct sock *sock)
     return env->ops->net->failure(sock);
 }
 
+enum err net_move(const struct env *env, struct sock **sock, struct net *to, struct slice unread)
+{
+    enum err err = env->ops->net->move(*sock, to, unread);
+
+    if (err == ERR_OK) *sock = NULL;
+    return err;
+}
+
 void net_destroy(const struct env *env, struct sock **sock)
 {
     if (*sock != NULL) env->ops->net->destroy(*sock);

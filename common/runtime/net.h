@@ -44,6 +44,7 @@ struct net_ops {
                         struct sock **out);
     enum err (*failure)(struct sock *sock);
     void (*set_owner)(struct sock *sock, net_ready_function *ready, void *owner);
+    enum err (*move)(struct sock *sock, struct net *to, struct slice unread);
     void (*destroy)(struct sock *sock);
     enum err (*read)(struct sock *sock, void *to, size_t len, size_t *n);
     enum err (*write)(struct sock *sock, const struct iovec *parts, int count, bool more,
@@ -84,6 +85,12 @@ MUST_CHECK enum err net_connect(const struct env *env, struct net *net,
                                 const struct net_options *options, net_ready_function *ready,
                                 void *owner, struct sock **out);
 enum err net_failure(const struct env *env, struct sock *sock);
+/* Gives an accepted connection to another shard that listens at the same address: it is accepted
+ * there anew, and `unread` (copied), which was read here, is read there before what follows. Takes
+ * `*sock`, as net_destroy; but ERR_NOT_FOUND, and nothing changes, when `to` does not listen there
+ * (any more), or the connection was not accepted. */
+MUST_CHECK enum err net_move(const struct env *env, struct sock **sock, struct net *to,
+                             struct slice unread);
 /* Closes at once and forgets: no handler is called for it any more. Sets *sock to NULL; NULL is
  * fine. */
 void net_destroy(const struct env *env, struct sock **sock);

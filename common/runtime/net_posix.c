@@ -44,11 +44,13 @@ struct group {
     } members[SHARDS_MAX];
 };
 
-/* A connection that another shard has accepted for us. */
+/* A connection that another shard has accepted for us, and what it has read of it. */
 struct handed {
     struct list_node node;
     struct sock *listener;
     int fd;
+    size_t len, at;
+    uint8_t unread[];
 };
 
 struct net {
@@ -84,8 +86,9 @@ struct sock {
     enum err failure;
     struct group *group; /* of a listener, and of what it accepted */
     int place;
-    struct list handed; /* a listener's */
-    struct way *way;    /* while connecting */
+    struct list handed;    /* a listener's */
+    struct handed *unread; /* read where it was accepted first */
+    struct way *way;       /* while connecting */
 };
 
 /* The addresses of a name, tried one after another. */
@@ -541,6 +544,20 @@ static int place_for(struct group *group, int ours)
     return best;
 }
 
+/* Under the world's lock. */
+static void hand(struct sock *listener, int fd, struct slice unread)
+{
+    struct handed *handed = ensure_zalloc(sizeof(*handed) + unread.len);
+
+    handed->listener = listener;
+    handed->fd = fd;
+    handed->len = unread.len;
+    if (unread.len > 0) memcpy(handed->unread, unread.ptr, unread.len);
+    list_push(&listener->net->handed, &handed->node);
+    atomic_store(&listener->net->has_inbox, true);
+    posix_wake(listener->net);
+}
+
 /* Gives it to the shard with the fewest; true if that is not ours. */
 static bool hand_over(struct sock *listener, int fd)
 {
@@ -549,16 +566,31 @@ static bool hand_over(struct sock *listener, int fd)
 
     pthread_mutex_lock(&world->lock);
     int place = place_for(group, listener->place);
-    if (place != listener->place) {
-        struct handed *handed = ensure_zalloc(sizeof(*handed));
-        handed->listener = group->members[place].listener;
-        handed->fd = fd;
-        list_push(&handed->listener->net->handed, &handed->node);
-        atomic_store(&handed->listener->net->has_inbox, true);
-        posix_wake(handed->listener->net);
-    }
+    if (place != listener->place) hand(group->members[place].listener, fd, SLICE(""));
     pthread_mutex_unlock(&world->lock);
     return place != listener->place;
+}
+
+static enum err posix_move(struct sock *sock, struct net *to, struct slice unread)
+{
+    struct posix_world *world = sock->net->world;
+    struct group *group = sock->group;
+    enum err err = ERR_NOT_FOUND;
+
+    if (sock->kind != SOCK_CONNECTED || group == NULL || sock->unread != NULL) return err;
+    pthread_mutex_lock(&world->lock);
+    for (int i = 0; i < SHARDS_MAX && err != ERR_OK; i++) {
+        if (group->members[i].listener == NULL || group->members[i].listener->net != to) continue;
+        err = ERR_OK;
+        /* Before anybody else may close it, and its number be another's. */
+        (void)epoll_ctl(sock->net->epoll, EPOLL_CTL_DEL, sock->fd, NULL);
+        atomic_fetch_add(&group->members[i].connections, 1);
+        hand(group->members[i].listener, sock->fd, unread);
+        sock->fd = -1;
+    }
+    pthread_mutex_unlock(&world->lock);
+    if (err == ERR_OK) posix_destroy(sock);
+    return err;
 }
 
 /* −1 with ERR_OK: none waits. */
@@ -592,12 +624,12 @@ static enum err posix_accept(struct sock *listener, net_ready_function *ready, v
                              struct sock **out)
 {
     struct list_node *node = list_pop(&listener->handed);
-    int fd = -1;
+    struct handed *handed = node == NULL ? NULL : list_entry(node, struct handed, node);
+    int fd = handed == NULL ? -1 : handed->fd;
 
-    if (node != NULL) {
-        struct handed *handed = list_entry(node, struct handed, node);
-        fd = handed->fd;
+    if (handed != NULL && handed->len == 0) {
         free(handed);
+        handed = NULL;
     }
     for (int i = 0; fd < 0 && i < ACCEPT_MAX; i++) {
         if (is_crowded(listener->net)) return ERR_TOO_MANY;
@@ -613,6 +645,8 @@ static enum err posix_accept(struct sock *listener, net_ready_function *ready, v
         return ERR_OK;
     }
     struct sock *sock = accepted_sock(listener, fd, ready, owner);
+    sock->unread = handed;
+    if (handed != NULL) note_ready(sock, NET_READABLE);
     enum err err = watch_edges(sock);
     if (err != ERR_OK) {
         posix_destroy(sock);
@@ -668,6 +702,7 @@ static void posix_destroy(struct sock *sock)
         pthread_mutex_unlock(&net->world->lock);
     }
     if (sock->fd >= 0) close(sock->fd); /* leaves epoll with it */
+    free(sock->unread);
     free(sock);
 }
 
@@ -686,10 +721,27 @@ static enum err broken(int number)
     }
 }
 
+static size_t take_unread(struct sock *sock, void *to, size_t len)
+{
+    struct handed *from = sock->unread;
+    size_t n = len < from->len - from->at ? len : from->len - from->at;
+
+    memcpy(to, from->unread + from->at, n);
+    from->at += n;
+    if (from->at < from->len) return n;
+    free(from);
+    sock->unread = NULL;
+    return n;
+}
+
 static enum err posix_read(struct sock *sock, void *to, size_t len, size_t *n)
 {
     ssize_t got;
 
+    if (sock->unread != NULL) {
+        *n = take_unread(sock, to, len);
+        return ERR_OK;
+    }
     if ((sock->ready & NET_READABLE) == 0) {
         *n = 0;
         return ERR_OK;
@@ -963,6 +1015,7 @@ const struct net_ops net_posix_ops = {
     .connect = posix_connect,
     .failure = posix_failure,
     .set_owner = posix_set_owner,
+    .move = posix_move,
     .destroy = posix_destroy,
     .read = posix_read,
     .write = posix_write,

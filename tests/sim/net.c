@@ -563,6 +563,39 @@ static void destroy(struct sock *sock)
     free(sock);
 }
 
+/* Bytes that were read go back to the front. */
+static void unread_at(struct pipe *pipe, struct slice bytes)
+{
+    reserve(pipe, bytes.len);
+    memmove(pipe->bytes + pipe->head + bytes.len, pipe->bytes + pipe->head, pipe->len);
+    memcpy(pipe->bytes + pipe->head, bytes.ptr, bytes.len);
+    pipe->len += bytes.len;
+    pipe->delivered += bytes.len;
+}
+
+static enum err op_move(struct sock *sock, struct net *to, struct slice unread)
+{
+    struct sim_net *sim = sock->net->sim;
+    struct connection *it = sock->connection;
+
+    if (sock->kind != SOCK_CONNECTED || it == NULL || sock->side != 1) return ERR_NOT_FOUND;
+    list_each (node, &sim->listeners) {
+        struct sock *listener = list_entry(node, struct sock, by_port);
+        if (listener->net != to || listener->local.port != sock->local.port) continue;
+        struct sim_heap *was = enter(sim->world);
+        if (unread.len > 0) unread_at(&it->pipes[0], unread);
+        it->socks[1] = NULL;
+        it->listener = listener;
+        list_push(&listener->waiting, &it->by_listener);
+        note_ready(listener, NET_READABLE);
+        sock->connection = NULL;
+        destroy(sock);
+        sim_heap_use(was);
+        return ERR_OK;
+    }
+    return ERR_NOT_FOUND;
+}
+
 static void op_destroy(struct sock *sock)
 {
     struct sim_heap *was = enter(sock->net->sim->world);
@@ -852,6 +885,7 @@ const struct net_ops sim_net_ops = {
     .connect = op_connect,
     .failure = op_failure,
     .set_owner = op_set_owner,
+    .move = op_move,
     .destroy = op_destroy,
     .read = op_read,
     .write = op_write,

@@ -489,6 +489,95 @@ START_TEST(pauses_are_counted)
 }
 END_TEST
 
+START_TEST(a_connection_moves_with_its_one_unanswered_frame)
+{
+    struct shard other;
+    struct conn_limits limits;
+    struct listener *listener = NULL;
+    uint8_t *first = frame_of(100, 1), *large = frame_of(300000, 2);
+
+    start();
+    conn_limits_init(&limits);
+    loop_open(&other, s.env, NULL, NULL);
+    int fd = join();
+    plain_send(&s.shard, fd, first, 104);
+    loop_until(&s.shard, s.count == 1);
+    /* Nobody listens there yet. */
+    ck_assert_int_eq(conn_move(s.last, s.got[0].block, other.net), ERR_NOT_FOUND);
+    struct listener_options options = {
+        .address = loop_address(listener_port(s.listener)),
+        .socket = LOOP_OPTIONS,
+        .handlers = &handlers,
+        .limits = &limits,
+        .accepted = on_accepted,
+    };
+    ck_assert_int_eq(listener_open(&other, &options, &listener), ERR_OK);
+
+    /* Part of another frame, then all of it, then an answer that has not left: it stays. */
+    uint64_t before = counter_value(&s.limits.bytes_in);
+    plain_send(&s.shard, fd, first, 50);
+    loop_until(&s.shard, counter_value(&s.limits.bytes_in) == before + 50);
+    ck_assert_int_eq(conn_move(s.last, s.got[0].block, other.net), ERR_BUSY);
+    plain_send(&s.shard, fd, first + 50, 54);
+    loop_until(&s.shard, s.count == 2);
+    ck_assert_int_eq(conn_move(s.last, s.got[1].block, other.net), ERR_BUSY);
+    struct answer *answer = answer_of(block_slice(s.got[0].block));
+    conn_reply(s.last, s.got[0].ticket, &answer->reply);
+    ck_assert_int_eq(conn_move(s.last, s.got[1].block, other.net), ERR_BUSY);
+    loop_until(&s.shard, s.replied == 1);
+    uint8_t back[104];
+    plain_receive(&s.shard, fd, back, sizeof(back));
+
+    /* It goes, and what follows at once goes with it; here it has closed. */
+    struct conn *here = s.last;
+    ck_assert_int_eq(conn_move(here, s.got[1].block, other.net), ERR_OK);
+    ck_assert_int_eq(send(fd, large, 1000, MSG_NOSIGNAL), 1000);
+    loop_until(&s.shard, s.closed == 1);
+    ck_assert_int_eq(s.closed_why, ERR_OK);
+    ck_assert_int_eq(s.accepted, 1);
+    ck_assert_int_eq(s.count, 2);
+    s.echoes = true;
+    plain_receive(&other, fd, back, sizeof(back));
+    ck_assert(memcmp(back, first, sizeof(back)) == 0);
+    ck_assert_int_eq(s.accepted, 2);
+    ck_assert_ptr_eq(conn_shard(s.last), &other);
+    plain_send(&other, fd, large + 1000, 300004 - 1000);
+    uint8_t *all = ensure_malloc(300004);
+    plain_receive(&other, fd, all, 300004);
+    ck_assert(memcmp(all, large, 300004) == 0);
+    free(all);
+
+    /* And back: a frame larger than any buffer. */
+    s.echoes = false;
+    plain_send(&other, fd, large, 300004);
+    loop_until(&other, s.count == 3);
+    ck_assert_int_eq(conn_move(s.last, s.got[2].block, s.shard.net), ERR_OK);
+    loop_until(&other, s.closed == 2);
+    block_drop(&s.got[2].block);
+    s.count = 2;
+    s.echoes = true;
+    all = ensure_malloc(300004);
+    plain_receive(&s.shard, fd, all, 300004);
+    ck_assert(memcmp(all, large, 300004) == 0);
+    free(all);
+
+    /* One that is on its way to a shard that stops listening is closed. */
+    s.echoes = false;
+    plain_send(&s.shard, fd, first, 104);
+    loop_until(&s.shard, s.count == 3);
+    ck_assert_int_eq(conn_move(s.last, s.got[2].block, other.net), ERR_OK);
+    listener_close(&listener);
+    loop_until(&s.shard, s.closed == 3);
+    loop_until(&s.shard, plain_has_ended(fd));
+    close(fd);
+    conn_limits_fini(&limits);
+    shard_close(&other);
+    free(first);
+    free(large);
+    stop();
+}
+END_TEST
+
 START_TEST(close_lets_given_replies_leave_and_drops_what_still_comes)
 {
     char back[6];
@@ -820,6 +909,7 @@ UNIT(a_frame_cut_anywhere_arrives_whole, frames_of_all_sizes_and_none_come_back_
      one_that_never_reads_its_replies_is_bounded, frames_wait_for_the_shards_memory,
      parts_of_frames_that_hold_all_memory_do_not_stop_each_other,
      one_that_stalls_with_the_memory_others_wait_for_loses_its_connection, pauses_are_counted,
+     a_connection_moves_with_its_one_unanswered_frame,
      close_lets_given_replies_leave_and_drops_what_still_comes,
      close_at_once_gives_back_every_reply, pieces_of_memory_and_files_come_in_order_to_the_byte,
      a_file_that_ends_early_ends_the_connection,

@@ -1054,6 +1054,99 @@ START_TEST(a_session_names_only_what_is_new)
 }
 END_TEST
 
+/* Shard 1 listens too, at the same port; connections may move between the two. */
+static void listen_everywhere(struct world *world)
+{
+    struct listener_options listen = {
+        .address = {.host = "127.0.0.1", .port = listener_port(world->shards[0].listener)},
+        .socket = {-1, -1, 16},
+        .handlers = &api_conn_handlers,
+        .limits = &world->shards[1].api.limits,
+        .accepted = on_accepted,
+        .owner = &world->shards[1]};
+
+    ck_assert_int_eq(listener_open(&world->shards[1].shard, &listen, &world->shards[1].listener),
+                     ERR_OK);
+    for (int i = 0; i < DATA; i++)
+        world->process.nets[i] = world->shards[i].shard.net;
+}
+
+/* Where the one client is. */
+static int shard_of_client(struct world *world)
+{
+    int found = -1;
+
+    for (int i = 0; i < DATA; i++)
+        list_each (node, &world->shards[i].api.clients) {
+            ck_assert_int_eq(found, -1);
+            ck_assert_ptr_nonnull(list_entry(node, struct client, node)->conn);
+            found = i;
+        }
+    ck_assert_int_ge(found, 0);
+    return found;
+}
+
+START_TEST(a_followers_connection_moves_to_where_its_partitions_live)
+{
+    struct world world;
+    struct fetch_one three[] = {{0, 0}, {1, 0}, {3, 0}};
+
+    open_world(&world);
+    listen_everywhere(&world);
+    lead_all(&world, SELF, 1, 2, 1);
+    struct slice batch = make_batch(&world, 1, 10);
+    produce(&world, 9, 1, "t", 2, batch);
+    int before = shard_of_client(&world);
+
+    /* A consumer's stays where it is, whatever it asks for. */
+    for (int p = 0; p < 2; p++) {
+        struct fetch_request request = fetch_of(&world, 12, -1, &three[p], 1);
+        request.session_epoch = 0;
+        request.max_wait_ms = 0;
+        fetch(&world, 12, &request);
+        ck_assert_int_eq(shard_of_client(&world), before);
+    }
+    /* A follower's goes after what it fetches: by name, by id, and by what most of it is. Its
+     * session is there, and the same request is answered once. */
+    for (int round = 0; round < 6; round++) {
+        int p = round % 2, home = partition_shard(SLICE("t"), p, DATA);
+        int16_t version = round < 2 ? 12 : 13;
+        struct fetch_request request =
+            fetch_of(&world, version, FOLLOWER, round == 5 ? three : &three[p], round == 5 ? 3 : 1);
+        request.session_epoch = 0;
+        struct fetch_response response = fetch(&world, version, &request);
+        ck_assert_int_eq(shard_of_client(&world), home);
+        ck_assert_uint_eq(fetched(&response, p)->records.len, batch.len);
+        ck_assert_int_gt(response.session_id, 0);
+        request = fetch_of(&world, version, FOLLOWER, NULL, 0);
+        request.session_id = response.session_id;
+        request.session_epoch = 1;
+        response = fetch(&world, version, &request);
+        ck_assert_int_eq(response.error_code, 0);
+        ck_assert_uint_eq(fetched(&response, p)->records.len, batch.len);
+        ck_assert(is_quiet(&world, 2));
+    }
+    ck_assert_int_eq(world.connections.total, 1);
+
+    /* Not while something else is under way on it: answers keep their order. */
+    int home = shard_of_client(&world);
+    int other = partition_shard(SLICE("t"), 0, DATA) == home ? 1 : 0;
+    struct fetch_request waits = fetch_of(&world, 12, -1, &(struct fetch_one){other, 1}, 1);
+    struct fetch_request moves = fetch_of(&world, 12, FOLLOWER, &three[other], 1);
+    struct fetch_response response;
+    waits.max_wait_ms = 50;
+    moves.session_epoch = 0;
+    send_fetch(&world, 12, &waits);
+    send_fetch(&world, 12, &moves);
+    read_reply(&world, world.correlation - 1, API_FETCH, 12, &fetch_response_wire, &response);
+    read_reply(&world, world.correlation, API_FETCH, 12, &fetch_response_wire, &response);
+    ck_assert_uint_eq(fetched(&response, other)->records.len, batch.len);
+    ck_assert_int_eq(shard_of_client(&world), home);
+    listener_close(&world.shards[1].listener);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(offsets_come_from_every_owner)
 {
     struct world world;
@@ -1285,6 +1378,6 @@ UNIT(old_versions_are_given_the_formats_that_they_know, of_a_partition_named_twi
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
      a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short,
      a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
-     a_session_names_only_what_is_new, offsets_come_from_every_owner,
-     epochs_end_where_the_next_began, records_are_deleted_when_every_live_replica_has_followed,
-     errors_of_delete_records_are_kafkas)
+     a_session_names_only_what_is_new, a_followers_connection_moves_to_where_its_partitions_live,
+     offsets_come_from_every_owner, epochs_end_where_the_next_began,
+     records_are_deleted_when_every_live_replica_has_followed, errors_of_delete_records_are_kafkas)
