@@ -7,6 +7,8 @@
  *                                                 COMPRESSION by-name: what follows the topic's last hyphen
  *   Interop read BOOTSTRAP TOPIC,…                a line a partition: topic, partition, count and digest of the
  *                                                 records; order is not asked of a topic called compact…
+ *   Interop groups BOOTSTRAP                      consumers that share a topic in groups of each kind; what Admin says of them
+ *   Interop groups-tool ARGUMENT…                 kafka-consumer-groups, in this process
  *   Interop offsets BOOTSTRAP TOPIC               earliest, latest and by time, a line a partition
  *   Interop serve                                 commands from standard input; "== CODE" ends each one's output
  *
@@ -361,6 +363,128 @@ public class Interop {
         }
     }
 
+    // ---- groups
+
+    /* A member of a group, in a thread of its own: what it reads is put into `seen`. */
+    static class Member extends Thread {
+        final KafkaConsumer<byte[], byte[]> consumer;
+        final Set<Long> seen;
+        volatile boolean ends;
+        volatile Throwable failure;
+
+        Member(String bootstrap, String group, String assignor, String instance, Set<Long> seen) {
+            var config = clientConfig(bootstrap);
+            config.put("group.id", group);
+            config.put("auto.offset.reset", "earliest");
+            config.put("heartbeat.interval.ms", 300);
+            config.put("session.timeout.ms", 20000);
+            config.put("metadata.max.age.ms", 2000);
+            if (assignor != null) config.put("partition.assignment.strategy", assignor);
+            if (instance != null) config.put("group.instance.id", instance);
+            consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+            this.seen = seen;
+            start();
+        }
+
+        public void run() {
+            try (consumer) {
+                consumer.subscribe(List.of("groups"));
+                while (!ends)
+                    for (var got : consumer.poll(Duration.ofMillis(100))) seen.add(check(got, 6));
+            } catch (Throwable e) {
+                failure = e;
+            }
+        }
+
+        void end() throws Exception {
+            ends = true;
+            join(60000);
+            require(!isAlive(), "a member does not end");
+            if (failure != null) throw new AssertionError(failure);
+        }
+    }
+
+    interface Check { boolean holds() throws Exception; }
+
+    static void until(String what, Check check) throws Exception {
+        for (long end = System.nanoTime() + 60_000_000_000L; !check.holds(); Thread.sleep(100))
+            require(System.nanoTime() < end, what);
+    }
+
+    /* Stable, with so many members that share all partitions. */
+    static boolean isStable(Admin admin, String group, int members) throws Exception {
+        var about = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+        return about.state() == ConsumerGroupState.STABLE && about.members().size() == members
+                && about.members().stream().mapToInt(m -> m.assignment().topicPartitions().size()).sum() == 6;
+    }
+
+    static long committed(Admin admin, String group) throws Exception {
+        return admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().values().stream()
+                .mapToLong(OffsetAndMetadata::offset).sum();
+    }
+
+    static void share(Admin admin, String bootstrap, String kind, String assignor, boolean isStatic) throws Exception {
+        String group = "java-" + kind;
+        Set<Long> seen = ConcurrentHashMap.newKeySet();
+        long sent = committed(admin, "java-written"); // how many records the topic has
+        var a = new Member(bootstrap, group, assignor, isStatic ? "a" : null, seen);
+        var b = new Member(bootstrap, group, assignor, isStatic ? "b" : null, seen);
+        until(kind + ": two members", () -> isStable(admin, group, 2));
+        until(kind + ": two read all", () -> seen.size() == sent);
+        a.end();
+        if (isStatic) {
+            var before = admin.describeConsumerGroups(List.of(group)).all().get().get(group).members().size();
+            requireEqual(2, before, "static members after one has gone");
+            a = new Member(bootstrap, group, assignor, "a", seen);
+            until(kind + ": the member is back", () -> isStable(admin, group, 2));
+        } else {
+            until(kind + ": one is left", () -> isStable(admin, group, 1));
+            a = new Member(bootstrap, group, assignor, null, seen);
+        }
+        var c = new Member(bootstrap, group, assignor, isStatic ? "c" : null, seen);
+        until(kind + ": three members", () -> isStable(admin, group, 3));
+        write(bootstrap, "groups", sent, 300, "none");
+        admin.alterConsumerGroupOffsets("java-written", Map.of(new TopicPartition("groups", 0), new OffsetAndMetadata(sent + 300))).all().get();
+        until(kind + ": three read all", () -> seen.size() == sent + 300);
+        a.end();
+        b.end();
+        c.end();
+        requireEqual(sent + 300, committed(admin, group), kind + ": committed");
+        if (isStatic) { // they stay until their sessions end, or they are removed
+            requireEqual(3, admin.describeConsumerGroups(List.of(group)).all().get().get(group).members().size(), "static members");
+            admin.removeMembersFromConsumerGroup(group, new RemoveMembersFromConsumerGroupOptions(
+                    List.of(new MemberToRemove("a"), new MemberToRemove("b"), new MemberToRemove("c")))).all().get();
+        }
+        requireEqual(ConsumerGroupState.EMPTY, admin.describeConsumerGroups(List.of(group)).all().get().get(group).state(), kind + ": state");
+        System.out.println("groups: " + kind);
+    }
+
+    static void groups(String bootstrap) throws Exception {
+        var p0 = new TopicPartition("groups", 0);
+        try (var admin = Admin.create(clientConfig(bootstrap))) {
+            admin.createTopics(List.of(new NewTopic("groups", 6, (short) 1))).all().get();
+            write(bootstrap, "groups", 0, 600, "none");
+            admin.alterConsumerGroupOffsets("java-written", Map.of(p0, new OffsetAndMetadata(600))).all().get();
+            share(admin, bootstrap, "eager", RangeAssignor.class.getName(), false);
+            share(admin, bootstrap, "cooperative", CooperativeStickyAssignor.class.getName(), false);
+            share(admin, bootstrap, "default", null, false);
+            share(admin, bootstrap, "eager-static", RoundRobinAssignor.class.getName(), true);
+            share(admin, bootstrap, "cooperative-static", CooperativeStickyAssignor.class.getName(), true);
+
+            var names = admin.listConsumerGroups(new ListConsumerGroupsOptions().inStates(Set.of(ConsumerGroupState.EMPTY))).all().get();
+            requireEqual(6, names.size(), "empty groups");
+            admin.alterConsumerGroupOffsets("java-eager", Map.of(p0, new OffsetAndMetadata(7, "by hand"))).all().get();
+            var offset = admin.listConsumerGroupOffsets("java-eager").partitionsToOffsetAndMetadata().get().get(p0);
+            requireEqual("7 by hand", offset.offset() + " " + offset.metadata(), "an offset by hand");
+            admin.deleteConsumerGroupOffsets("java-eager", Set.of(p0)).all().get();
+            require(!admin.listConsumerGroupOffsets("java-eager").partitionsToOffsetAndMetadata().get().containsKey(p0), "the offset is still there");
+            admin.deleteConsumerGroups(List.of("java-eager", "java-default")).all().get();
+            requireEqual(4, admin.listConsumerGroups().all().get().size(), "groups that are left");
+            requireEqual(ConsumerGroupState.DEAD, admin.describeConsumerGroups(List.of("java-eager")).all().get().get("java-eager").state(), "a deleted group");
+        }
+        System.out.println("groups: administration");
+    }
+
     /* One command; false, and why on standard error, when something is not as it must be. */
     static boolean run(String[] args) {
         try {
@@ -368,6 +492,12 @@ public class Interop {
             case "admin": admin(args[1]); break;
             case "data": data(args[1]); break;
             case "defaults": defaults(args[1], args[2]); break;
+            case "groups": groups(args[1]); break;
+            case "groups-tool":
+                org.apache.kafka.common.utils.Exit.setExitProcedure((code, what) -> { throw new RuntimeException("exit code " + code); });
+                org.apache.kafka.tools.consumer.group.ConsumerGroupCommand.main(Arrays.copyOfRange(args, 1, args.length));
+                System.out.println(); // its last line may have no end
+                break;
             case "write":
                 for (String topic : args[2].split(","))
                     write(args[1], topic, Long.parseLong(args[3]), Long.parseLong(args[4]),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# franz-go: produce and consume without a group.
+# franz-go: produce, consume, share a topic in groups; sarama: in groups.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_java
@@ -12,9 +12,9 @@ bring_packages() {
     cp "$source" "$cache/go/main.go"
     printf 'module interop\n\ngo 1.21\n' > "$cache/go/go.mod"
     (cd "$cache/go" && export GOFLAGS=-mod=mod GOMODCACHE=$cache/go-modules &&
-        timeout 70 go get github.com/twmb/franz-go/pkg/kgo@v1.18.0 && timeout 70 go build -modcacherw -o clients .) > "$cache/go.log" 2>&1
+        timeout 70 go get github.com/twmb/franz-go/pkg/kgo@v1.18.0 github.com/IBM/sarama@v1.43.3 && timeout 150 go build -modcacherw -o clients .) > "$cache/go.log" 2>&1
 }
-locked bring_packages || skip "franz-go cannot be had here, or not in this time (see $cache/go.log)"
+locked bring_packages || skip "franz-go and sarama cannot be had here, or not in this time (see $cache/go.log)"
 
 start_zookeeper
 start_ottla_controller 101

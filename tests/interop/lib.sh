@@ -107,10 +107,10 @@ END
     start_interop
 }
 
-java_with() { # which log4j file, arguments…
+java_with() { # which log4j file, arguments…; java_prefix: what stands before it
     local log4j=$1
     shift
-    java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true \
+    ${java_prefix:-} java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true \
         "-Dlog4j.configuration=file:$work/$log4j.properties" -cp "$cache/classes:$libs/*" "$@"
 }
 

@@ -1,4 +1,4 @@
-// What node_clients.sh runs: a topic is made, written with gzip and without, described.
+// What node_clients.sh runs: a topic is made, written with gzip and without, described, and read by a group of two.
 const assert = require('assert');
 const { Kafka, CompressionTypes, logLevel } = require('kafkajs');
 
@@ -24,6 +24,43 @@ async function main() {
     assert.strictEqual(topics[0].partitions.length, 2);
     const { resources } = await admin.describeConfigs({ resources: [{ type: 2, name: 'node', configNames: ['retention.ms'] }] });
     assert.strictEqual(resources[0].configEntries[0].configValue, '-1');
+    await group(kafka, admin);
     await admin.disconnect();
+}
+
+async function until(what, holds) {
+    for (let tries = 0; !(await holds()); tries++) {
+        assert(tries < 900, what);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+}
+
+async function group(kafka, admin) {
+    const seen = new Set();
+    const members = [];
+    const start = async () => {
+        const consumer = kafka.consumer({ groupId: 'kafkajs', sessionTimeout: 20000, heartbeatInterval: 300 });
+        await consumer.connect();
+        await consumer.subscribe({ topic: 'node', fromBeginning: true });
+        await consumer.run({ eachMessage: async ({ partition, message }) => { seen.add(`${partition} ${message.offset}`); } });
+        members.push(consumer);
+    };
+    await start();
+    await until('one member reads all', () => seen.size === 1000);
+    await start();
+    await until('two members', async () => {
+        const about = (await admin.describeGroups(['kafkajs'])).groups[0];
+        return about.state === 'Stable' && about.members.length === 2;
+    });
+    const producer = kafka.producer();
+    await producer.connect();
+    await producer.send({ topic: 'node', acks: -1, messages: [0, 1].map((partition) => ({ key: 'last', value: 'last', partition })) });
+    await producer.disconnect();
+    await until('two members read on', () => seen.size === 1002);
+    for (const member of members) await member.disconnect();
+    const [{ partitions }] = await admin.fetchOffsets({ groupId: 'kafkajs', topics: ['node'] });
+    assert.deepStrictEqual(partitions.map((p) => p.offset), ['501', '501']);
+    await admin.deleteGroups(['kafkajs']);
+    assert(!(await admin.listGroups()).groups.some((g) => g.groupId === 'kafkajs'));
 }
 main().catch((e) => { console.error(e); process.exit(1); });

@@ -1,8 +1,12 @@
-"""What python_clients.sh runs: each client sends numbered records and reads those of both."""
+"""What python_clients.sh runs: each client sends numbered records and reads those of both, alone and in groups."""
 import sys
+import time
 
 import confluent_kafka
 import kafka
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 BOOTSTRAP = sys.argv[1]
 COUNT = 1000
@@ -68,3 +72,67 @@ for name in "python", "confluent":
     assert sorted(read_with_kafka_python(name)) == WANTED, "kafka-python reads " + name
     assert sorted(read_with_confluent(name)) == WANTED, "confluent-kafka reads " + name
 print("kafka-python", kafka.__version__, "and confluent-kafka", confluent_kafka.__version__, "read what either wrote")
+
+
+# ---- groups
+
+def share_with_kafka_python(topic, assignors):
+    """Two members, one after the other, then the group goes on where it stopped."""
+    config = dict(bootstrap_servers=BOOTSTRAP, group_id="kafka-python-" + topic, auto_offset_reset="earliest",
+                  partition_assignment_strategy=assignors, heartbeat_interval_ms=300, session_timeout_ms=20000,
+                  enable_auto_commit=False)
+    seen = set()
+    members = [kafka.KafkaConsumer(topic, **config), kafka.KafkaConsumer(topic, **config)]
+    until = time.time() + 90
+    while len(seen) < COUNT or not all(member.assignment() for member in members):
+        assert time.time() < until, "kafka-python: %d records, assignments %s" % (
+            len(seen), [member.assignment() for member in members])
+        for member in members:
+            for part, got in member.poll(100).items():
+                seen.update((part.partition, one.offset) for one in got)
+    for member in members:
+        member.commit()
+    parts = [part for member in members for part in member.assignment()]
+    assert sorted(part.partition for part in parts) == [0, 1], "each partition has one owner: %s" % parts
+    for member in members:
+        member.close()
+    again = kafka.KafkaConsumer(topic, **config)
+    until = time.time() + 90
+    while len(again.assignment()) < 2:
+        assert time.time() < until and not again.poll(100), "what was committed is read again"
+    assert [again.position(kafka.TopicPartition(topic, p)) for p in range(2)] == [COUNT // 2] * 2
+    again.close()
+
+
+def share_with_confluent(topic, strategy, instances):
+    config = {"bootstrap.servers": BOOTSTRAP, "group.id": "confluent-%s-%s" % (strategy, bool(instances)), "auto.offset.reset": "earliest",
+              "partition.assignment.strategy": strategy, "heartbeat.interval.ms": 300,
+              "session.timeout.ms": 20000, "auto.commit.interval.ms": 100}
+    seen = set()
+    members = []
+    for n in range(2):
+        members.append(confluent_kafka.Consumer(dict(config, **({"group.instance.id": "i%d" % n} if instances else {}))))
+        members[n].subscribe([topic])
+    until = time.time() + 90
+    while len(seen) < COUNT or not all(member.assignment() for member in members):
+        assert time.time() < until, "confluent-kafka: %d records" % len(seen)
+        for member in members:
+            one = member.poll(0.05)
+            if one is not None and not one.error():
+                seen.add((one.partition(), one.offset()))
+    parts = sorted(part.partition for member in members for part in member.assignment())
+    assert parts == [0, 1], "each partition has one owner: %s" % parts
+    for member in members:
+        member.close()
+    asker = confluent_kafka.Consumer(config)
+    committed = asker.committed([confluent_kafka.TopicPartition(topic, p) for p in range(2)], 30)
+    assert [one.offset for one in committed] == [COUNT // 2] * 2, committed
+    asker.close()
+
+
+share_with_kafka_python("python", [RangePartitionAssignor])
+share_with_kafka_python("confluent", [StickyPartitionAssignor, RoundRobinPartitionAssignor])
+share_with_confluent("python", "range", False)
+share_with_confluent("confluent", "cooperative-sticky", False)
+share_with_confluent("confluent", "cooperative-sticky", True)
+print("both share topics in groups: range, sticky, cooperative, static")

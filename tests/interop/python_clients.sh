@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kafka-python and confluent-kafka: produce and consume without a group.
+# kafka-python and confluent-kafka: produce, consume, share topics in groups.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_java
