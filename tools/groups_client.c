@@ -457,6 +457,21 @@ static int16_t commit_code(const void *response, int version)
                : KAFKA_NONE;
 }
 
+/* Answers come in the broker's order: Apache's puts the partitions of a topic together. */
+static void no_codes(struct group_part *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        parts[i].code = KAFKA_UNKNOWN_SERVER_ERROR;
+}
+
+static void note_code(struct group_part *parts, int count, struct slice topic, int32_t partition,
+                      int16_t code)
+{
+    for (int i = 0; i < count; i++)
+        if (parts[i].partition == partition && slice_equal(parts[i].topic, topic))
+            parts[i].code = code;
+}
+
 enum err groups_commit(struct groups_session *session, const struct group_report *report,
                        struct group_part *parts, int count)
 {
@@ -474,7 +489,7 @@ enum err groups_commit(struct groups_session *session, const struct group_report
     body.member_id = SLICE("");
     body.topics.at = topics;
     body.topics.count = 0;
-    for (int i = 0; i < count; i++) { /* each partition as a topic of its own: the order stays */
+    for (int i = 0; i < count; i++) { /* each partition as a topic of its own */
         at[i] =
             (struct offset_commit_request_topic_partition){.partition_index = parts[i].partition,
                                                            .committed_offset = parts[i].wanted,
@@ -489,10 +504,12 @@ enum err groups_commit(struct groups_session *session, const struct group_report
     enum err err = ask(session, &copy, API_OFFSET_COMMIT, &body, 0, commit_code, &request);
     if (err != ERR_OK) return err;
     const struct offset_commit_response *response = request.response;
-    for (int i = 0; i < count; i++)
-        parts[i].code = i < response->topics.count && response->topics.at[i].partitions.count == 1
-                            ? response->topics.at[i].partitions.at[0].error_code
-                            : KAFKA_UNKNOWN_SERVER_ERROR;
+    no_codes(parts, count);
+    for (int32_t t = 0; t < response->topics.count; t++)
+        for (int32_t p = 0; p < response->topics.at[t].partitions.count; p++)
+            note_code(parts, count, response->topics.at[t].name,
+                      response->topics.at[t].partitions.at[p].partition_index,
+                      response->topics.at[t].partitions.at[p].error_code);
     cluster_request_fini(&request);
     return ERR_OK;
 }
@@ -525,10 +542,12 @@ enum err groups_delete_offsets(struct groups_session *session, const struct grou
     if (err != ERR_OK) return err;
     const struct offset_delete_response *response = request.response;
     int16_t code = response->error_code;
-    for (int i = 0; i < count; i++)
-        parts[i].code = i < response->topics.count && response->topics.at[i].partitions.count == 1
-                            ? response->topics.at[i].partitions.at[0].error_code
-                            : code;
+    no_codes(parts, count);
+    for (int32_t t = 0; t < response->topics.count; t++)
+        for (int32_t p = 0; p < response->topics.at[t].partitions.count; p++)
+            note_code(parts, count, response->topics.at[t].name,
+                      response->topics.at[t].partitions.at[p].partition_index,
+                      response->topics.at[t].partitions.at[p].error_code);
     cluster_request_fini(&request);
     return code == KAFKA_NONE ? ERR_OK : refuse(session, "delete-offsets", code);
 }

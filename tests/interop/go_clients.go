@@ -128,6 +128,7 @@ func shareWithFranz(name string, opts []kgo.GroupOpt) {
 	defer cancel()
 	var wait sync.WaitGroup
 	for i, member := range members {
+		i, member := i, member
 		wait.Add(1)
 		go func() {
 			defer wait.Done()

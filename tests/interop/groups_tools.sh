@@ -93,7 +93,7 @@ try() { # cluster, bootstrap
     both "describe after resets" --describe --group shared
 
     # Deletions.
-    ottla_groups --reset-offsets --group other --topic lines --to-latest --execute > /dev/null
+    ottla_groups --reset-offsets --group other --topic lines --to-latest --execute > /dev/null || fail "$cluster: ottla groups resets three partitions"
     group_tool --delete-offsets --group shared --topic lines:0 > /dev/null
     ottla_groups --delete-offsets --group shared --topic lines:1 > /dev/null
     expect_equal "$cluster: offsets after deletions" "200" "$(committed shared)"
