@@ -98,6 +98,8 @@ struct broker {
     int settled; /* rounds */
     struct forward_call shutdown_call;
     int shutdown_attempts;
+    uint32_t shutdown_asked; /* which controller: forward_controllers_found */
+    bool shutdown_unheard;   /* … which has not answered, or was none */
     struct timer shutdown_retry; /* … and looks in between whether anyone is left */
     struct instant shutdown_retry_at;
     bool is_stopping;

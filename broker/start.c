@@ -432,7 +432,11 @@ static void on_zk(void *owner, const struct zk_event *event)
 {
     struct broker *broker = owner;
 
-    if (broker->is_stopping) return;
+    if (broker->is_stopping) {
+        /* Who is to hear of the end may have changed since. */
+        forward_event(broker->forward, event);
+        return;
+    }
     switch (event->type) {
     case ZK_CONNECTED:
         log_info("broker", "zookeeper-connected", "session=%llx",

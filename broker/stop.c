@@ -16,7 +16,7 @@
 #define STEP_MS                      30000
 #define STEP_LONG_MS                 600000 /* syncing every log of a large broker takes its time */
 #define NO_CONTROLLER_MS             1000
-#define LOOK_MS                      200 /* between two looks whether other brokers live */
+#define LOOK_MS                      50 /* between two looks whether other brokers live */
 
 #define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -63,6 +63,7 @@ static void on_shutdown_answer(struct forward_call *call, enum err err, struct s
     if (err == ERR_OK)
         err = wire_read(answer, call->call.version, &controlled_shutdown_response_wire,
                         &broker->arena, &in);
+    broker->shutdown_unheard = err != ERR_OK || in.error_code == KAFKA_NOT_CONTROLLER;
     bool is_done =
         err == ERR_OK && in.error_code == KAFKA_NONE && in.remaining_partitions.count <= 0;
     log_info("broker", "controlled-shutdown", "attempt=%d why=%s code=%d remaining=%d",
@@ -92,9 +93,14 @@ static bool has_others(const struct broker *broker)
 }
 
 /* The others may all end meanwhile (a cluster that is stopped): then there is nothing to wait for.
- */
+ * Nor is there when nobody has heard us, and another controller is there. */
 static void await_retry(struct broker *broker)
 {
+    if (broker->shutdown_unheard && forward_controller_id(broker->forward) >= 0 &&
+        forward_controllers_found(broker->forward) != broker->shutdown_asked) {
+        attempt(broker);
+        return;
+    }
     if (!has_others(broker)) {
         log_info("broker", "controlled-shutdown-alone", "attempts=%d", broker->shutdown_attempts);
         process_step_done(&broker->end, "controlled-shutdown");
@@ -113,6 +119,7 @@ static void attempt(struct broker *broker)
                              : options_int(broker->options, OPTION_CONTROLLER_SOCKET_TIMEOUT_MS);
 
     broker->shutdown_attempts++;
+    broker->shutdown_asked = forward_controllers_found(broker->forward);
     broker->shutdown_call = (struct forward_call){
         .lane = FORWARD_PROMPT,
         .is_single = true, /* the attempts are counted here */

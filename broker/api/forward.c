@@ -39,6 +39,7 @@ struct forward {
     struct look *look;
     bool look_again;
     int32_t id;     /* −1: nobody known */
+    uint32_t found; /* how many so far */
     bool is_broker; /* an Apache controller */
     struct net_address address;
 
@@ -253,6 +254,7 @@ static void settle(struct forward *forward, const struct look *look)
                          : "process",
              look->address.host, (unsigned)look->address.port);
     forward->id = id;
+    if (id >= 0) forward->found++;
     forward->is_broker = is_broker;
     forward->address = look->address;
     control_set_controller_process(forward->control, look->is_process ? id : BROKER_NONE);
@@ -410,12 +412,18 @@ void forward_event(struct forward *forward, const struct zk_event *event)
     bool is_node = event->type == ZK_NODE_CREATED || event->type == ZK_NODE_DELETED ||
                    event->type == ZK_NODE_CHANGED;
 
-    if (is_node && slice_equal(event->path, PATH_CONTROLLER)) look_start(forward);
+    if (is_node && !forward->is_stopping && slice_equal(event->path, PATH_CONTROLLER))
+        look_start(forward);
 }
 
 int32_t forward_controller_id(const struct forward *forward)
 {
     return forward->id;
+}
+
+uint32_t forward_controllers_found(const struct forward *forward)
+{
+    return forward->found;
 }
 
 /* ---- life ---- */

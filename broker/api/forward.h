@@ -57,3 +57,5 @@ void forward_stop(struct forward *forward, void (*stopped)(void *owner), void *o
 
 /* The active controller's id, or −1. */
 int32_t forward_controller_id(const struct forward *forward);
+/* How many have been found so far: another number, another controller. */
+uint32_t forward_controllers_found(const struct forward *forward);

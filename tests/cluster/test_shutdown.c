@@ -115,15 +115,48 @@ START_TEST(a_controlled_shutdown_shows_no_error_but_not_leader)
 }
 END_TEST
 
+static struct node *active_controller(void)
+{
+    for (int i = 1; i <= 2; i++) {
+        struct node *node = cluster_node(&cluster, NODE_CONTROLLER, i);
+        if (node_has_logged(node, "controller active epoch=") &&
+            !node_has_logged(node, "controller resigned"))
+            return node;
+    }
+    ck_abort_msg("no controller is active");
+    return NULL;
+}
+
+/* The one that it would ask has just been killed: it asks the next as soon as there is one, which
+ * it does not find out by asking the dead one thrice. */
+START_TEST(a_shutdown_is_heard_by_the_controller_that_comes_after_a_killed_one)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
+
+    node_start(&cluster, broker);
+    node_wait_ready(&cluster, broker, 60);
+    ck_assert(client_topic_is_in_sync(cluster.bootstrap, "handed-over", 3, 60));
+    struct node *controller = active_controller();
+    node_signal(&cluster, controller, SIGKILL);
+    double begin = seconds_now();
+    node_signal(&cluster, broker, SIGTERM);
+    printf("ended after %.0f ms\n", (seconds_now() - begin) * 1e3);
+    ck_assert(node_has_logged(broker, "why=OK code=0 remaining=0"));
+    ck_assert(!node_has_logged(broker, "controlled-shutdown-failed"));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "handed-over", PARTITIONS, 60));
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {
         .zookeepers = 1,
-        .controllers = 1,
+        .controllers = 2,
         .brokers = 3,
         .broker_properties = "min.insync.replicas=2\n",
     };
 
     return CLUSTER_SUITE(&cluster, &options, 300,
-                         a_controlled_shutdown_shows_no_error_but_not_leader);
+                         a_controlled_shutdown_shows_no_error_but_not_leader,
+                         a_shutdown_is_heard_by_the_controller_that_comes_after_a_killed_one);
 }
