@@ -1,6 +1,7 @@
 #include "broker/api/alter.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "broker/api/forward.h"
 #include "broker/api/isr_writer.h"
 #include "cluster/image.h"
@@ -176,26 +177,53 @@ static enum isr_verdict verdict_of(int16_t code)
     }
 }
 
-static struct pending *find_sent(struct alter *alter, struct slice topic, struct uuid id,
-                                 int32_t partition)
+/* A topic by its id, or where the version has none by its name, and a partition of it. */
+struct key {
+    uint8_t bytes[sizeof(int32_t) + 256];
+};
+
+static struct slice key_of(struct key *key, struct slice topic, int32_t partition)
 {
-    list_each (node, &alter->sent) {
-        struct pending *pending = list_entry(node, struct pending, node);
-        bool is_topic = uuid_is_zero(id) ? slice_equal(topic_of(&pending->change), topic)
-                                         : uuid_equal(pending->change.topic_id, id);
-        if (is_topic && pending->change.partition == partition) return pending;
-    }
-    return NULL;
+    size_t len = topic.len > sizeof(*key) - sizeof(partition) ? 0 : topic.len;
+
+    memcpy(key->bytes, &partition, sizeof(partition));
+    if (len > 0) memcpy(key->bytes + sizeof(partition), topic.ptr, len);
+    return slice_of(key->bytes, sizeof(partition) + len);
 }
 
-static void take_answer(struct alter *alter, const struct alter_partition_response *in)
+static struct slice id_slice(const struct uuid *id)
 {
+    return slice_of(id->bytes, sizeof(id->bytes));
+}
+
+static void index_sent(const struct alter *alter, bool by_id, struct map *out)
+{
+    struct key key;
+
+    list_each (node, &alter->sent) {
+        struct pending *pending = list_entry(node, struct pending, node);
+        const struct msg_isr *change = &pending->change;
+        struct slice topic = by_id ? id_slice(&change->topic_id) : topic_of(change);
+        struct slice at = key_of(&key, topic, change->partition);
+        /* Of two for the same partition the first is answered; the other is sent again. */
+        if (map_get(out, at) == NULL) (void)map_set(out, at, pending);
+    }
+}
+
+static void take_answer(struct alter *alter, int version, const struct alter_partition_response *in)
+{
+    bool by_id = version >= VERSION_TOPIC_IDS;
+    struct map sent;
+    struct key key;
+
+    map_init(&sent);
+    index_sent(alter, by_id, &sent);
     for (int32_t t = 0; t < in->topics.count; t++) {
         const struct alter_partition_response_topic *topic = &in->topics.at[t];
         for (int32_t p = 0; p < topic->partitions.count; p++) {
             const struct alter_partition_response_topic_partition *part = &topic->partitions.at[p];
-            struct pending *pending =
-                find_sent(alter, topic->topic_name, topic->topic_id, part->partition_index);
+            struct slice name = by_id ? id_slice(&topic->topic_id) : topic->topic_name;
+            struct pending *pending = map_remove(&sent, key_of(&key, name, part->partition_index));
             if (pending == NULL) continue;
             enum isr_verdict verdict = verdict_of(part->error_code);
             if (verdict == ISR_COMMITTED) {
@@ -212,6 +240,7 @@ static void take_answer(struct alter *alter, const struct alter_partition_respon
             decide(alter, pending, verdict);
         }
     }
+    map_fini(&sent);
 }
 
 /* What was not answered is sent again, before what has come since. */
@@ -244,7 +273,7 @@ static void on_answer(struct forward_call *call, enum err err, struct slice answ
         return;
     }
     if (err == ERR_OK && in.error_code == KAFKA_NONE)
-        take_answer(alter, &in);
+        take_answer(alter, call->call.version, &in);
     else if (!alter->is_stopping)
         log_warn("broker", "alter-partition-failed", "why=%s code=%d", err_name(err),
                  err == ERR_OK ? in.error_code : -1);

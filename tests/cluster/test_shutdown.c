@@ -127,8 +127,8 @@ static struct node *active_controller(void)
     return NULL;
 }
 
-/* The one that it would ask has just been killed: it asks the next as soon as there is one, which
- * it does not find out by asking the dead one thrice. */
+/* The one that it would ask has just been killed: it asks the next one when there is one, instead of
+ * the dead one thrice. */
 START_TEST(a_shutdown_is_heard_by_the_controller_that_comes_after_a_killed_one)
 {
     struct node *broker = cluster_node(&cluster, NODE_BROKER, 1);
