@@ -9,8 +9,11 @@
  * partition at that instant with a librdkafka producer (acks=all), and waits until each has been
  * acknowledged; then the broker comes back and leads its partitions again. Says what each round
  * took, what processor time the others used for it, and the median; with --term also which requests
- * of the producer failed, by error, and when the process had ended. Read the figures of an
- * optimised build only. */
+ * of the producer failed, by error, and when the process had ended. When the brokers that stay had
+ * taken their orders is told apart: that is no client's doing; and how long the same records took
+ * before it went, which no failover can be faster than. Read the figures of an optimised build
+ * only.
+ */
 #include "base/slice.h"
 #include "base/text.h"
 #include "tests/cluster/client.h"
@@ -24,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define TOPIC       "failover"
 #define BROKERS     3
@@ -222,6 +226,64 @@ static struct node *active_controller(struct failover *it)
     return NULL;
 }
 
+/* "2026-11-22T11:00:28.357Z …" as milliseconds since 1970; −1: no such line. */
+static int64_t line_ms(const char *line)
+{
+    struct tm at = {0};
+    int ms;
+
+    if (sscanf(line, "%d-%d-%dT%d:%d:%d.%3dZ", &at.tm_year, &at.tm_mon, &at.tm_mday, &at.tm_hour,
+               &at.tm_min, &at.tm_sec, &ms) != 7)
+        return -1;
+    at.tm_year -= 1900;
+    at.tm_mon -= 1;
+    return (int64_t)timegm(&at) * 1000 + ms;
+}
+
+/* When a broker had done what the first and the last LeaderAndIsr since `begin_ms` said; 0: none.
+ */
+static void find_orders(const struct node *broker, int64_t begin_ms, int64_t *first, int64_t *last)
+{
+    char path[128], line[512];
+
+    *first = *last = 0;
+    snprintf(path, sizeof(path), "%s/log", broker->folder);
+    FILE *log = fopen(path, "r");
+    while (log != NULL && fgets(line, sizeof(line), log) != NULL) {
+        int64_t at = strstr(line, " leader-and-isr ") == NULL ? -1 : line_ms(line);
+        if (at < begin_ms) continue;
+        if (*first == 0) *first = at;
+        *last = at;
+    }
+    if (log != NULL) fclose(log);
+}
+
+/* What is the brokers' part, and no client's back-off: when those that stay had taken their orders,
+ * from their own logs. The first are the new leaderships; the others take the dead one out of the
+ * ISRs. */
+static void print_orders(struct failover *it, int64_t begin_ms)
+{
+    int64_t first = 0, last = 0;
+
+    for (int i = 2; i <= BROKERS; i++) {
+        int64_t a, b;
+        find_orders(cluster_node(&it->cluster, NODE_BROKER, i), begin_ms, &a, &b);
+        if (a > first) first = a;
+        if (b > last) last = b;
+    }
+    if (first > 0)
+        printf("  new leaderships taken after %ld ms, all orders after %ld ms\n",
+               (long)(first - begin_ms), (long)(last - begin_ms));
+}
+
+static int64_t wall_ms_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void restart(struct failover *it, struct node *node)
 {
     if (node->pid != 0) return;
@@ -236,11 +298,14 @@ static double run_round(struct failover *it, int number)
     double gone = 0;
 
     if (!wait_for(leads_its_share, it, SECONDS_MAX)) die("the broker does not lead its share");
+    double quiet = seconds_now();
     send_round(it);
     await_round(it);
+    quiet = seconds_now() - quiet;
     if (it->how == GOES_WITH_CONTROLLER) controller = active_controller(it);
     note_use(it);
     double begin = seconds_now();
+    int64_t begin_ms = wall_ms_now();
     if (controller != NULL) node_signal(&it->cluster, controller, SIGKILL);
     if (term) {
         kill(node->pid, SIGTERM);
@@ -269,6 +334,8 @@ static double run_round(struct failover *it, int number)
     if (it->counts_errors) client_errors_print(&it->errors);
     it->errors.kinds = 0;
     memset(it->errors.of, 0, sizeof(it->errors.of));
+    print_orders(it, begin_ms);
+    printf("  the same records before it went: %.0f ms\n", quiet * 1e3);
     print_use(it);
     if (it->how == GOES_PAUSED) node_signal(&it->cluster, node, SIGCONT);
     restart(it, node);
