@@ -40,6 +40,10 @@ struct channels {
     struct channels_options options;
     struct map by_broker;
     int32_t queued;
+    /* Where the next channel's correlation ids begin: above those of all that were closed. A broker
+     * takes an order for late that comes behind a higher one of our epoch (control_is_late), and one
+     * that was given up for dead and is heard again gets a second channel under the same epochs. */
+    int32_t correlation;
 };
 
 struct channels *channels_create(const struct channels_options *options)
@@ -73,8 +77,12 @@ static void channel_freed(void *owner)
 
 static void destroy_channel(struct channel *channel)
 {
-    struct shard *shard = channel->channels->options.shard;
+    struct channels *channels = channel->channels;
+    struct shard *shard = channels->options.shard;
+    int32_t next = peer_correlation(channel->peer);
+    uint32_t ahead = ((uint32_t)next - (uint32_t)channels->correlation) & INT32_MAX;
 
+    if (ahead < UINT32_C(1) << 30) channels->correlation = next; /* they begin again some day */
     timer_cancel(shard, &channel->retry);
     while (!list_is_empty(&channel->orders))
         drop_order(channel, list_entry(list_first(&channel->orders), struct order, node));
@@ -206,6 +214,7 @@ void channels_open(struct channels *channels, int32_t broker, const struct net_a
         .connect_timeout_ms = channels->options.connect_timeout_ms,
         .backoff_ms = RETRY_MS,
         .backoff_ms_max = RETRY_MS,
+        .correlation = channels->correlation,
         .owner = channel,
     };
     channel->peer = peer_open(channels->options.shard, &options);

@@ -29,7 +29,8 @@ struct channels_options {
 struct channels *channels_create(const struct channels_options *options);
 void channels_destroy(struct channels **channels); /* with all that is queued; NULL is fine */
 
-/* Replaces one that is open, with its queue. The address is that of now. */
+/* Replaces one that is open, with its queue. The address is that of now. What is sent over it has
+ * higher correlation ids than all that was sent to this broker before. */
 void channels_open(struct channels *channels, int32_t broker, const struct net_address *address);
 void channels_close(struct channels *channels, int32_t broker); /* one that is not open is fine */
 void channels_close_all(struct channels *channels);

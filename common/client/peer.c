@@ -467,6 +467,7 @@ struct peer *peer_open(struct shard *shard, const struct peer_options *options)
     ensure(options->request_timeout_ms > 0 && options->limits != NULL);
     peer->shard = shard;
     peer->options = *options;
+    peer->correlation = options->correlation;
     peer->client_id = options->client_id == NULL ? NULL : ensure_strdup(options->client_id);
     peer->state = PEER_WAITING;
     peer->timer.fire = timer_fired;
@@ -577,6 +578,11 @@ int peer_in_flight(const struct peer *peer)
 int peer_waiting(const struct peer *peer)
 {
     return peer->waiting_count;
+}
+
+int32_t peer_correlation(const struct peer *peer)
+{
+    return peer->correlation;
 }
 
 struct instant peer_last_heard(const struct peer *peer)

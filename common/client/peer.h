@@ -60,6 +60,7 @@ struct peer_options {
     int64_t connect_timeout_ms; /* socket.connection.setup.timeout.ms */
     int64_t backoff_ms; /* reconnect.backoff.ms; 0: no second attempt by itself, see peer_connect */
     int64_t backoff_ms_max; /* reconnect.backoff.max.ms */
+    int32_t correlation;    /* of the first request; each next has the next, over all connections */
     bool negotiate;         /* asks ApiVersions after connecting, before anything else */
     /* News, never inside a call of yours; may be NULL. PEER_UP: connected (and negotiated), `why`
      * is ERR_OK. PEER_WAITING: the attempt or the connection ended, `why` tells; all calls that
@@ -89,6 +90,8 @@ void peer_disconnect(struct peer *peer, enum err why);
 void peer_set_address(struct peer *peer, const struct net_address *address);
 
 enum peer_state peer_state(const struct peer *peer);
+/* Of the request that is sent next. */
+int32_t peer_correlation(const struct peer *peer);
 int peer_in_flight(const struct peer *peer);
 int peer_waiting(const struct peer *peer);
 /* When bytes last came; INSTANT_ZERO before the first. */

@@ -6,6 +6,7 @@
 #include "runtime/env_posix.h"
 #include "tests/unit/unit.h"
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -148,5 +149,43 @@ START_TEST(within_the_bound_nothing_is_dropped)
 }
 END_TEST
 
+/* Correlation id of the next request that comes to `listening`. */
+static int32_t take_correlation(int listening)
+{
+    uint8_t head[12];
+    int in = -1;
+
+    while ((in = accept4(listening, NULL, NULL, SOCK_NONBLOCK)) < 0)
+        turn();
+    for (size_t n = 0; n < sizeof(head);) {
+        ssize_t got = read(in, head + n, sizeof(head) - n);
+        if (got > 0) n += (size_t)got;
+        turn();
+    }
+    close(in);
+    return (int32_t)((uint32_t)head[8] << 24 | (uint32_t)head[9] << 16 | (uint32_t)head[10] << 8 |
+                     head[11]);
+}
+
+/* A broker that was taken for dead and is heard again has its registration still; it takes what is
+ * behind the last that it heard of our epoch for late. */
+START_TEST(a_second_channel_goes_on_where_the_first_ended)
+{
+    begin(1 << 20);
+    ck_assert_int_eq(listen(closed_port, 5), 0);
+    ck_assert_int_ne(fcntl(closed_port, F_SETFL, O_NONBLOCK), -1);
+    channels_open(channels, 7, &address);
+    send_one(CONTROL_UPDATE_METADATA);
+    int32_t first = take_correlation(closed_port);
+    int32_t resent = take_correlation(closed_port);
+    ck_assert_int_gt(resent, first);
+    channels_close(channels, 7);
+    channels_open(channels, 7, &address);
+    send_one(CONTROL_UPDATE_METADATA);
+    ck_assert_int_gt(take_correlation(closed_port), resent);
+    end();
+}
+END_TEST
+
 UNIT(what_waits_is_bounded_and_the_owner_is_told, orders_to_stop_are_kept,
-     within_the_bound_nothing_is_dropped)
+     within_the_bound_nothing_is_dropped, a_second_channel_goes_on_where_the_first_ended)
