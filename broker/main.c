@@ -72,7 +72,9 @@ static enum err run(const struct program *program)
 
 int main(int argc, char **argv)
 {
-    struct program program = {.name = "ottla-broker", .process = OPTIONS_BROKER};
+    struct program program = {.name = "ottla-broker",
+                              .summary = "keep partitions of topics, serve clients and followers",
+                              .process = OPTIONS_BROKER};
     int exit_code = program_begin(&program, argc, argv);
 
     if (exit_code >= 0) return exit_code;

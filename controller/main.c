@@ -145,8 +145,10 @@ static void fill(struct conf *conf)
 
 int main(int argc, char **argv)
 {
-    struct program program = {
-        .name = "ottla-controller", .process = OPTIONS_CONTROLLER, .fill = fill};
+    struct program program = {.name = "ottla-controller",
+                              .summary = "decide who leads which partition, or stand by",
+                              .process = OPTIONS_CONTROLLER,
+                              .fill = fill};
     char host[PROCESS_HOST_MAX];
     int exit_code = program_begin(&program, argc, argv);
 

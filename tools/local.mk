@@ -54,6 +54,31 @@ install-names: ottla$(EXEEXT)
 	for name in $$($(kafka_names)); do \
 	    for link in $$name $$name.sh; do ln -sf ottla "$(DESTDIR)$(bindir)/$$link" || exit 1; done; \
 	done
+# Manual pages and completion, from what the programs print with --help.
+EXTRA_DIST += tools/manual.py
+all-local: manual/stamp
+CLEAN_LOCAL += clean-manual
+manual/stamp: ottla$(EXEEXT) ottla-broker$(EXEEXT) ottla-controller$(EXEEXT) $(srcdir)/tools/manual.py
+	$(AM_V_GEN)$(PYTHON) $(srcdir)/tools/manual.py manual $(PACKAGE_VERSION) ./ottla ./ottla-broker ./ottla-controller
+	@$(MKDIR_P) manual && touch $@
+clean-manual:
+	rm -rf manual
+INSTALLS += install-manual
+UNINSTALLS += uninstall-manual
+completiondir = $(datadir)/bash-completion/completions
+install-manual: manual/stamp
+	$(MKDIR_P) "$(DESTDIR)$(mandir)/man1" "$(DESTDIR)$(mandir)/man8" "$(DESTDIR)$(completiondir)"
+	for page in manual/*.[18]; do \
+	    test ! -f "$$page" || $(INSTALL_DATA) "$$page" "$(DESTDIR)$(mandir)/man$${page##*.}/" || exit 1; \
+	done
+	test ! -f manual/ottla.bash || $(INSTALL_DATA) manual/ottla.bash "$(DESTDIR)$(completiondir)/ottla"
+	test ! -f manual/ottla.bash || for name in $$(sed 1d manual/ottla.bash.names); do \
+	    ln -sf ottla "$(DESTDIR)$(completiondir)/$$name" || exit 1; done
+uninstall-manual: manual/stamp
+	for page in manual/*.[18]; do rm -f "$(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}"; done
+	test ! -f manual/ottla.bash || for name in $$(cat manual/ottla.bash.names); do \
+	    rm -f "$(DESTDIR)$(completiondir)/$$name"; done
+
 uninstall-names: ottla$(EXEEXT)
 	for name in $$($(kafka_names)); do rm -f "$(DESTDIR)$(bindir)/$$name" "$(DESTDIR)$(bindir)/$$name.sh"; done
 

@@ -14,6 +14,8 @@
 #define GOES_ON        -1
 
 static const char usage[] =
+    "%s - %s\n"
+    "\n"
     "usage: %s [options] server.properties\n"
     "\n"
     "  --override key=value   a setting that wins over the file; may be repeated\n"
@@ -30,10 +32,15 @@ struct arguments {
     bool check, print;
 };
 
+static void print_usage(const struct program *program, FILE *to)
+{
+    fprintf(to, usage, program->name, program->summary, program->name);
+}
+
 static int fail_usage(const struct program *program, const char *what, const char *argument)
 {
     fprintf(stderr, "%s: %s%s%s\n", program->name, what, argument[0] == '\0' ? "" : ": ", argument);
-    fprintf(stderr, usage, program->name);
+    print_usage(program, stderr);
     return EXIT_USAGE;
 }
 
@@ -47,7 +54,7 @@ static int read_arguments(const struct program *program, int argc, char **argv,
         bool has_next = i + 1 < argc;
 
         if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-            printf(usage, program->name);
+            print_usage(program, stdout);
             return EXIT_SUCCESS;
         }
         if (strcmp(argument, "--version") == 0) {

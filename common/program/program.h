@@ -9,7 +9,8 @@
 #include "runtime/env.h"
 
 struct program {
-    const char *name; /* "ottla-broker" */
+    const char *name;    /* "ottla-broker" */
+    const char *summary; /* what it is for, in half a line */
     enum options_process process;
     /* Settings that this program has where the file says nothing; NULL: none. */
     void (*fill)(struct conf *conf);
