@@ -317,6 +317,7 @@ enum err broker_open_shards(struct broker *broker)
     for (int l = 0; l < broker->listeners.count && err == ERR_OK; l++)
         for (int i = 0; i < broker->data_shards && err == ERR_OK; i++)
             err = open_listener(broker, &broker->shards[i], l);
+    broker->are_shards_running = err == ERR_OK;
     for (int i = 0; i < broker->data_shards && err == ERR_OK; i++) {
         if (broker->shard_opened != NULL) {
             broker->shard_opened(broker->owner, &broker->shards[i].shard);

@@ -78,6 +78,7 @@ struct broker {
     struct broker_report report;
     struct zk *zk;
     unsigned needs; /* start_need that are missing */
+    bool are_shards_running; /* the data shards hear orders */
     bool had_session, is_started, is_registered, was_registered;
     struct instant began;
     int64_t session_registered; /* of the last registration, at first of our earlier process's */

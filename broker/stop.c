@@ -225,9 +225,11 @@ static void step_close_partitions(void *owner)
 {
     struct broker *broker = owner;
 
-    /* Without partitions too, before the start has ended: the answer comes behind those of all
-     * earlier orders. */
-    order_close_partitions(&broker->main->api, done_close_partitions, broker);
+    /* Before the start has ended the data shards do not run yet: nobody would answer. */
+    if (!broker->are_shards_running)
+        done_close_partitions(broker);
+    else
+        order_close_partitions(&broker->main->api, done_close_partitions, broker);
 }
 
 static void step_close_store(void *owner)
