@@ -39,7 +39,8 @@ static void write_document(struct broker *broker, struct buf *out)
     struct doc_broker doc = {.endpoints = endpoints,
                              .rack = broker->process.rack,
                              .jmx_port = -1,
-                             .timestamp_ms = env_wall_ms(broker->env)};
+                             .timestamp_ms = env_wall_ms(broker->env),
+                             .is_cache_lost = store_lost_cache(broker->store)};
 
     doc.version = level >= LEVEL_2_7_IV0 ? DEFAULT_VERSION : level >= LEVEL_0_10_0_IV1 ? 4 : 2;
     for (int i = 0; i < listeners->count; i++) {

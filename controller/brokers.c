@@ -329,6 +329,7 @@ static void admit(struct context *context, struct changed *c, const struct ids *
             broker->endpoints = read->endpoints;
             broker->endpoint_count = read->endpoint_count;
             broker->rack = read->rack;
+            broker->is_cache_lost = read->is_cache_lost;
             *read = (struct broker){.id = ids->at[i], .epoch = broker->epoch};
         }
         context_note(context, "broker %d up epoch=%lld", broker->id, (long long)broker->epoch);

@@ -409,10 +409,20 @@ bool context_set_dir_offline(struct context *context, struct partition *p, int32
     return true;
 }
 
+bool partition_is_doubted(const struct partition *p, int32_t broker)
+{
+    const struct hosted *hosted = find_hosted(p, broker);
+
+    return hosted != NULL && hosted->is_doubted;
+}
+
 void partition_set_leadership(struct partition *p, const struct leadership *from)
 {
     leadership_copy(&p->now, from);
     p->has_leadership = true;
+    for (int32_t i = 0; i < p->hosted_count; i++)
+        if (p->hosted[i].broker == from->leader || !ids_have(&from->isr, p->hosted[i].broker))
+            p->hosted[i].is_doubted = false;
 }
 
 void partition_set_reassigning(struct context *context, struct partition *p, bool is_reassigning)

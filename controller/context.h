@@ -52,6 +52,9 @@ struct hosted {
     int32_t broker;
     enum replica_state state;
     bool is_dir_offline; /* its broker answered KAFKA_STORAGE_ERROR */
+    /* It is in the ISR by what it had before its machine lost power, unseen: takeover.c. Until it
+     * is out of the ISR, or leads. */
+    bool is_doubted;
 };
 
 struct partition {
@@ -91,6 +94,7 @@ struct broker {
     struct control_endpoint *endpoints;
     int32_t endpoint_count;
     char *rack; /* NULL: none */
+    bool is_cache_lost; /* its registration says so: see docs.h */
     bool is_shutting_down;
     bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
     bool is_returning;    /* suspect still, but heard again: brokers know, the machines will */
@@ -387,6 +391,7 @@ struct partition *context_find_item(const struct context *context, const struct 
 enum replica_state partition_replica_state(const struct partition *p, int32_t broker);
 /* The record of a broker, made if needed. */
 struct hosted *partition_hosted(struct partition *p, int32_t broker);
+bool partition_is_doubted(const struct partition *p, int32_t broker);
 void partition_forget_replica(struct partition *p, int32_t broker);
 /* Notes that the log directory of the replica is offline or not. True when that is news. */
 bool context_set_dir_offline(struct context *context, struct partition *p, int32_t broker,

@@ -141,6 +141,7 @@ bool document_read_broker(const struct request *request, struct broker *out)
                 .protocol = protocol,
             };
         }
+        out->is_cache_lost = doc.is_cache_lost;
         if (!slice_is_null(doc.rack)) out->rack = ensure_strndup(doc.rack.ptr, doc.rack.len);
     }
     arena_fini(&arena);

@@ -213,13 +213,25 @@ static void take_reads(struct context *context, struct to_offline *t)
     }
 }
 
+/* All others of the ISR may have lost what this one, away as it is, still has. */
+static bool is_last_sure(const struct partition *p, const struct leadership *now, int32_t broker)
+{
+    for (int32_t i = 0; i < now->isr.count; i++) {
+        int32_t other = now->isr.at[i];
+
+        if (other != broker && !partition_is_doubted(p, other)) return false;
+    }
+    return !partition_is_doubted(p, broker);
+}
+
 static void choose_without(const struct context *context, const struct leaver *l,
                            struct leadership *next)
 {
     leadership_copy(next, &l->read);
     if (next->leader == l->replica.broker) next->leader = -1;
     /* The last member stays: when it comes back, nothing is lost. */
-    if (next->isr.count > 1) ids_remove(&next->isr, l->replica.broker);
+    if (next->isr.count > 1 && !is_last_sure(l->replica.partition, &l->read, l->replica.broker))
+        ids_remove(&next->isr, l->replica.broker);
     next->leader_epoch++;
     next->controller_epoch = context->epoch;
 }

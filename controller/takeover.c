@@ -122,6 +122,15 @@ static bool is_still_there(const struct context *context, int32_t id, int64_t mz
     return broker != NULL && broker_is_live(context, id) && broker->epoch <= mzxid;
 }
 
+/* Back, and its machine has lost what was not synced. */
+static bool has_lost(const struct context *context, int32_t id, int64_t mzxid)
+{
+    const struct broker *broker = context_broker(context, id);
+
+    return broker != NULL && broker_is_live(context, id) && broker->is_cache_lost &&
+           !is_still_there(context, id, mzxid);
+}
+
 /* Who ended and came back while no controller looked is in its ISRs, and leads, by what it was in
  * an earlier life; what it has now nobody knows (a power loss takes what was not synced). A
  * controller that looks takes such a broker out of its ISRs and lets it in again; so does this one,
@@ -133,16 +142,23 @@ static bool is_still_there(const struct context *context, int32_t id, int64_t mz
 static void note_returned(struct context *context, struct take_over *t, struct partition *p,
                           int64_t mzxid)
 {
-    int32_t still_there = 0;
+    int32_t still_there = 0, sure = 0;
 
-    for (int32_t i = 0; i < p->now.isr.count; i++)
-        if (is_still_there(context, p->now.isr.at[i], mzxid)) still_there++;
-    for (int32_t i = 0; i < p->now.isr.count && still_there > 0; i++) {
+    for (int32_t i = 0; i < p->now.isr.count; i++) {
         int32_t id = p->now.isr.at[i];
-        if (broker_is_live(context, id) && !is_still_there(context, id, mzxid))
-            replica_set_add(&t->returned, p, id);
+        if (is_still_there(context, id, mzxid)) still_there++;
+        if (!has_lost(context, id, mzxid)) sure++;
     }
-    if (still_there == 0 && broker_is_live(context, p->now.leader)) partition_set_add(&t->again, p);
+    for (int32_t i = 0; i < p->now.isr.count && sure > 0; i++) {
+        int32_t id = p->now.isr.at[i];
+        bool is_doubted = has_lost(context, id, mzxid);
+        bool has_returned = broker_is_live(context, id) && !is_still_there(context, id, mzxid);
+        if (is_doubted || (has_returned && still_there > 0)) replica_set_add(&t->returned, p, id);
+        partition_hosted(p, id)->is_doubted = is_doubted;
+    }
+    bool leads_on = broker_is_live(context, p->now.leader) &&
+                    (sure == 0 || !has_lost(context, p->now.leader, mzxid));
+    if (still_there == 0 && leads_on) partition_set_add(&t->again, p);
 }
 
 /* False when ZooKeeper did not answer: then nothing may be decided. A node that cannot be read, or

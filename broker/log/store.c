@@ -78,7 +78,7 @@ static enum err remove_marker(const struct env *env, struct store_dir *dir)
     return err == ERR_OK ? files_sync_directory(env, dir->path) : err;
 }
 
-static int64_t read_session(const struct env *env, const struct store_dir *dir);
+static void read_note(const struct env *env, const struct store_dir *dir);
 
 static void open_reserve(const struct env *env, struct store_dir *dir)
 {
@@ -107,8 +107,7 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
         buf_printf(problem, "%s is locked: another broker uses this directory", path);
         return err;
     }
-    if (err == ERR_OK && dir->store->last_session == 0)
-        dir->store->last_session = read_session(env, dir);
+    if (err == ERR_OK) read_note(env, dir);
     if (err == ERR_OK) err = read_meta(env, dir, problem);
     if (err == ERR_OK) err = look_for_marker(env, dir);
     if (err == ERR_OK) open_reserve(env, dir);
@@ -117,20 +116,43 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
 
 /* ---- the session of the last registration ---- */
 
-/* In hexadecimal and a line feed, the form in which ZooKeeper's tools show it. */
-#define SESSION_TEXT_MAX 17
+/* The session in hexadecimal and a line feed, the form in which ZooKeeper's tools show it; the same
+ * of the boot. */
+#define NOTE_LINE_MAX 17
+#define NOTE_TEXT_MAX (2 * NOTE_LINE_MAX)
 
-/* What is not ours or was torn is no session. */
-static int64_t read_session(const struct env *env, const struct store_dir *dir)
+/* What is not ours or was torn is nothing. */
+static bool read_line(const char **at, uint64_t *out)
 {
-    char text[SESSION_TEXT_MAX + 1] = "", *end = text;
+    char *end;
+    unsigned long long number = strtoull(*at, &end, 16);
+
+    if (end == *at || *end != '\n') return false;
+    *at = end + 1;
+    *out = number;
+    return true;
+}
+
+static void read_note(const struct env *env, const struct store_dir *dir)
+{
+    struct store *store = dir->store;
+    char text[NOTE_TEXT_MAX + 1] = "";
+    const char *at = text;
+    uint64_t session = 0, boot = 0, now = env_boot(env);
     size_t n = 0;
 
-    if (dir->lock == NULL ||
-        file_read_at(env, dir->lock, 0, text, SESSION_TEXT_MAX, &n) != ERR_OK || n < 2)
-        return 0;
-    unsigned long long session = strtoull(text, &end, 16);
-    return end > text && *end == '\n' ? (int64_t)session : 0;
+    if (dir->lock == NULL || file_read_at(env, dir->lock, 0, text, NOTE_TEXT_MAX, &n) != ERR_OK ||
+        !read_line(&at, &session))
+        return;
+    if (store->last_session == 0) store->last_session = (int64_t)session;
+    if (!read_line(&at, &boot) || boot == 0 || now == 0 || boot == now) return;
+    store->boot = boot;
+    store->is_cache_lost = true;
+}
+
+bool store_lost_cache(const struct store *store)
+{
+    return store->is_cache_lost;
 }
 
 int64_t store_last_session(const struct store *store)
@@ -141,8 +163,11 @@ int64_t store_last_session(const struct store *store)
 void store_note_session(struct store *store, int64_t session_id)
 {
     const struct env *env = store->options.env;
-    char text[SESSION_TEXT_MAX + 1];
-    int len = snprintf(text, sizeof(text), "%llx\n", (unsigned long long)session_id);
+    char text[NOTE_TEXT_MAX + 1];
+
+    if (!store->is_cache_lost) store->boot = env_boot(env);
+    int len = snprintf(text, sizeof(text), "%llx\n%llx\n", (unsigned long long)session_id,
+                       (unsigned long long)store->boot);
 
     for (int i = 0; i < store->dir_count; i++) {
         struct file *lock = store->dirs[i].lock;

@@ -64,6 +64,9 @@ MUST_CHECK enum err store_identify(struct store *store, int32_t broker_id, const
 /* The ZooKeeper session under which a broker last registered with these directories, noted in their
  * lock files: whoever wrote it has ended, for the locks are ours. 0: none is known. */
 int64_t store_last_session(const struct store *store);
+/* The machine has been booted anew since a broker of these directories was last registered without
+ * ending in order: what that one had not synced may be gone. So it stays until an orderly end. */
+bool store_lost_cache(const struct store *store);
 /* Notes it for the next start, also for one after a power loss. Blocks for a sync of few bytes. */
 void store_note_session(struct store *store, int64_t session_id);
 

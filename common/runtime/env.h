@@ -24,6 +24,9 @@ struct env_ops {
         void *world); /* since 1970; may step: for record timestamps and znodes only */
     /* A stream per purpose, so that one more draw here changes nothing there. Thread-safe. */
     uint64_t (*random)(void *world, const char *purpose);
+    /* A number that every boot of the machine has of its own: what an earlier boot had in the page
+     * cache is gone. 0: not known. NULL: never known. */
+    uint64_t (*boot)(void *world);
     const struct net_ops *net;
     const struct files_ops *files;
     const struct disk_ops *disk;
@@ -38,6 +41,11 @@ static inline struct instant env_now(const struct env *env)
 static inline int64_t env_wall_ms(const struct env *env)
 {
     return env->ops->wall_ms(env->world);
+}
+
+static inline uint64_t env_boot(const struct env *env)
+{
+    return env->ops->boot == NULL ? 0 : env->ops->boot(env->world);
 }
 
 static inline uint64_t env_random(const struct env *env, const char *purpose)

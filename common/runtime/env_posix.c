@@ -3,6 +3,7 @@
 #include "base/prng.h"
 #include "runtime/posix.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -57,6 +58,22 @@ static uint64_t random_of(void *world_, const char *purpose)
     return drawn;
 }
 
+/* The kernel's boot id, a UUID: its first half will do. */
+static uint64_t boot(void *world)
+{
+    char text[37] = "", digits[17] = "";
+    int len = 0;
+
+    (void)world;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    for (ssize_t i = 0; i < n && len < 16; i++)
+        if (text[i] != '-') digits[len++] = text[i];
+    return strtoull(digits, NULL, 16);
+}
+
 struct env *env_posix_create(const struct zk_ops *zk)
 {
     struct posix_world *world = ensure_zalloc(sizeof(*world));
@@ -75,6 +92,7 @@ struct env *env_posix_create(const struct zk_ops *zk)
         .now = now,
         .wall_ms = wall_ms,
         .random = random_of,
+        .boot = boot,
         .net = &net_posix_ops,
         .files = &files_posix_ops,
         .disk = &disk_posix_ops,

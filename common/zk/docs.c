@@ -207,6 +207,7 @@ void doc_broker_write(struct buf *out, const struct doc_broker *broker)
         buf_add_text(out, ",\"rack\":");
         doc_add_string(out, broker->rack);
     }
+    if (broker->is_cache_lost) buf_add_text(out, ",\"ottla_cache_lost\":true");
     buf_printf(out, ",\"timestamp\":\"%lld\"}", (long long)broker->timestamp_ms);
 }
 
@@ -231,6 +232,7 @@ enum err doc_broker_read(struct slice json, struct arena *arena, struct doc_brok
     broker.jmx_port = (int32_t)doc_int_or(&reader, root, "jmx_port", INT32_MIN, INT32_MAX, -1);
     broker.timestamp_ms = doc_timestamp(root, "timestamp");
     broker.rack = doc_string_or_null(&reader, root, "rack");
+    broker.is_cache_lost = json_is_true(json_object_get(root, "ottla_cache_lost"));
     if (broker.version == 1) {
         broker.endpoints = read_version_1(&reader, root);
         broker.endpoint_count = 1;

@@ -45,7 +45,14 @@ static void items_of(struct event *event, const struct words *words, int first)
 static void brokers(struct world *world, struct words *words)
 {
     for (int i = 1; i < words->count; i++)
-        world_broker(world, words_at(words, i), NULL);
+        world_broker(world, words_at(words, i), NULL, false);
+}
+
+/* They lost power since they were last registered. */
+static void brokers_lost(struct world *world, struct words *words)
+{
+    for (int i = 1; i < words->count; i++)
+        world_broker(world, words_at(words, i), NULL, true);
 }
 
 static void broker_up(struct world *world, struct words *words)
@@ -310,6 +317,7 @@ static const struct {
     {"broker-down", broker_down},
     {"broker-up", broker_up},
     {"brokers", brokers},
+    {"brokers-lost", brokers_lost},
     {"conflict", conflict},
     {"lose-answers", lose_answers},
     {"create", create_topic},

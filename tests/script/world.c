@@ -365,7 +365,7 @@ void world_ids(const char *text, struct ids *out)
     }
 }
 
-void world_broker(struct world *world, int32_t id, const char *rack)
+void world_broker(struct world *world, int32_t id, const char *rack, bool is_cache_lost)
 {
     struct doc_endpoint endpoint = {SLICE("PLAINTEXT"), SLICE("PLAINTEXT"), SLICE("localhost"),
                                     9000 + id};
@@ -373,7 +373,8 @@ void world_broker(struct world *world, int32_t id, const char *rack)
                              .endpoints = &endpoint,
                              .endpoint_count = 1,
                              .rack = slice_text(rack),
-                             .jmx_port = -1};
+                             .jmx_port = -1,
+                             .is_cache_lost = is_cache_lost};
     struct buf json = {0};
     char path[64];
 

@@ -28,7 +28,8 @@ void world_remove(struct world *world, const char *path);
 struct slice world_data(const struct world *world, const char *path);
 int32_t world_version(const struct world *world, const char *path); /* −1: absent */
 
-void world_broker(struct world *world, int32_t id, const char *rack);
+/* `is_cache_lost`: its machine has been booted anew since its last life. */
+void world_broker(struct world *world, int32_t id, const char *rack, bool is_cache_lost);
 void world_broker_gone(struct world *world, int32_t id);
 /* "0=1,2,3 1=2,3,1" */
 void world_topic(struct world *world, const char *name, const char *assignment);

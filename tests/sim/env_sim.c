@@ -275,10 +275,18 @@ static const struct zk_ops zk_ops = {.open = op_zk_open,
                                      .id = op_zk_id,
                                      .timeout_ms = op_zk_timeout_ms};
 
+static uint64_t op_boot(void *of)
+{
+    const struct sim_host *host = ((struct sim_process *)of)->host;
+
+    return (uint64_t)host->id * 1000000 + (uint64_t)host->boots + 1;
+}
+
 const struct env_ops sim_env_ops = {
     .now = op_now,
     .wall_ms = op_wall_ms,
     .random = op_random,
+    .boot = op_boot,
     .net = &sim_net_ops,
     .files = &files_ops,
     .disk = &disk_ops,

@@ -552,6 +552,7 @@ void host_power_loss(struct sim_host *host)
     struct sim_process *running = world->running;
 
     host->has_power = false;
+    host->boots++;
     list_each (node, &world->processes) {
         struct sim_process *process = list_entry(node, struct sim_process, node);
         if (process->host == host && process != running) process_kill(process);

@@ -165,6 +165,7 @@ struct sim_host {
     char name[32];
     struct sim_disk *disk; /* disk.h; NULL: it has none */
     bool has_power;
+    int boots; /* times that its power went */
     int64_t wall_offset_ms; /* of its wall clock; steps */
     struct prng luck;       /* of env_random on this host */
 };

@@ -121,6 +121,15 @@ START_TEST(a_broker_without_plaintext_has_no_host)
     doc_broker_write(&out, &broker);
     check_out("{\"endpoints\":[\"TLS://[::1]:9093\"],\"jmx_port\":9999,\"port\":-1,\"host\":null,"
               "\"version\":2,\"timestamp\":\"5\"}");
+    broker.is_cache_lost = true;
+    doc_broker_write(&out, &broker);
+    struct arena own;
+    struct doc_broker read = {0};
+    arena_init(&own, 1 << 20);
+    ck_assert_int_eq(doc_broker_read(buf_slice(&out), &own, &read), ERR_OK);
+    ck_assert(read.is_cache_lost && read.jmx_port == 9999);
+    arena_fini(&own);
+    buf_clear(&out);
 }
 END_TEST
 

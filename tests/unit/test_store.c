@@ -874,6 +874,51 @@ START_TEST(the_session_of_a_broker_is_known_after_a_power_loss)
 }
 END_TEST
 
+/* What an earlier boot of the machine had in its page cache is gone. */
+static uint64_t boot;
+
+static uint64_t world_boot(void *world)
+{
+    (void)world;
+    return boot;
+}
+
+static void start_after_crash(bool is_new_boot)
+{
+    store_destroy(&store);
+    w = world_restart_after_power_loss(w, SIM_FATE_DROPPED);
+    w->ops.boot = world_boot;
+    boot += is_new_boot;
+    set_options(1);
+    open_store();
+    load();
+}
+
+START_TEST(a_new_boot_is_known_until_an_orderly_end)
+{
+    boot = 0xfedcba9876543210;
+    begin(1);
+    w->ops.boot = world_boot;
+    store_note_session(store, 1);
+    start_after_crash(false);
+    ck_assert(!store_lost_cache(store)); /* killed: the page cache is as it was */
+    store_note_session(store, 2);
+    start_after_crash(true);
+    ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_last_session(store), 2);
+    store_note_session(store, 3);
+    start_after_crash(false); /* what was lost is still lost */
+    ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_last_session(store), 3);
+    store_note_session(store, 4);
+    close_store();
+    start_again(1);
+    ck_assert(!store_lost_cache(store));
+    closed = 0;
+    end();
+}
+END_TEST
+
 /* What a broker that was killed leaves says whose registration is in the way; an orderly end
  * leaves nothing. */
 START_TEST(the_session_of_a_broker_that_was_killed_is_known)
@@ -944,6 +989,6 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
-     the_session_of_a_broker_is_known_after_a_power_loss,
+     the_session_of_a_broker_is_known_after_a_power_loss, a_new_boot_is_known_until_an_orderly_end,
      a_thousand_empty_partitions_open_almost_nothing,
      a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
