@@ -425,6 +425,25 @@ static enum err sync_one(struct compact *compact, const char *extension)
     return err;
 }
 
+/* It counts as written when the last of its sources was: retention, and the tombstones of old
+ * formats, go by that where records have no timestamps. */
+static enum err keep_time(const struct compact *compact)
+{
+    static const char *const extensions[] = {NAMES_LOG, NAMES_OFFSETS, NAMES_TIMES};
+    int64_t last = compact->sources[compact->group_to - 1].base;
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+
+    enum err err = names_segment(path, compact->path, last, NAMES_LOG, "");
+    if (err == ERR_OK) err = files_status(compact->env, path, &status);
+    for (size_t i = 0; err == ERR_OK && i < sizeof(extensions) / sizeof(extensions[0]); i++) {
+        err = names_segment(path, compact->path, compact->segment->base, extensions[i],
+                            NAMES_CLEANED);
+        if (err == ERR_OK) err = files_set_modified(compact->env, path, status.modified_ms);
+    }
+    return err;
+}
+
 /* The new segment is whole and on the device, under its first name. */
 static enum err finish_segment(struct compact *compact)
 {
@@ -437,6 +456,7 @@ static enum err finish_segment(struct compact *compact)
         segment->has_aborted = true;
     }
     if (err == ERR_OK) err = segment_seal(segment, &place, false);
+    if (err == ERR_OK) err = keep_time(compact);
     if (err == ERR_OK) err = sync_one(compact, NAMES_LOG);
     if (err == ERR_OK) err = sync_one(compact, NAMES_OFFSETS);
     if (err == ERR_OK) err = sync_one(compact, NAMES_TIMES);

@@ -81,6 +81,11 @@ enum err files_status(const struct env *env, const char *path, struct file_statu
     return env->ops->files->status(env->world, path, out);
 }
 
+enum err files_set_modified(const struct env *env, const char *path, int64_t wall_ms)
+{
+    return env->ops->files->set_modified(env->world, path, wall_ms);
+}
+
 enum err files_rename(const struct env *env, const char *from, const char *to)
 {
     return env->ops->files->rename(env->world, from, to);

@@ -42,6 +42,7 @@ struct files_ops {
     enum err (*allocate)(struct file *file, uint64_t size);
     enum err (*size)(struct file *file, uint64_t *out);
     enum err (*status)(void *world, const char *path, struct file_status *out);
+    enum err (*set_modified)(void *world, const char *path, int64_t wall_ms);
     enum err (*rename)(void *world, const char *from, const char *to);
     enum err (*remove)(void *world, const char *path);
     enum err (*make_directory)(void *world, const char *path);
@@ -87,6 +88,8 @@ MUST_CHECK enum err file_allocate(const struct env *env, struct file *file, uint
 MUST_CHECK enum err file_size(const struct env *env, struct file *file, uint64_t *out);
 
 MUST_CHECK enum err files_status(const struct env *env, const char *path, struct file_status *out);
+/* Says that it was last written at `wall_ms`. */
+MUST_CHECK enum err files_set_modified(const struct env *env, const char *path, int64_t wall_ms);
 MUST_CHECK enum err files_rename(const struct env *env, const char *from, const char *to);
 /* ERR_NOT_FOUND when it is not there. */
 MUST_CHECK enum err files_remove(const struct env *env, const char *path);

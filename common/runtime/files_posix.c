@@ -195,6 +195,17 @@ static enum err posix_status(void *world, const char *path, struct file_status *
     return ERR_OK;
 }
 
+static enum err posix_set_modified(void *world, const char *path, int64_t wall_ms)
+{
+    struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = wall_ms / 1000, .tv_nsec = wall_ms % 1000 * 1000000},
+    };
+
+    (void)world;
+    return utimensat(AT_FDCWD, path, times, 0) == 0 ? ERR_OK : failed();
+}
+
 static enum err posix_rename(void *world, const char *from, const char *to)
 {
     (void)world;
@@ -343,6 +354,7 @@ const struct files_ops files_posix_ops = {
     .allocate = posix_allocate,
     .size = posix_size,
     .status = posix_status,
+    .set_modified = posix_set_modified,
     .rename = posix_rename,
     .remove = posix_remove,
     .make_directory = posix_make_directory,

@@ -121,6 +121,11 @@ static enum err mem_status(void *world, const char *path, struct file_status *ou
     *out = (struct file_status){.size = entry->bytes.len};
     return ERR_OK;
 }
+static enum err mem_set_modified(void *world, const char *path, int64_t wall_ms)
+{
+    (void)wall_ms;
+    return find(world, path) == NULL ? ERR_NOT_FOUND : ERR_OK;
+}
 static enum err mem_remove(void *world, const char *path)
 {
     struct entry *entry = find(world, path);
@@ -186,6 +191,7 @@ static const struct files_ops files = {
     .truncate = mem_truncate,
     .size = mem_size,
     .status = mem_status,
+    .set_modified = mem_set_modified,
     .rename = mem_rename,
     .remove = mem_remove,
     .sync_directory = mem_sync_directory,

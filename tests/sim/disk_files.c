@@ -527,6 +527,18 @@ static enum err sim_status(void *world, const char *path, struct file_status *ou
     return ERR_OK;
 }
 
+static enum err sim_set_modified(void *world, const char *path, int64_t wall_ms)
+{
+    struct sim_files *files = world;
+    struct inode *inode = NULL;
+
+    struct step step = begin(files, sim_disk_device(files->disk, path), SIM_LOOK, path);
+    if (step.err != ERR_OK) return end(files, step);
+    enum err err = names_find(files->disk, path, &inode);
+    if (err == ERR_OK) inode->modified_ms = wall_ms;
+    return err;
+}
+
 /* What a rename would say of its target. */
 static enum err may_replace(const struct inode *moved, const struct inode *target)
 {
@@ -672,6 +684,7 @@ const struct files_ops sim_files_ops = {
     .allocate = sim_allocate,
     .size = sim_size,
     .status = sim_status,
+    .set_modified = sim_set_modified,
     .rename = sim_rename,
     .remove = sim_remove,
     .make_directory = sim_make_directory,

@@ -87,6 +87,8 @@ PATH_CALL(open, (void *of, const char *path, int flags, struct file **out),
 PATH_CALL(lock, (void *of, const char *path, struct file **out), (process->files, path, out))
 PATH_CALL(status, (void *of, const char *path, struct file_status *out),
           (process->files, path, out))
+PATH_CALL(set_modified, (void *of, const char *path, int64_t wall_ms),
+          (process->files, path, wall_ms))
 PATH_CALL(rename, (void *of, const char *from, const char *to), (process->files, from, to))
 PATH_CALL(remove, (void *of, const char *path), (process->files, path))
 PATH_CALL(make_directory, (void *of, const char *path), (process->files, path))
@@ -136,6 +138,7 @@ static const struct files_ops files_ops = {
     .allocate = op_allocate,
     .size = op_size,
     .status = op_status,
+    .set_modified = op_set_modified,
     .rename = op_rename,
     .remove = op_remove,
     .make_directory = op_make_directory,

@@ -238,6 +238,24 @@ START_TEST(replace_leaves_the_new_text_whole_and_nothing_else)
 }
 END_TEST
 
+START_TEST(a_time_of_writing_can_be_said_and_goes_with_the_name)
+{
+    struct file_status status;
+
+    start();
+    put_text(path, "old");
+    ck_assert_int_eq(files_set_modified(env, path, 1500000000123), ERR_OK);
+    ck_assert_int_eq(files_status(env, path, &status), ERR_OK);
+    ck_assert_int_eq(status.modified_ms, 1500000000123);
+    ck_assert_int_eq(files_rename(env, path, in_dir("moved")), ERR_OK);
+    ck_assert_int_eq(files_status(env, in_dir("moved"), &status), ERR_OK);
+    ck_assert_int_eq(status.modified_ms, 1500000000123);
+    ck_assert_int_eq(files_set_modified(env, path, 0), ERR_NOT_FOUND);
+    ck_assert_int_eq(files_rename(env, in_dir("moved"), path), ERR_OK);
+    stop();
+}
+END_TEST
+
 START_TEST(an_open_file_outlives_its_name)
 {
     uint8_t back[4];
@@ -357,6 +375,6 @@ END_TEST
     open_says_why_it_fails_and_gives_nothing, thousands_of_parts_are_written_in_order,             \
         sizes_are_what_was_asked_for, what_was_cut_off_is_zero_when_it_comes_back,                 \
         what_is_read_from_the_cache_is_right, a_lock_holds_until_it_is_closed,                     \
-        replace_leaves_the_new_text_whole_and_nothing_else, an_open_file_outlives_its_name,        \
+        replace_leaves_the_new_text_whole_and_nothing_else, an_open_file_outlives_its_name, a_time_of_writing_can_be_said_and_goes_with_the_name,         \
         names_move_and_directories_with_what_they_hold,                                            \
         a_list_is_in_byte_order_and_knows_directories, what_is_listed_may_be_removed_meanwhile

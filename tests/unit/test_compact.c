@@ -207,6 +207,35 @@ START_TEST(the_last_record_of_each_key_stays)
 }
 END_TEST
 
+/* What has no timestamps is kept by the times of files. */
+START_TEST(what_is_cleaned_is_as_old_as_its_last_source)
+{
+    static const char *const files[] = {"t-0/00000000000000000000.log",
+                                        "t-0/00000000000000000000.index",
+                                        "t-0/00000000000000000000.timeindex"};
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+
+    begin();
+    put("a", "1");
+    roll();
+    one.w->wall_ms += 5000;
+    put("a", "2");
+    int64_t written_ms = one.w->wall_ms;
+    roll();
+    one.w->wall_ms += 60000;
+    put("b", "1");
+    ck_assert_int_eq(clean(), ERR_OK);
+    ck_assert_str_eq(content(), "1:a=2 2:b=1");
+    for (int i = 0; i < 3; i++) {
+        world_path(one.w, path, files[i]);
+        ck_assert_int_eq(files_status(one.w->real, path, &status), ERR_OK);
+        ck_assert_int_eq(status.modified_ms, written_ms);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(every_codec_is_opened_and_closed_again)
 {
     for (int codec = 0; codec < BATCH_CODEC_COUNT; codec++) {
@@ -689,11 +718,12 @@ START_TEST(a_full_disk_stops_it_and_changes_nothing)
 }
 END_TEST
 
-UNIT(the_last_record_of_each_key_stays, every_codec_is_opened_and_closed_again,
-     a_tombstone_stays_until_its_horizon, a_horizon_leaves_timestamps_as_they_were,
-     records_without_a_key_go, what_a_producer_wrote_last_stays_as_an_empty_batch,
-     aborted_records_go_and_markers_after_them, an_open_transaction_stops_the_cleaner,
-     young_segments_wait, the_dirty_ratio_and_the_lag_decide, a_small_table_takes_several_rounds,
-     steps_may_be_as_small_as_one_batch, old_formats_are_cleaned_message_by_message,
-     a_damaged_segment_is_left_alone, truncation_and_retention_in_between_win,
-     death_at_any_change_loses_nothing, a_full_disk_stops_it_and_changes_nothing)
+UNIT(what_is_cleaned_is_as_old_as_its_last_source, the_last_record_of_each_key_stays,
+     every_codec_is_opened_and_closed_again, a_tombstone_stays_until_its_horizon,
+     a_horizon_leaves_timestamps_as_they_were, records_without_a_key_go,
+     what_a_producer_wrote_last_stays_as_an_empty_batch, aborted_records_go_and_markers_after_them,
+     an_open_transaction_stops_the_cleaner, young_segments_wait, the_dirty_ratio_and_the_lag_decide,
+     a_small_table_takes_several_rounds, steps_may_be_as_small_as_one_batch,
+     old_formats_are_cleaned_message_by_message, a_damaged_segment_is_left_alone,
+     truncation_and_retention_in_between_win, death_at_any_change_loses_nothing,
+     a_full_disk_stops_it_and_changes_nothing)
