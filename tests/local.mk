@@ -19,6 +19,7 @@ check_PROGRAMS += \
 	tests/cluster/test_controller \
 	tests/cluster/test_cut_off \
 	tests/cluster/test_data \
+	tests/cluster/test_full_disk \
 	tests/cluster/test_groups \
 	tests/cluster/test_idempotence \
 	tests/cluster/test_isr_by_zookeeper \
@@ -38,6 +39,7 @@ tests_cluster_test_bad_input_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_controller_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_cut_off_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_data_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_full_disk_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_groups_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_cluster_test_groups_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)

@@ -186,10 +186,14 @@ static void configure(struct cluster *cluster)
                        100 + node->number, node->address, node->port, cluster->zookeeper_connect,
                        controller_lines == NULL ? "" : controller_lines);
         if (node->kind == NODE_BROKER) {
+            char more[1024] = "";
+            for (int d = 2; d <= cluster->options.log_dirs; d++)
+                snprintf(more + strlen(more), sizeof(more) - strlen(more), ",%s/data-%d",
+                         node->folder, d);
             write_file(node->folder, "server.properties",
-                       "broker.id=%d\nlisteners=PLAINTEXT://%s:%d\nlog.dirs=%s/data\n"
+                       "broker.id=%d\nlisteners=PLAINTEXT://%s:%d\nlog.dirs=%s/data%s\n"
                        "zookeeper.connect=%s\n%s\n",
-                       node->number, node->address, node->port, node->folder,
+                       node->number, node->address, node->port, node->folder, more,
                        cluster->zookeeper_connect, broker_lines == NULL ? "" : broker_lines);
             used += snprintf(cluster->bootstrap + used, sizeof(cluster->bootstrap) - (size_t)used,
                              "%s%s:%d", used > 0 ? "," : "", node->address, node->port);

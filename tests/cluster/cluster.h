@@ -33,6 +33,7 @@ struct cluster_options {
      * (else 127.0.0.1) and `net_of`, and mount something on folder/data. NULL: nothing to do. */
     void (*place)(struct node *node, void *of);
     void *place_of;
+    int log_dirs;   /* of each broker: data, data-2, …; 0: one */
     bool keep_logs; /* a node's log of before a restart stays, as log.1, log.2, … */
 };
 

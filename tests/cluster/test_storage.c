@@ -119,10 +119,96 @@ START_TEST(records_of_a_compacted_topic_are_not_deleted)
 }
 END_TEST
 
+/* ---- several log directories ---- */
+
+#define SPREAD 6 /* partitions, on all three brokers */
+
+/* Partitions of the topic "spread" in that directory of a broker, as `ottla log-dirs` says; −1: it
+ * is offline. */
+static int count_in(int broker, const char *directory)
+{
+    char path[128];
+    int count = 0;
+
+    ck_assert_msg(ottla("log-dirs --describe --topic-list spread --broker-list %d", broker) == 0,
+                  "%s", text);
+    snprintf(path, sizeof(path), "\"logDir\":\"%s/%s\"",
+             cluster_node(&cluster, NODE_BROKER, broker)->folder, directory);
+    const char *at = strstr(text, path);
+    ck_assert_msg(at != NULL, "%s: %s", path, text);
+    const char *end = strstr(at + 1, "\"logDir\":");
+    const char *error = strstr(at, "\"error\":\"KAFKA_STORAGE_ERROR\"");
+    if (error != NULL && (end == NULL || error < end)) return -1;
+    while ((at = strstr(at, "\"partition\":\"spread-")) != NULL && (end == NULL || at < end)) {
+        count++;
+        at++;
+    }
+    return count;
+}
+
+static bool is_offline(void *of)
+{
+    (void)of;
+    return count_in(1, "data-2") < 0;
+}
+
+/* Every partition is led, by broker 1 none whose log was in the lost directory, and by it some. */
+static bool is_led_elsewhere(void *of)
+{
+    int led = 0, led_by_one = 0;
+
+    (void)of;
+    ck_assert_msg(ottla("topics --describe --topic spread") == 0, "%s", text);
+    for (const char *at = text; (at = strstr(at, "Leader: ")) != NULL; at++) {
+        int leader = atoi(at + strlen("Leader: "));
+        led += leader >= 1;
+        led_by_one += leader == 1;
+    }
+    return led == SPREAD && led_by_one <= SPREAD / 2;
+}
+
+START_TEST(a_lost_directory_takes_only_what_was_in_it)
+{
+    struct node *one = cluster_node(&cluster, NODE_BROKER, 1);
+    struct sender *sender =
+        sender_to_new_topic(cluster.bootstrap, "spread", SPREAD, 3, 100000, 100);
+
+    ck_assert_ptr_nonnull(sender);
+    ck_assert(sender_send(sender, 3000) && sender_flush(sender, 60));
+    /* Each new log goes where there are fewest. */
+    int first = count_in(1, "data"), second = count_in(1, "data-2");
+    ck_assert_int_eq(first + second, SPREAD);
+    ck_assert(first > 0 && second > 0);
+
+    /* Something else under its name: the next checkpoint finds out. */
+    ck_assert_int_eq(run_command(NULL, 0, "mv %s/data-2 %s/was-data-2 && touch %s/data-2",
+                                 one->folder, one->folder, one->folder),
+                     0);
+    ck_assert(wait_for(is_offline, NULL, 60));
+    ck_assert_int_eq(count_in(1, "data"), first);
+    ck_assert(wait_for(is_led_elsewhere, NULL, 60));
+    ck_assert(sender_send(sender, 3000) && sender_flush(sender, 60));
+    ck_assert_int_eq(sender_acknowledged(sender), 6000);
+
+    /* The process lives, and is whole again when it is started with the directory. */
+    ck_assert_int_eq(run_command(NULL, 0, "rm %s/data-2 && mv %s/was-data-2 %s/data-2", one->folder,
+                                 one->folder, one->folder),
+                     0);
+    node_signal(&cluster, one, SIGTERM);
+    node_start(&cluster, one);
+    node_wait_ready(&cluster, one, 60);
+    ck_assert(client_topic_is_in_sync(cluster.bootstrap, "spread", 3, 60));
+    ck_assert_int_eq(count_in(1, "data-2"), second);
+    ck_assert(sender_finish(&sender, true, 60));
+}
+END_TEST
+
 int main(void)
 {
-    struct cluster_options options = {.zookeepers = 1, .controllers = 1, .brokers = 3};
+    struct cluster_options options = {
+        .zookeepers = 1, .controllers = 1, .brokers = 3, .log_dirs = 2};
 
     return CLUSTER_SUITE(&cluster, &options, 300, deleted_records_are_gone_on_every_replica,
-                         records_of_a_compacted_topic_are_not_deleted);
+                         records_of_a_compacted_topic_are_not_deleted,
+                         a_lost_directory_takes_only_what_was_in_it);
 }

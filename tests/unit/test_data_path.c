@@ -1235,6 +1235,81 @@ START_TEST(epochs_end_where_the_next_began)
 }
 END_TEST
 
+/* ---- what is not in the page cache ---- */
+
+static _Atomic bool is_stalled;
+
+static void stall_run(struct disk_job *job)
+{
+    (void)job;
+    while (is_stalled)
+        usleep(1000);
+}
+static void stall_done(struct disk_job *job)
+{
+    (void)job;
+}
+static enum err nothing_is_cached(struct file *file, uint64_t position, void *to, size_t len,
+                                  size_t *n)
+{
+    (void)file;
+    (void)position;
+    (void)to;
+    (void)len;
+    *n = 0;
+    return ERR_OK;
+}
+
+/* The device hangs: who reads what is cold waits for it, and nobody else, on the same shard or
+ * another. */
+START_TEST(a_cold_read_waits_for_the_device_alone)
+{
+    struct fetch_one cold[] = {{0, 0}, {1, 0}}, tail[] = {{0, 5}, {1, 5}};
+    struct disk_job stall = {.run = stall_run, .done = stall_done};
+    struct env_ops cold_ops;
+    struct files_ops cold_files;
+    struct fetch_response response;
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    for (int i = 0; i < 6; i++) /* more than is taken for the tail, which is not asked for */
+        produce(&world, 9, 1, "t", 2, make_batch(&world, 1, 1000000));
+    const struct env_ops *real = world.env->ops;
+    cold_ops = *real;
+    cold_files = *real->files;
+    cold_files.read_cached = nothing_is_cached;
+    cold_ops.files = &cold_files;
+    world.env->ops = &cold_ops;
+    is_stalled = true;
+    stall.home = &world.shards[0].shard;
+    disk_submit(world.env, world.disk, DISK_SOON, &world.shards[0].shard, &stall);
+
+    int slow = world.client;
+    struct fetch_request request = fetch_of(&world, 12, -1, cold, 2);
+    send_request(&world, API_FETCH, 12, &fetch_request_wire, &request);
+    int32_t waiting = world.correlation;
+    ck_assert(is_quiet(&world, 20));
+    connect_client(&world);
+    for (int i = 0; i < 3; i++) {
+        produce(&world, 9, 1, "t", 2, make_batch(&world, 1, 10));
+        request = fetch_of(&world, 12, -1, tail, 2);
+        response = fetch(&world, 12, &request);
+        ck_assert_uint_gt(fetched(&response, 0)->records.len, 0);
+        ck_assert_uint_gt(fetched(&response, 1)->records.len, 0);
+    }
+    close(world.client);
+    world.client = slow;
+    ck_assert(is_quiet(&world, 20));
+    is_stalled = false;
+    read_reply(&world, waiting, API_FETCH, 12, &fetch_response_wire, &response);
+    ck_assert_uint_gt(fetched(&response, 0)->records.len, 0);
+    ck_assert_uint_gt(fetched(&response, 1)->records.len, 0);
+    world.env->ops = real;
+    close_world(&world);
+}
+END_TEST
+
 /* ---- DeleteRecords ---- */
 
 static void send_delete(struct world *world, int16_t version, const int64_t *offsets, int count,
@@ -1371,8 +1446,9 @@ START_TEST(errors_of_delete_records_are_kafkas)
 }
 END_TEST
 
-UNIT(old_versions_are_given_the_formats_that_they_know, of_a_partition_named_twice_the_last_counts,
-     every_version_round_trips_byte_for_byte, large_slices_go_by_file_and_small_ones_by_copy,
+UNIT(a_cold_read_waits_for_the_device_alone, old_versions_are_given_the_formats_that_they_know,
+     of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_for_byte,
+     large_slices_go_by_file_and_small_ones_by_copy,
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
