@@ -255,7 +255,6 @@ enum action { OVERVIEW, CLUSTER_ID, UNREGISTER };
 
 static enum action take_action(int *argc, char ***argv)
 {
-    static char bootstrap_server[] = "--bootstrap-server", config[] = "--config";
     enum action action = *argc == 0                              ? OVERVIEW
                          : strcmp((*argv)[0], "cluster-id") == 0 ? CLUSTER_ID
                          : strcmp((*argv)[0], "unregister") == 0 ? UNREGISTER
@@ -265,10 +264,10 @@ static enum action take_action(int *argc, char ***argv)
         --*argc;
         ++*argv;
     }
-    /* Of all tools only this one has short options. */
+    /* Of all tools only this one has short options. Nobody writes into what stands here. */
     for (int i = 0; i < *argc; i++) {
-        if (strcmp((*argv)[i], "-b") == 0) (*argv)[i] = bootstrap_server;
-        if (strcmp((*argv)[i], "-c") == 0) (*argv)[i] = config;
+        if (strcmp((*argv)[i], "-b") == 0) (*argv)[i] = (char *)(uintptr_t) "--bootstrap-server";
+        if (strcmp((*argv)[i], "-c") == 0) (*argv)[i] = (char *)(uintptr_t) "--config";
     }
     return action;
 }
