@@ -173,24 +173,30 @@ static bool is_whole(struct nemesis *nemesis)
     return load_is_whole(nemesis->load, why, sizeof(why));
 }
 
+static bool is_in_sync_of(struct nemesis *nemesis, const struct member *member, const char *topic)
+{
+    struct load_partition at;
+
+    for (int p = 0; load_partition(nemesis->load, topic, p, &at); p++) {
+        bool is_replica = false, is_in = false;
+        for (int i = 0; i < at.replica_count; i++)
+            if (at.replicas[i] == member->id) is_replica = true;
+        for (int i = 0; i < at.isr_count; i++)
+            if (at.isr[i] == member->id) is_in = true;
+        if (is_replica && !is_in) return false;
+    }
+    return true;
+}
+
 /* In all partitions that are its own it is in sync. */
 static bool is_in_sync(struct nemesis *nemesis, const struct member *member)
 {
-    struct load_partition at;
     int count;
     struct load_topic *topics = load_topics(nemesis->load, &count);
 
-    for (int t = 0; t < count; t++) {
-        for (int p = 0; load_partition(nemesis->load, topics[t].name, p, &at); p++) {
-            bool is_replica = false, is_in = false;
-            for (int i = 0; i < at.replica_count; i++)
-                if (at.replicas[i] == member->id) is_replica = true;
-            for (int i = 0; i < at.isr_count; i++)
-                if (at.isr[i] == member->id) is_in = true;
-            if (is_replica && !is_in) return false;
-        }
-    }
-    return true;
+    for (int t = 0; t < count; t++)
+        if (!is_in_sync_of(nemesis, member, topics[t].name)) return false;
+    return is_in_sync_of(nemesis, member, LOAD_OFFSETS_TOPIC);
 }
 
 static bool all_brokers_are_well(struct nemesis *nemesis)

@@ -27,29 +27,39 @@ struct instant client_after_ms(struct client *client, int64_t ms)
     return instant_add_ms(client->load->world->now, ms);
 }
 
-struct peer *client_peer(struct client *client, int32_t broker, enum peer_use use)
+struct peer *client_peer_open(struct client *client, int32_t broker, int in_flight,
+                              int64_t timeout_ms)
 {
-    struct load *load = client->load;
-    struct member *member = cluster_broker(load->cluster, broker);
-
-    if (member == NULL) return NULL;
-    struct client_broker *it = &client->brokers[broker - 1];
-    if (it->peers[use] != NULL) return it->peers[use];
+    struct member *member = cluster_broker(client->load->cluster, broker);
     struct peer_options options = {
         .address = {.port = BROKER_PORT},
         .socket = {.receive_buffer_bytes = -1, .send_buffer_bytes = -1},
         .client_id = "load",
         .limits = &client->limits,
-        .in_flight_max = use == PEER_PRODUCE ? (int)load->in_flight : 1,
+        .in_flight_max = in_flight,
         .waiting_max = 1000,
-        .request_timeout_ms = use == PEER_FETCH ? load->fetch_wait_ms + 30000 : 30000,
+        .request_timeout_ms = timeout_ms,
         .connect_timeout_ms = 10000,
         .backoff_ms = 200,
         .backoff_ms_max = 5000,
         .owner = client,
     };
+
+    if (member == NULL) return NULL;
     snprintf(options.address.host, sizeof(options.address.host), "%s", member->host->name);
-    it->peers[use] = peer_open(&client->shard, &options);
+    return peer_open(&client->shard, &options);
+}
+
+struct peer *client_peer(struct client *client, int32_t broker, enum peer_use use)
+{
+    struct load *load = client->load;
+
+    if (cluster_broker(load->cluster, broker) == NULL) return NULL;
+    struct client_broker *it = &client->brokers[broker - 1];
+    if (it->peers[use] == NULL)
+        it->peers[use] =
+            client_peer_open(client, broker, use == PEER_PRODUCE ? (int)load->in_flight : 1,
+                             use == PEER_FETCH ? load->fetch_wait_ms + 30000 : 30000);
     return it->peers[use];
 }
 
@@ -244,10 +254,21 @@ void load_configure(struct load *load, const char *topic, const char *key, const
 
 /* ---- the end of a run ---- */
 
-bool load_is_whole(struct load *load, char *why, size_t size)
+static bool topic_is_whole(struct load *load, const char *name, char *why, size_t size)
 {
     struct load_partition at;
 
+    for (int p = 0; load_partition(load, name, p, &at); p++) {
+        if (at.leader >= 0 && at.isr_count == at.replica_count) continue;
+        snprintf(why, size, "%s-%d leader=%d epoch=%d replicas=%d in-sync=%d", name, p, at.leader,
+                 at.leader_epoch, at.replica_count, at.isr_count);
+        return false;
+    }
+    return true;
+}
+
+bool load_is_whole(struct load *load, char *why, size_t size)
+{
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
         struct load_topic *topic = &load->topics[t];
         if (topic->state != TOPIC_ABSENT && topic->state != TOPIC_LIVE) {
@@ -255,14 +276,10 @@ bool load_is_whole(struct load *load, char *why, size_t size)
                      topic->users);
             return false;
         }
-        for (int p = 0; topic->state == TOPIC_LIVE && load_partition(load, topic->name, p, &at);
-             p++) {
-            if (at.leader >= 0 && at.isr_count == at.replica_count) continue;
-            snprintf(why, size, "%s-%d leader=%d epoch=%d replicas=%d in-sync=%d", topic->name, p,
-                     at.leader, at.leader_epoch, at.replica_count, at.isr_count);
+        if (topic->state == TOPIC_LIVE && !topic_is_whole(load, topic->name, why, size))
             return false;
-        }
     }
+    if (!topic_is_whole(load, LOAD_OFFSETS_TOPIC, why, size)) return false;
     if (znode(load, PATH_REASSIGN) != NULL) {
         snprintf(why, size, "%s is there", "/admin/reassign_partitions");
         return false;
@@ -272,6 +289,7 @@ bool load_is_whole(struct load *load, char *why, size_t size)
 
 bool load_is_drained(struct load *load, char *why, size_t size)
 {
+    if (!load_groups_are_drained(load, why, size)) return false;
     for (int c = 0; c < load->client_count; c++) {
         struct client *client = &load->clients[c];
         if (client->sends > 0) {
@@ -360,6 +378,7 @@ static void start_client(void *arg)
     client->metadata_timer.fire = on_metadata_timer;
     ask_metadata(client);
     traffic_start(client);
+    load_groups_start(client);
     if (client->index == 0) operator_start(client);
     sim_shard_start(&client->shard);
 }
@@ -387,6 +406,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->meets_known_defects = world_option(world, "load.known-defects", 0, 0) != 0;
     load->in_flight = world_option(world, "load.in-flight", 1, 5);
     load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);
+    load_groups_create(load);
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
         snprintf(load->topics[t].name, sizeof(load->topics[t].name), "t%d", t);
         load->topics[t].oracle = oracle_log_topic(oracle, load->topics[t].name);
@@ -429,6 +449,7 @@ void load_destroy(struct load **it)
     for (int c = 0; c < load->client_count; c++)
         if (load->clients[c].process != NULL) process_kill(load->clients[c].process);
     arena_fini(&load->arena);
+    free(load->groups);
     free(load);
     *it = NULL;
 }

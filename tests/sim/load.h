@@ -15,7 +15,8 @@
 
 struct load;
 
-#define LOAD_TOPICS_MAX 6
+#define LOAD_TOPICS_MAX    6
+#define LOAD_OFFSETS_TOPIC "__consumer_offsets" /* there with `--set load.groups=N` only */
 
 enum topic_state { TOPIC_ABSENT, TOPIC_CREATING, TOPIC_LIVE, TOPIC_DRAINING, TOPIC_DELETING };
 
@@ -57,5 +58,6 @@ bool load_partition(struct load *load, const char *topic, int32_t partition,
 
 struct load_counts {
     uint64_t produce, produce_failed, fetch, fetch_failed, operations, refused, out_of_range;
+    uint64_t generations, commits, offsets_told; /* of groups */
 };
 const struct load_counts *load_counts(const struct load *load);

@@ -1,14 +1,18 @@
 /* tests/sim/load_private.h - what the files of the load share: load.c (clients, metadata, the state
- * of topics), traffic.c (producers and consumers), operator.c (who changes topics). */
+ * of topics), traffic.c (producers and consumers), load_groups.c (members of groups), operator.c
+ * (who changes topics). */
 #pragma once
 #include "base/arena.h"
 #include "base/uuid.h"
 #include "client/peer.h"
 #include "tests/sim/load.h"
 
-#define CLIENTS_MAX 3
+#define CLIENTS_MAX      3
+#define GROUP_PARTITIONS 2 /* those of __consumer_offsets */
 
 struct client;
+struct load_group;
+struct load_member;
 
 enum peer_use { PEER_PRODUCE, PEER_FETCH, PEER_ASK, PEER_USES };
 
@@ -60,6 +64,9 @@ struct client {
     int burst_left;
     int sends; /* under way or waiting for their next attempt */
 
+    struct load_member *members; /* one in each group */
+    struct timer groups_timer;
+
     /* The operator; of the first client. */
     struct timer operator_timer;
     struct peer_call operation;
@@ -77,6 +84,8 @@ struct load {
     struct client clients[CLIENTS_MAX];
     int client_count;
     struct load_topic topics[LOAD_TOPICS_MAX];
+    struct load_group *groups;
+    int group_count;
     bool is_calm, is_given_up, meets_known_defects;
     struct instant calm_since;
     struct load_counts counts;
@@ -87,6 +96,8 @@ struct load {
 
 /* load.c */
 struct peer *client_peer(struct client *client, int32_t broker, enum peer_use use);
+struct peer *client_peer_open(struct client *client, int32_t broker, int in_flight,
+                              int64_t timeout_ms);
 void client_want_metadata(struct client *client);
 int64_t client_draw(struct client *client, int64_t low, int64_t high);
 struct instant client_after_ms(struct client *client, int64_t ms);
@@ -100,6 +111,12 @@ void traffic_start(struct client *client);
 /* After news of leaders. */
 void traffic_kick(struct client *client);
 void traffic_forget(struct load *load, int topic);
+
+/* load_groups.c */
+void load_groups_create(struct load *load);
+void load_groups_start(struct client *client);
+/* Since the calm began somebody was told what each group has committed. */
+bool load_groups_are_drained(const struct load *load, char *why, size_t size);
 
 /* operator.c */
 void operator_start(struct client *client);

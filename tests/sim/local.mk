@@ -10,7 +10,7 @@ tests_sim_libsim_a_SOURCES += tests/sim/ensemble.c tests/sim/ensemble.h tests/si
 	tests/sim/tree.h tests/sim/zk_link.c tests/sim/zk_link.h tests/sim/zookeeper.c \
 	tests/sim/zookeeper.h
 tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/env_sim.c \
-	tests/sim/env_sim.h tests/sim/faults.c tests/sim/faults.h tests/sim/load.c \
+	tests/sim/env_sim.h tests/sim/faults.c tests/sim/faults.h tests/sim/load_groups.c tests/sim/load.c \
 	tests/sim/load.h tests/sim/load_private.h tests/sim/operator.c tests/sim/oracle_log.c \
 	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
 tests_sim_libsim_a_SOURCES += tests/sim/oracle_controller.c tests/sim/oracle_controller.h \

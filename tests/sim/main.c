@@ -142,6 +142,9 @@ static void add(struct totals *totals, const struct run_result *result)
     sum->operations += result->operations;
     sum->refused += result->refused;
     sum->out_of_range += result->out_of_range;
+    sum->generations += result->generations;
+    sum->commits += result->commits;
+    sum->offsets_told += result->offsets_told;
     sum->starts += result->starts;
     for (int i = 0; i < result->fault_count; i++) {
         const struct run_fault *from = &result->faults[i];
@@ -176,6 +179,10 @@ static void print_totals(const struct totals *totals)
            (unsigned long long)sum->fetch, (unsigned long long)sum->fetch_failed,
            (unsigned long long)sum->out_of_range, (unsigned long long)sum->operations,
            (unsigned long long)sum->refused, (unsigned long long)sum->starts);
+    if (sum->generations > 0)
+        printf("groups: generations=%llu commits=%llu offsets-told=%llu\n",
+               (unsigned long long)sum->generations, (unsigned long long)sum->commits,
+               (unsigned long long)sum->offsets_told);
     printf("faults:");
     for (int i = 0; i < sum->fault_count; i++) {
         printf(" %s=%llu", sum->faults[i].name, (unsigned long long)sum->faults[i].struck);

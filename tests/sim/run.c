@@ -231,6 +231,9 @@ static void fill_result(struct run *run, struct run_result *result)
     result->acked = counts.acked;
     result->read = counts.read;
     result->repeated = counts.repeated;
+    result->generations = did->generations;
+    result->commits = did->commits;
+    result->offsets_told = did->offsets_told;
     result->lifted = counts.lifted;
     result->produce = did->produce;
     result->produce_failed = did->produce_failed;

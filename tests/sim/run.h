@@ -27,7 +27,7 @@ struct run_result {
     double virtual_s, cpu_s;
     int brokers, controllers;
     uint64_t sent, acked, read, repeated, lifted, produce, produce_failed, fetch, fetch_failed,
-        operations, refused, out_of_range, starts;
+        operations, refused, out_of_range, starts, generations, commits, offsets_told;
     struct run_fault {
         char name[40];
         bool is_on;
