@@ -252,6 +252,38 @@ void load_configure(struct load *load, const char *topic, const char *key, const
     sim_heap_use(was);
 }
 
+void load_make_topic(struct load *load, const char *name, int partitions)
+{
+    struct ensemble *ensemble = sim_zookeeper_ensemble(load->world->zookeeper);
+    struct sim_heap *was = sim_heap_use_world();
+    int32_t replicas[MEMBERS_MAX];
+    struct doc_partition at[ORACLE_PARTITIONS_MAX] = {0};
+    struct doc_topic topic = {.partitions = at, .partition_count = partitions};
+    struct buf json;
+
+    ensure(partitions <= ORACLE_PARTITIONS_MAX);
+    for (int i = 0; i < load->cluster->brokers; i++)
+        replicas[i] = i + 1;
+    for (int p = 0; p < partitions; p++) {
+        at[p].partition = p;
+        at[p].replicas = (struct doc_ints){.at = replicas, .count = load->cluster->brokers};
+    }
+    if (strcmp(cluster_setting(load->cluster, "inter.broker.protocol.version"), "2.8") >= 0)
+        for (size_t i = 0; i < sizeof(topic.id.bytes); i++)
+            topic.id.bytes[i] = (uint8_t)world_draw(load->world, "load.topic-id");
+    arena_reset(&load->arena);
+    buf_init(&json);
+    doc_topic_write(&json, &topic);
+    const struct zk_op op = {.kind = ZK_CREATE,
+                             .path = path_topic(&load->arena, slice_text(name)),
+                             .data = buf_slice(&json),
+                             .acl = ZK_ACL_OPEN};
+    enum err err = ensemble_write(ensemble, &op, 1, NULL);
+    if (err != ERR_OK) world_trace(load->world, "%s is not made: %s", name, err_name(err));
+    buf_fini(&json);
+    sim_heap_use(was);
+}
+
 /* ---- the end of a run ---- */
 
 static bool topic_is_whole(struct load *load, const char *name, char *why, size_t size)
@@ -405,6 +437,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->record_bytes = world_option_of(world, "load.record-bytes", bytes, 4);
     load->meets_known_defects = world_option(world, "load.known-defects", 0, 0) != 0;
     load->in_flight = world_option(world, "load.in-flight", 1, 5);
+    load->idempotent = world_option(world, "load.idempotent", 0, 2);
     load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);
     load_groups_create(load);
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
@@ -416,6 +449,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
         struct client *client = &load->clients[c];
         client->load = load;
         client->index = c;
+        client->producer_id = -1;
         snprintf(name, sizeof(name), "client%d", c);
         client->host = host_create(world, name);
         prng_init_named(&client->luck, world->seed, name);

@@ -2,7 +2,8 @@
  * oracle.
  *
  * Client processes speak the real protocol through common/client: producers (acks 1 and all,
- * several requests in flight, retries that may write a batch twice), consumers that read on, go
+ * several requests in flight, retries that may write a batch twice; idempotent ones, whose retries
+ * may not), consumers that read on, go
  * back and read again, and one operator who creates, deletes, re-creates, expands, reassigns,
  * elects and configures topics. Between bursts there is silence, so that idle time costs nothing.
  *

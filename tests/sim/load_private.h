@@ -36,6 +36,8 @@ struct client_partition {
     int64_t high_watermark;       /* when it was last told, −1: not since … */
     struct instant told_at;
     struct oracle_watermark watermark;
+    int32_t sequence; /* of the idempotent producer: the next */
+    bool is_sending;  /* one of its batches is under way */
 };
 
 struct client_topic {
@@ -59,6 +61,12 @@ struct client {
     struct peer_call metadata;
     bool is_asking, wants_metadata;
     struct timer metadata_timer;
+
+    /* The idempotent producer. */
+    int64_t producer_id; /* −1: none yet */
+    int16_t producer_epoch;
+    struct peer_call producer_call;
+    bool is_asking_id;
 
     struct timer produce_timer;
     int burst_left;
@@ -91,7 +99,7 @@ struct load {
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */
     int64_t fetch_wait_ms, burst_pause_ms, burst_length, send_pause_ms, record_bytes, in_flight,
-        operation_pause_ms;
+        operation_pause_ms, idempotent; /* 0: no producer is */
 };
 
 /* load.c */
@@ -105,6 +113,9 @@ struct instant client_after_ms(struct client *client, int64_t ms);
 bool load_topic_exists(struct load *load, const char *name);
 /* Sets one override of a topic as a tool does that writes to ZooKeeper itself. */
 void load_configure(struct load *load, const char *topic, const char *key, const char *value);
+/* Makes a topic as a tool does that writes to ZooKeeper itself, all brokers its replicas. It is not
+ * one of the load's: nobody writes to it. */
+void load_make_topic(struct load *load, const char *name, int partitions);
 
 /* traffic.c */
 void traffic_start(struct client *client);

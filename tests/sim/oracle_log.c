@@ -8,6 +8,8 @@ struct oracle_log {
     struct world *world;
     struct list topics;
     uint32_t serials;
+    int64_t *producers; /* given out, in no order */
+    int producer_count;
     struct oracle_log_counts counts;
 };
 
@@ -26,8 +28,11 @@ static void forget(struct oracle_partition *partition)
 {
     free(partition->slots);
     free(partition->epochs);
+    free(partition->places);
     partition->slots = NULL;
     partition->epochs = NULL;
+    partition->places = NULL;
+    partition->place_count = 0;
     partition->capacity = partition->known_end = 0;
     partition->is_lifted = false;
 }
@@ -40,8 +45,26 @@ void oracle_log_destroy(struct oracle_log **it)
         oracle_log_forget(topic);
         free(topic);
     }
+    free((*it)->producers);
     free(*it);
     *it = NULL;
+}
+
+void oracle_log_producer(struct oracle_log *oracle, int64_t producer_id)
+{
+    struct sim_heap *was = sim_heap_use_world();
+
+    for (int i = 0; i < oracle->producer_count; i++)
+        if (oracle->producers[i] == producer_id)
+            world_wrong(oracle->world, "producer id %lld is given a second time",
+                        (long long)producer_id);
+    if ((oracle->producer_count & (oracle->producer_count - 1)) == 0) {
+        int capacity = oracle->producer_count == 0 ? 1 : oracle->producer_count * 2;
+        oracle->producers =
+            ensure_realloc(oracle->producers, (size_t)capacity * sizeof(*oracle->producers));
+    }
+    oracle->producers[oracle->producer_count++] = producer_id;
+    sim_heap_use(was);
 }
 
 struct oracle_topic *oracle_log_topic(struct oracle_log *oracle, const char *name)
@@ -87,6 +110,24 @@ uint64_t oracle_log_next(struct oracle_partition *partition, int count)
     return first;
 }
 
+void oracle_log_once(struct oracle_partition *partition, uint64_t first, int count)
+{
+    struct sim_heap *was = sim_heap_use_world();
+    uint64_t end = first + (uint64_t)count;
+
+    if (end > partition->place_count) {
+        uint64_t wanted = end * 2;
+        partition->places =
+            ensure_realloc(partition->places, (size_t)wanted * sizeof(*partition->places));
+        for (uint64_t i = partition->place_count; i < wanted; i++)
+            partition->places[i] = 0;
+        partition->place_count = wanted;
+    }
+    for (uint64_t number = first; number < end; number++)
+        partition->places[number] = -1;
+    sim_heap_use(was);
+}
+
 static void put(uint8_t *to, uint64_t value, int bytes)
 {
     for (int i = 0; i < bytes; i++)
@@ -130,6 +171,18 @@ static void reserve(struct oracle_partition *partition, int64_t end)
     sim_heap_use(was);
 }
 
+static void check_once(struct oracle_partition *partition, int64_t offset, uint64_t number)
+{
+    if (number >= partition->place_count || partition->places[number] == 0) return;
+    int64_t *place = &partition->places[number];
+    if (*place > 0 && *place != offset + 1 && !partition->is_lifted)
+        world_wrong(partition->topic->oracle->world,
+                    "%s-%d: record %llu of an idempotent producer stands at %lld and at %lld",
+                    partition->topic->name, partition->partition, (unsigned long long)number,
+                    (long long)*place - 1, (long long)offset);
+    *place = offset + 1;
+}
+
 /* `number` stands at `offset`, for good. */
 static void settle(struct oracle_partition *partition, int64_t offset, uint64_t number,
                    const char *how)
@@ -142,6 +195,7 @@ static void settle(struct oracle_partition *partition, int64_t offset, uint64_t 
         world_wrong(world, "%s-%d: at offset %lld stood record %llu, now %llu is %s there",
                     partition->topic->name, partition->partition, (long long)offset,
                     (unsigned long long)partition->slots[offset], (unsigned long long)number, how);
+    check_once(partition, offset, number);
     partition->slots[offset] = number;
     if (offset >= partition->known_end) partition->known_end = offset + 1;
 }

@@ -6,6 +6,8 @@
  * dense. In one partition leader epochs do not go back as offsets go on, and in one leader epoch
  * the high watermark does not go back.
  *
+ * A record of an idempotent producer stands at one offset at most, however often it was sent.
+ *
  * A partition whose promise was lifted (unclean election, or a loss outside of the budget) is
  * judged for density and origin only. Anything else ends the run with world_wrong. All memory is
  * the world's. */
@@ -25,6 +27,8 @@ struct oracle_partition {
     uint64_t *slots;             /* per offset: the number that is known to be there, 0: none */
     int64_t capacity, known_end; /* one behind the last known offset */
     int32_t *epochs;             /* per offset: leader epoch of its batch as read, −1: not read */
+    int64_t *places; /* per number: 0 may be written twice, else 1 + offset; −1 unknown */
+    uint64_t place_count;
     int64_t acked, read, repeated; /* records, for the report */
     bool is_lifted;
 };
@@ -48,6 +52,8 @@ void oracle_log_lift(struct oracle_partition *partition, const char *why);
 
 /* The next `count` numbers; gives the first. */
 uint64_t oracle_log_next(struct oracle_partition *partition, int count);
+/* They are sent by an idempotent producer. */
+void oracle_log_once(struct oracle_partition *partition, uint64_t first, int count);
 /* What the record of that number is: `len` bytes, at least ORACLE_VALUE_MIN. */
 void oracle_log_value(const struct oracle_partition *partition, uint64_t number, uint8_t *to,
                       size_t len);
@@ -66,6 +72,9 @@ struct oracle_watermark {
 };
 void oracle_log_watermark(struct oracle_partition *partition, struct oracle_watermark *seen,
                           int64_t watermark, int32_t leader_epoch);
+
+/* It was given to a producer: never to a second one. */
+void oracle_log_producer(struct oracle_log *oracle, int64_t producer_id);
 
 struct oracle_log_counts {
     uint64_t sent, acked, read, repeated, lifted;

@@ -3,21 +3,25 @@
 #include "tests/sim/load_private.h"
 #include "wire/compress.h"
 #include "wire/gen/fetch.h"
+#include "wire/gen/init_producer_id.h"
 #include "wire/gen/produce.h"
 #include "wire/protocol.h"
 #include "wire/record.h"
 #include <stdlib.h>
 
-#define SEND_PARTS_MAX    3
-#define RECORDS_MAX       12
-#define ATTEMPTS_MAX      12
-#define PRODUCE_MIN       3
-#define PRODUCE_MAX       11
-#define FETCH_MIN         4
-#define FETCH_NAMES_MAX   12
-#define FETCH_MAX         15
-#define FETCH_BYTES_MAX   (1 << 20)
-#define RECORDS_BYTES_MAX (4 << 20)
+#define SEND_PARTS_MAX      3
+#define RECORDS_MAX         12
+#define ATTEMPTS_MAX        12
+#define PRODUCE_MIN         3
+#define PRODUCE_MAX         11
+
+#define PRODUCER_ID_VERSION 2
+
+#define FETCH_MIN           4
+#define FETCH_NAMES_MAX     12
+#define FETCH_MAX           15
+#define FETCH_BYTES_MAX     (1 << 20)
+#define RECORDS_BYTES_MAX   (4 << 20)
 
 /* ---- producers ---- */
 
@@ -34,12 +38,130 @@ struct send {
     int topic;
     struct send_part parts[SEND_PARTS_MAX];
     int part_count;
-    int16_t acks;
+    int16_t acks, producer_epoch;
+    int64_t producer_id; /* −1: not idempotent; else it has one part */
+    int32_t sequence;
+    int32_t leader; /* who was asked last */
     int attempts, codec, bytes, version;
     struct timer retry;
 };
 
 static void attempt(struct send *send);
+
+/* ---- idempotent producers: one batch at a time in each partition, with the same sequence until it
+ * is answered. Who gives one up goes on under another id. */
+
+static void on_producer_id(struct peer_call *call, enum err err, struct slice answer,
+                           struct block *block)
+{
+    struct client *client = list_entry(call, struct client, producer_call);
+    struct init_producer_id_response in;
+
+    (void)block;
+    client->is_asking_id = false;
+    if (err != ERR_OK) return;
+    arena_reset(&client->arena);
+    err = wire_read(answer, PRODUCER_ID_VERSION, &init_producer_id_response_wire, &client->arena,
+                    &in);
+    if (err != ERR_OK)
+        world_wrong(client->load->world, "the answer to InitProducerId cannot be read: %s",
+                    err_name(err));
+    if (in.error_code != KAFKA_NONE) return;
+    oracle_log_producer(client->load->oracle, in.producer_id);
+    client->producer_id = in.producer_id;
+    client->producer_epoch = in.producer_epoch;
+    for (int t = 0; t < LOAD_TOPICS_MAX; t++)
+        for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
+            client->topics[t].at[p].sequence = 0;
+}
+
+static void ask_producer_id(struct client *client)
+{
+    struct init_producer_id_request request;
+    int32_t broker = (int32_t)world_between(client->load->world, "load.producer-id", 1,
+                                            client->load->cluster->brokers);
+
+    if (client->is_asking_id) return;
+    client->is_asking_id = true;
+    wire_default(&init_producer_id_request_wire, &request);
+    request.transactional_id = SLICE_NULL;
+    request.transaction_timeout_ms = 60000;
+    client->producer_call = (struct peer_call){.api_key = API_INIT_PRODUCER_ID,
+                                               .version_min = PRODUCER_ID_VERSION,
+                                               .version_max = PRODUCER_ID_VERSION,
+                                               .timeout_ms = 10000,
+                                               .done = on_producer_id};
+    buf_init(&client->producer_call.body);
+    wire_write(&client->producer_call.body, PRODUCER_ID_VERSION, &init_producer_id_request_wire,
+               &request);
+    peer_send(client_peer(client, broker, PEER_ASK), &client->producer_call);
+}
+
+static struct client_partition *partition_of(const struct send *send)
+{
+    return &send->client->topics[send->topic].at[send->parts[0].partition];
+}
+
+static void make_idempotent(struct send *send)
+{
+    struct client *client = send->client;
+    struct client_partition *at = partition_of(send);
+
+    if (client->producer_id < 0) {
+        ask_producer_id(client);
+        return;
+    }
+    if (at->is_sending) return;
+    at->is_sending = true;
+    send->producer_id = client->producer_id;
+    send->producer_epoch = client->producer_epoch;
+    send->sequence = at->sequence;
+    send->acks = -1;
+    oracle_log_once(&client->load->topics[send->topic].oracle->partitions[send->parts[0].partition],
+                    send->parts[0].first, send->parts[0].count);
+}
+
+static void idempotent_ended(struct send *send, bool is_done)
+{
+    struct client *client = send->client;
+    struct client_partition *at = partition_of(send);
+
+    if (send->producer_id < 0) return;
+    at->is_sending = false;
+    if (send->producer_id != client->producer_id) return;
+    if (is_done)
+        at->sequence = batch_sequence_after(send->sequence, send->parts[0].count);
+    else
+        client->producer_id = -1; /* written or not: nobody knows which sequence is next */
+}
+
+/* All that it has sent before was acknowledged: a leader that misses it has lost it. One that was
+ * deposed, and that clients reach, need not have it. */
+static void check_idempotent(const struct send *send, int16_t code)
+{
+    const struct load_topic *topic = &send->client->load->topics[send->topic];
+    struct load_partition at;
+
+    if (send->producer_id < 0 || topic->oracle->partitions[send->parts[0].partition].is_lifted)
+        return;
+    if (code == KAFKA_NONE ||
+        !load_partition(send->client->load, topic->name, send->parts[0].partition, &at) ||
+        at.leader != send->leader)
+        return;
+    switch (code) {
+    case KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER:
+    case KAFKA_DUPLICATE_SEQUENCE_NUMBER:
+    case KAFKA_INVALID_PRODUCER_EPOCH:
+    case KAFKA_UNKNOWN_PRODUCER_ID:
+        world_wrong(send->client->load->world,
+                    "%s-%d: sequence %d of producer %lld is refused with %d", topic->name,
+                    send->parts[0].partition, send->sequence, (long long)send->producer_id, code);
+    default:
+        return;
+    }
+}
+
+/* ---- sends ---- */
 
 static void send_ended(struct send *send)
 {
@@ -57,6 +179,7 @@ static void try_later(struct send *send)
     client_want_metadata(client);
     if (send->attempts >= ATTEMPTS_MAX) {
         client->load->counts.produce_failed++;
+        idempotent_ended(send, false);
         send_ended(send);
         return;
     }
@@ -99,6 +222,7 @@ static void on_part(struct send *send, const struct produce_response_topic_parti
         struct send_part *part = &send->parts[i];
         if (part->partition != told->index || part->is_done) continue;
         check_code(client, "a produce", topic->name, told->index, told->error_code);
+        check_idempotent(send, told->error_code);
         if (told->error_code != KAFKA_NONE) continue;
         part->is_done = true;
         oracle_log_acked(&topic->oracle->partitions[part->partition], told->base_offset,
@@ -127,10 +251,12 @@ static void on_produced(struct peer_call *call, enum err err, struct slice answe
     }
     for (int i = 0; i < send->part_count; i++)
         if (!send->parts[i].is_done) is_done = false;
-    if (is_done)
-        send_ended(send);
-    else
+    if (!is_done) {
         try_later(send);
+        return;
+    }
+    idempotent_ended(send, true);
+    send_ended(send);
 }
 
 static void build_batch(struct send *send, struct send_part *part, struct buf *out)
@@ -144,6 +270,11 @@ static void build_batch(struct send *send, struct send_part *part, struct buf *o
 
     record_builder_begin(&builder, out);
     builder.head.attributes = (uint16_t)send->codec;
+    if (send->producer_id >= 0) {
+        builder.head.producer_id = send->producer_id;
+        builder.head.producer_epoch = send->producer_epoch;
+        builder.head.base_sequence = send->sequence;
+    }
     for (int i = 0; i < part->count; i++) {
         oracle_log_value(oracle, part->first + (uint64_t)i, value, (size_t)send->bytes);
         record_builder_add(&builder, wall_ms, SLICE_NULL, slice_of(value, (size_t)send->bytes),
@@ -187,6 +318,7 @@ static void attempt(struct send *send)
         try_later(send);
         return;
     }
+    send->leader = leader;
     struct produce_request_topic named = {.name = slice_text(topic->name)};
     wire_default(&produce_request_wire, &request);
     named.partition_data.at = partitions;
@@ -226,11 +358,15 @@ static void start_send(struct client *client)
     struct send *send = ensure_zalloc(sizeof(*send));
     send->client = client;
     send->topic = t;
+    send->producer_id = -1;
+    bool is_idempotent =
+        load->idempotent > 0 && world_chance(load->world, "load.idempotent-send", 500000);
     send->acks = client_draw(client, 0, 3) == 0 ? 1 : -1;
     send->codec = client_draw(client, 0, 3) == 0 ? (int)client_draw(client, 0, 4) : 0;
     send->bytes = (int)client_draw(client, ORACLE_VALUE_MIN, load->record_bytes);
     send->retry.fire = on_retry;
     int wanted = (int)client_draw(client, 1, SEND_PARTS_MAX);
+    if (is_idempotent) wanted = 1;
     for (int i = 0; i < wanted; i++) {
         struct send_part *part = &send->parts[send->part_count];
         part->partition = (int32_t)client_draw(client, 0, known->partitions - 1);
@@ -245,6 +381,7 @@ static void start_send(struct client *client)
         part->first = oracle_log_next(&topic->oracle->partitions[part->partition], part->count);
         send->part_count++;
     }
+    if (is_idempotent) make_idempotent(send);
     topic->users++;
     client->sends++;
     attempt(send);
