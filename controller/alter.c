@@ -127,8 +127,8 @@ static void take_alter(struct context *context, struct alter *a)
     }
     /* What stands there may be our own write whose answer was lost: the leader, which asks again or
      * hears of it by UpdateMetadata, must not wait for ever. */
-    if (conflicts.count > 0 && !planted(lost_answer_is_failure))
-        partitions_refresh(context, &conflicts);
+    if (planted(lost_answer_is_failure)) partition_set_fini(&conflicts);
+    if (conflicts.count > 0) partitions_refresh(context, &conflicts);
 }
 
 static void judge_conflicts(struct context *context, struct alter *a)

@@ -205,8 +205,9 @@ static void load_run(struct context *context, struct task *task)
 
     switch (task->phase++) {
     case 0:
-        task_children(task, PATH_BROKERS_TOPICS, !planted(watch_not_rearmed))->is_warm_enough =
-            true;
+        task_children(task, PATH_BROKERS_TOPICS,
+                      !planted(watch_not_rearmed) && !planted(watch_after_read))
+            ->is_warm_enough = true;
         task_ask(context, task);
         return;
     case 1:
@@ -224,6 +225,14 @@ static void load_run(struct context *context, struct task *task)
                 context_set_topic_id(context, l->asked[i], l->ids[i]);
                 l->asked[i]->version = task->requests.at[i].stat.version;
             }
+        if (!planted(watch_after_read)) {
+            task_end(context, task);
+            return;
+        }
+        task_children(task, PATH_BROKERS_TOPICS, true);
+        task_ask(context, task);
+        return;
+    case 4:
         task_end(context, task);
         return;
     }

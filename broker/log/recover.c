@@ -542,7 +542,6 @@ static enum err settle_bounds(struct loading *l)
     log->high_watermark = request->high_watermark < start      ? start
                           : request->high_watermark > log->end ? log->end
                                                                : request->high_watermark;
-    if (planted(watermark_is_the_end)) log->high_watermark = log->end;
     if (request->is_clean && was_kept)
         log_active(log)->synced = log_active(log)->indexed = log_active(log)->size;
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);

@@ -187,10 +187,16 @@ static void clamp_to_end(struct log *log)
     log->behind = 0;
 }
 
+static void cut_epochs(struct log *log, int64_t offset)
+{
+    if (planted(epochs_not_cut)) return;
+    log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
+}
+
 static void end_at(struct log *log, int64_t offset)
 {
     log->end = offset;
-    if (!planted(epochs_not_cut)) log->epochs_dirty |= epochs_truncate_end(&log->epochs, offset);
+    cut_epochs(log, offset);
     if (log_start_offset(log) > offset)
         atomic_store_explicit(&log->start, offset, memory_order_relaxed);
     clamp_to_end(log);
@@ -200,7 +206,7 @@ enum err log_truncate_to(struct log *log, int64_t offset)
 {
     if (log_is_offline(log)) return ERR_OFFLINE;
     if (offset >= log->end) {
-        log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
+        cut_epochs(log, log->end);
         log_uncut(log);
         return log_settle(log, snapshots_reload(log)); /* an earlier truncation may have failed */
     }

@@ -2,7 +2,6 @@
  * leader epoch under which it was decided: one that LeaderAndIsr has overtaken changes nothing. */
 #include "base/ensure.h"
 #include "base/log.h"
-#include "base/planted.h"
 #include "broker/replica/hosted.h"
 
 static enum err find_follower(struct partitions *partitions, struct slice topic, int32_t partition,
@@ -12,7 +11,6 @@ static enum err find_follower(struct partitions *partitions, struct slice topic,
 
     if (hosted == NULL || hosted->is_leaving) return ERR_NOT_FOUND;
     if (hosted->machine.role == PARTITION_OFFLINE) return ERR_OFFLINE;
-    if (planted(append_before_fence)) leader_epoch = hosted->machine.leader_epoch;
     if (hosted->machine.role != PARTITION_FOLLOWER || hosted->machine.leader_epoch != leader_epoch)
         return ERR_STALE;
     *out = hosted;

@@ -1,7 +1,6 @@
 /* broker/replica/link_fetch.c - Fetch for all partitions of a link, as the asking side of an
  * incremental session (KIP-227), and what its answers bring. */
 #include "base/log.h"
-#include "base/planted.h"
 #include "broker/replica/link.h"
 #include "wire/gen/fetch.h"
 #include "wire/protocol.h"
@@ -228,7 +227,7 @@ static void take_partition(struct followed *it, const struct fetch_response_topi
 {
     /* Changed while the answer was on its way: it belongs to another question. */
     if (it->machine.state != FETCHER_FETCHING ||
-        (it->machine.offset != it->asked_offset && !planted(append_before_fence)))
+        it->machine.offset != it->asked_offset)
         return;
     if (followed_step_for_code(it, part->error_code)) return;
     if (part->diverging_epoch.epoch >= 0 || part->diverging_epoch.end_offset >= 0) {

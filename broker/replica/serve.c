@@ -89,7 +89,12 @@ void partitions_append(struct partitions *partitions, struct append *append)
     append->leader = machine->leader;
     append->leader_epoch = machine->leader_epoch;
     append->err = partition_check(machine, -1, true);
-    if (append->err == ERR_OK) append->err = check_and_append(hosted, append, &appended, &checked);
+    bool may_append = append->err == ERR_OK;
+    if (planted(append_before_fence) && hosted->log != NULL) may_append = true;
+    if (may_append) {
+        enum err err = check_and_append(hosted, append, &appended, &checked);
+        if (append->err == ERR_OK) append->err = err;
+    }
     if (append->err != ERR_OK) {
         if (tells_log_start(append->err)) append->log_start = machine->log_start;
         return;
@@ -259,8 +264,7 @@ static enum err check_reader(const struct hosted *hosted, const struct read_by *
 
     if (machine->role == PARTITION_OFFLINE || hosted->log == NULL) return ERR_OFFLINE;
     struct uuid ours = log_topic_id(hosted->log);
-    if (!uuid_is_zero(read->topic_id) && !uuid_is_zero(ours) && !uuid_equal(read->topic_id, ours) &&
-        !planted(topic_id_ignored))
+    if (!uuid_is_zero(read->topic_id) && !uuid_is_zero(ours) && !uuid_equal(read->topic_id, ours))
         return ERR_TOPIC_ID;
     enum err err = partition_check(machine, read->leader_epoch, reader->needs_leader);
     if (err != ERR_OK || reader->replica < 0) return err;

@@ -1,5 +1,6 @@
 /* Recipes by which a process takes its place: registration, election, ids. */
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
 #include "zk/recipe.h"
@@ -328,7 +329,7 @@ static void elect_try(struct elect *elect)
     struct buf epoch;
 
     buf_init(&epoch);
-    elect->tried_epoch = elect->epoch + 1;
+    elect->tried_epoch = elect->epoch + (planted(equal_controller_epoch) ? 0 : 1);
     doc_number_write(&epoch, elect->tried_epoch);
     struct zk_op ops[] = {
         {.kind = ZK_CREATE, .path = PATH_CONTROLLER, .data = elect->json, .is_ephemeral = true},

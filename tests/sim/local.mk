@@ -14,7 +14,7 @@ tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/
 	tests/sim/load.h tests/sim/load_private.h tests/sim/operator.c tests/sim/oracle_log.c \
 	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
 tests_sim_libsim_a_SOURCES += tests/sim/oracle_controller.c tests/sim/oracle_controller.h \
-	tests/sim/scenario.c tests/sim/scenario.h
+	tests/sim/scenario.c tests/sim/scenario.h tests/sim/zombie.c tests/sim/zombie.h
 SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
@@ -61,7 +61,8 @@ check_PROGRAMS += tests/unit/test_oracle_controller
 tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
 tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
 endif
-EXTRA_DIST += tests/sim/README.md tests/sim/planted tests/sim/planted.h tests/unit/sim_client.h
+EXTRA_DIST += tests/sim/README.md tests/sim/compilers tests/sim/planted tests/sim/planted.h \
+	tests/sim/plants tests/unit/sim_client.h
 
-TESTS += tests/sim/seeds.sh
-EXTRA_DIST += tests/sim/seeds tests/sim/seeds.sh docs/testing.md
+TESTS += tests/sim/seeds.sh tests/sim/plays.sh
+EXTRA_DIST += tests/sim/seeds tests/sim/seeds.sh tests/sim/plays.sh docs/testing.md

@@ -9,23 +9,22 @@
     X(divergence_unchecked, "a leader does not say where a follower's log parted (KIP-279)")       \
     X(epochs_not_cut, "what is cut off a log stays in its epochs (KIP-279)")                       \
     X(epochs_not_compared, "requests of older and newer leader epochs are served (KIP-320)")       \
-    X(append_before_fence, "a late answer of an old leader is appended under the new epoch")       \
-    X(topic_id_ignored, "a follower of a deleted topic fetches from its namesake (KIP-516)")       \
     /* the leader */                                                                               \
     X(watermark_on_proposed, "the watermark advances on the proposed ISR alone (KIP-497)")         \
     X(fetch_counts_as_done, "what is sent to a follower counts as received")                       \
+    X(append_before_fence, "produce is appended before it is asked who leads, then refused")       \
     X(ack_at_append, "acks=all is answered when the leader has appended")                          \
     X(reads_past_watermark, "consumers read to the end of the log")                                \
     X(min_insync_ignored, "acks=all is taken with fewer in sync than min.insync.replicas")         \
     X(joins_isr_behind, "a follower joins the ISR before it has what is committed")                \
     X(old_leader_epoch, "LeaderAndIsr of an older leader epoch is applied")                        \
     X(last_replica_rule_off, "the last of an ISR neither syncs nor stands back (KIP-966)")         \
+    X(duplicate_appended, "what an idempotent producer sends again is appended again (KIP-98)")    \
     /* the disk */                                                                                 \
     X(checkpoint_ahead_of_sync, "the recovery point runs ahead of what is synced")                 \
     X(ack_before_flush, "flush.messages: acknowledged before it is on the device")                 \
     X(sync_skipped, "logs are not synced before their recovery point moves")                       \
     X(rename_without_directory_sync, "checkpoints are renamed, their directory is not synced")     \
-    X(watermark_is_the_end, "a restarted broker takes the end of its log for committed")           \
     X(torn_tail_kept, "recovery believes batches whose checksum is wrong")                         \
     /* control */                                                                                  \
     X(broker_epoch_ignored, "requests of an earlier life of a broker are taken (KIP-380)")         \
@@ -38,6 +37,8 @@
     X(leader_epoch_kept, "an election does not raise the leader epoch")                            \
     X(election_without_version, "an election is written whatever the state's version")             \
     X(unfenced_writes, "writes are not fenced by the controller epoch")                            \
+    X(equal_controller_epoch, "a new controller takes the epoch of the one before it")             \
     X(watch_not_rearmed, "topics are listed without a new watch")                                  \
+    X(watch_after_read, "topics are listed, and a new watch is set when all is read")              \
     X(reassigned_before_in_sync, "a reassignment ends before its target is in sync")               \
     X(never_resigns, "a controller whose session is over goes on")

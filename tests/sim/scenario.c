@@ -1,10 +1,12 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/load_private.h"
 #include "tests/sim/net.h"
+#include "tests/sim/zombie.h"
 #include "tests/sim/zookeeper.h"
 #include "zk/docs.h"
 #include "zk/paths.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PATIENCE_S 600
 
@@ -321,6 +323,27 @@ static void the_last_of_the_isr_loses_power(struct scene *s)
     pass_s(s, 30);
 }
 
+/* The same one restarts before it loses its page cache: what nobody else has was not committed, and
+ * a restart does not make it so. */
+static void the_last_of_the_isr_restarts_and_loses_power(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    int leader = leader_of(s), first = follower_of(s, 0), second = follower_of(s, 1);
+    kill_it(broker(s, first));
+    kill_it(broker(s, second));
+    UNTIL(s, !is_in_sync(s, first) && !is_in_sync(s, second));
+    pass_ms(s, between(s, 3000, 8000));
+    kill_it(broker(s, leader));
+    start_it(broker(s, leader));
+    pass_s(s, 25);
+    power_off(s, broker(s, leader));
+    start_it(broker(s, leader));
+    pass_s(s, 20);
+    start_it(broker(s, first));
+    start_it(broker(s, second));
+    pass_s(s, 30);
+}
+
 /* A controller that sleeps through the election of the next one wakes up with work in its hands. */
 static void a_controller_sleeps_through_an_election(struct scene *s)
 {
@@ -510,9 +533,181 @@ static void topics_come_and_go_while_controllers_die(struct scene *s)
     }
 }
 
-#define PLAY(name, what)                                                                           \
+/* KIP-279: a leader writes what no other replica gets, and is deposed: its epoch begins and ends
+ * where the next one begins. */
+static void an_epoch_that_nobody_got(struct scene *s)
+{
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s));
+        int leader = leader_of(s);
+        struct member *first = broker(s, follower_of(s, 0)), *second = broker(s, follower_of(s, 1));
+        cut(s, first, second);
+        cut(s, second, first);
+        kill_it(broker(s, leader));
+        UNTIL(s, leader_of(s) == first->id || leader_of(s) == second->id);
+        struct member *alone = leader_of(s) == first->id ? first : second;
+        pass_ms(s, between(s, 3000, 8000)); /* clients have found it, some write with acks=1 */
+        isolate(s, alone, true);
+        UNTIL(s, leader_of(s) > 0 && leader_of(s) != alone->id);
+        pass_ms(s, between(s, 1, 3000));
+        isolate(s, alone, false);
+        heal(s, first, second);
+        heal(s, second, first);
+        start_it(broker(s, leader));
+        pass_s(s, 5);
+    }
+}
+
+/* KIP-497: the leader wants one out of the ISR, and nobody has agreed when that one is all that is
+ * left. */
+static void the_one_left_out_leads(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    struct member *leader = broker(s, leader_of(s)), *silent = broker(s, follower_of(s, 0)),
+                  *other = broker(s, follower_of(s, 1));
+    int64_t lag_ms = strtoll(cluster_setting(s->cluster, "replica.lag.time.max.ms"), NULL, 10);
+    cut(s, silent, leader);
+    for (int i = 0; i < s->cluster->controllers; i++)
+        cut(s, leader, cluster_controller(s->cluster, i));
+    pass_ms(s, lag_ms + lag_ms / 2 + 2000); /* less than a silent broker is believed to live */
+    kill_it(leader);
+    kill_it(other);
+    heal(s, silent, leader);
+    for (int i = 0; i < s->cluster->controllers; i++)
+        heal(s, leader, cluster_controller(s->cluster, i));
+    pass_s(s, 30);
+    start_it(leader);
+    start_it(other);
+}
+
+/* KIP-497: a follower joins, the controller writes it and loses the answer. What leader and
+ * controller believe then must let it go again. */
+static void an_isr_change_loses_its_answer(struct scene *s)
+{
+    for (int round = 0; round < 2; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *leader = broker(s, leader_of(s)), *joins = broker(s, follower_of(s, 0));
+        kill_it(joins);
+        UNTIL(s, !is_in_sync(s, joins->id));
+        start_it(joins);
+        while (!is_in_sync(s, joins->id)) {
+            lose_answer(s, active(s), true);
+            pass_ms(s, 50);
+        }
+        pass_s(s, 5);
+        cut(s, joins, leader);
+        UNTIL(s, !is_in_sync(s, joins->id) || leader_of(s) == joins->id);
+        heal(s, joins, leader);
+    }
+}
+
+/* KIP-841: that a replica may join the ISR is said when it is there, and heard when it is gone. It
+ * returns with less. */
+static void a_replica_dies_as_it_joins(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    struct member *leader = broker(s, leader_of(s)), *joins = broker(s, follower_of(s, 0)),
+                  *other = broker(s, follower_of(s, 1));
+    kill_it(joins);
+    UNTIL(s, !is_in_sync(s, joins->id));
+    pass_s(s, 20);
+    for (int i = 0; i < s->cluster->controllers; i++)
+        cut(s, leader, cluster_controller(s->cluster, i));
+    start_it(joins);
+    pass_ms(s, between(s, 4000, 8000)); /* the leader has asked for it by now */
+    kill_it(joins);
+    pass_ms(s, between(s, 500, 3000));
+    for (int i = 0; i < s->cluster->controllers; i++)
+        heal(s, leader, cluster_controller(s->cluster, i));
+    pass_ms(s, between(s, 500, 3000));
+    power_off(s, joins);
+    start_it(joins);
+    pass_ms(s, between(s, 1, 2000));
+    kill_it(leader);
+    kill_it(other);
+    pass_s(s, 30);
+    start_it(leader);
+    start_it(other);
+}
+
+/* One broker after another loses power, and leads when it is back. */
+static void power_is_lost_in_turn(struct scene *s)
+{
+    for (int round = 0; round < 8; round++) {
+        UNTIL(s, is_whole(s));
+        pass_ms(s, between(s, 1, 20000)); /* checkpoints, syncs */
+        int leader = leader_of(s), id = round % 2 == 0 ? leader : follower_of(s, 0);
+        power_off(s, broker(s, id));
+        pass_ms(s, between(s, 1, 15000));
+        start_it(broker(s, id));
+        UNTIL(s, is_whole(s));
+        if (round % 4 != 3) continue;
+        kill_it(broker(s, leader_of(s)));
+        pass_s(s, 5);
+        for (int i = 1; i <= s->cluster->brokers; i++)
+            start_it(broker(s, i));
+    }
+}
+
+/* KIP-320, KIP-380: orders of those who were deposed, and to those who are no more, arrive at
+ * brokers that know better. */
+static void orders_come_from_the_past(struct scene *s)
+{
+    for (int round = 0; round < 4; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        struct member *controller = active(s), *leader = broker(s, leader_of(s));
+        kill_it(controller); /* else there is no controller epoch before this one */
+        kill_it(leader);
+        UNTIL(s, active(s) != NULL && active(s) != controller);
+        start_it(controller);
+        start_it(leader);
+        UNTIL(s, is_whole(s));
+        pass_s(s, 5); /* everybody has heard */
+        for (int id = 1; id <= s->cluster->brokers; id++)
+            for (int kind = ZOMBIE_CONTROLLER; kind <= ZOMBIE_EQUAL_EPOCH; kind++) {
+                (void)zombie_orders(s->load, (enum zombie)kind, s->topic, id);
+                pass_ms(s, between(s, 1, 500));
+            }
+        zombie_asks(s->load, 10, s->topic, leader_of(s)); /* of an epoch that is to come */
+        pass_ms(s, between(s, 1, 500));
+        zombie_asks(s->load, -1, s->topic, leader_of(s));
+        pass_s(s, 10);
+    }
+}
+
+static bool has_leader(struct scene *s, const char *topic)
+{
+    struct load_partition at = {.leader = -1};
+
+    return load_partition(s->load, topic, 0, &at) && at.leader > 0;
+}
+
+/* Topics that tools write straight into ZooKeeper, one while the controller looks at the one
+ * before: the watch must be set with the reading, not after it. */
+static void topics_are_made_while_the_controller_looks(struct scene *s)
+{
+    char name[32];
+
+    for (int round = 0; round < 40; round++) {
+        UNTIL(s, is_whole(s) && active(s) != NULL);
+        for (int i = 0; i < 2; i++) {
+            snprintf(name, sizeof(name), "made-%d-%d", round, i);
+            load_make_topic(s->load, name, 1);
+            pass_ms(s, between(s, 0, 40));
+        }
+        for (int i = 0; i < 2; i++) {
+            snprintf(name, sizeof(name), "made-%d-%d", round, i);
+            UNTIL(s, has_leader(s, name));
+        }
+    }
+}
+
+#define PLAY(name, what, ...)                                                                      \
     {                                                                                              \
-#name, what, name, 0, 0                                                                    \
+#name, what, name,                                                                         \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
 const struct scenario scenarios[] = {
     PLAY(a_follower_restarts_and_leads, "KIP-101"),
@@ -522,8 +717,9 @@ const struct scenario scenarios[] = {
     PLAY(a_broker_bounces_behind_slow_wires, "KIP-380"),
     PLAY(one_of_the_isr_comes_back_with_less, "KIP-841, KIP-903"),
     PLAY(the_last_of_the_isr_loses_power, "KIP-966"),
-    {"everything_loses_power_but_what_was_flushed", "flush.messages=1",
-     everything_loses_power_but_what_was_flushed, .disk_job_us_max = 200000},
+    PLAY(the_last_of_the_isr_restarts_and_loses_power, "KIP-966"),
+    PLAY(everything_loses_power_but_what_was_flushed, "flush.messages=1",
+         {"disk.job-us-max", 200000}),
     PLAY(a_controller_sleeps_through_an_election, "a zombie controller"),
     PLAY(a_controller_loses_answers_of_writes_done, "lost answers"),
     PLAY(a_controller_loses_writes, "lost writes"),
@@ -534,10 +730,20 @@ const struct scenario scenarios[] = {
     PLAY(zookeeper_is_away, "no coordination for minutes"),
     PLAY(a_controller_takes_over_from_a_lagging_server, "stale reads"),
     PLAY(a_rolling_restart_is_disturbed, "controlled shutdown"),
-    {"topics_come_and_go_while_replicas_are_away", "KIP-516",
-     topics_come_and_go_while_replicas_are_away, 15000, 0},
-    {"topics_come_and_go_while_controllers_die", "deletions, reassignments taken over",
-     topics_come_and_go_while_controllers_die, 15000, 0},
+    PLAY(topics_come_and_go_while_replicas_are_away, "KIP-516", {"load.operation-pause-ms", 15000},
+         {"load.burst-pause-ms", 60000}),
+    PLAY(topics_come_and_go_while_controllers_die, "deletions, reassignments taken over",
+         {"load.operation-pause-ms", 15000}, {"load.burst-pause-ms", 60000}),
+    PLAY(an_epoch_that_nobody_got, "KIP-279", {"replica.lag.time.max.ms", 30000}),
+    PLAY(the_one_left_out_leads, "KIP-497", {"replica.lag.time.max.ms", 10000},
+         {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(an_isr_change_loses_its_answer, "KIP-497"),
+    PLAY(a_replica_dies_as_it_joins, "KIP-841", {"replica.lag.time.max.ms", 30000},
+         {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(power_is_lost_in_turn, "what is on the device",
+         {"log.flush.offset.checkpoint.interval.ms", 5000}, {"log.segment.bytes", 16384}),
+    PLAY(topics_are_made_while_the_controller_looks, "watches"),
+    PLAY(orders_come_from_the_past, "KIP-320, KIP-380"),
 };
 const int scenario_count = (int)(sizeof(scenarios) / sizeof(scenarios[0]));
 
@@ -560,13 +766,19 @@ void scenario_prepare(const struct scenario *scenario, struct world *world)
     world_set_option(world, "brokers", 3);
     world_set_option(world, "controllers", 2);
     world_set_option(world, "zookeeper.servers", 3);
-    if (scenario->disk_job_us_max != 0)
-        world_set_option(world, "disk.job-us-max", scenario->disk_job_us_max);
     world_set_option(world, "load.burst-pause-ms", 500);
     world_set_option(world, "load.burst-length", 40);
     world_set_option(world, "load.send-pause-ms", 40);
-    world_set_option(world, "load.operation-pause-ms",
-                     scenario->operation_pause_ms == 0 ? 100000000 : scenario->operation_pause_ms);
+    world_set_option(world, "load.operation-pause-ms", 100000000); /* hardly ever */
+    for (int i = 0; i < SCENARIO_OPTIONS_MAX && scenario->options[i].name != NULL; i++)
+        world_set_option(world, scenario->options[i].name, scenario->options[i].value);
+}
+
+static bool has_operator(const struct scenario *scenario)
+{
+    for (int i = 0; i < SCENARIO_OPTIONS_MAX && scenario->options[i].name != NULL; i++)
+        if (strcmp(scenario->options[i].name, "load.operation-pause-ms") == 0) return true;
+    return false;
 }
 
 void scenario_play(const struct scenario *scenario, struct world *world, struct cluster *cluster,
@@ -595,7 +807,8 @@ void scenario_play(const struct scenario *scenario, struct world *world, struct 
         topic->is_unclean = false;
         topic->state = TOPIC_CREATING;
     }
-    UNTIL(&scene, topic->state == TOPIC_LIVE && is_whole(&scene));
+    /* Where topics come and go, this one may have gone before it is whole. */
+    UNTIL(&scene, topic->state != TOPIC_CREATING && (is_whole(&scene) || has_operator(scenario)));
     pass_s(&scene, 20);
     world_trace(world, "play %s", scenario->name);
     scenario->play(&scene);

@@ -8,6 +8,8 @@
 #pragma once
 #include "tests/sim/load.h"
 
+#define SCENARIO_OPTIONS_MAX 4
+
 struct scene {
     struct world *world;
     struct cluster *cluster;
@@ -20,8 +22,10 @@ struct scene {
 struct scenario {
     const char *name, *what;
     void (*play)(struct scene *scene);
-    int64_t operation_pause_ms; /* how often topics are created, deleted, moved; 0: hardly ever */
-    int64_t disk_job_us_max;    /* how long the longest job of a disk takes; 0: as the seed says */
+    struct scenario_option {
+        const char *name;
+        int64_t value;
+    } options[SCENARIO_OPTIONS_MAX]; /* what is not drawn; no more after one without a name */
 };
 
 extern const struct scenario scenarios[];
