@@ -218,6 +218,7 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->fetch_response_max_bytes = options_int(options, OPTION_REPLICA_FETCH_RESPONSE_MAX_BYTES);
     out->fetch_backoff_ms = options_int(options, OPTION_REPLICA_FETCH_BACKOFF_MS);
     out->fetch_socket_timeout_ms = options_int(options, OPTION_REPLICA_SOCKET_TIMEOUT_MS);
+    out->fetchers = options_int(options, OPTION_NUM_REPLICA_FETCHERS);
     out->fetch_socket_buffer_bytes =
         socket_buffer_bytes(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
     out->cleaner_enable = options_bool(options, OPTION_LOG_CLEANER_ENABLE);
@@ -259,6 +260,7 @@ static void open_partitions(struct broker *broker, struct broker_shard *shard)
         .shard = &shard->shard,
         .partitions = shard->partitions,
         .broker_id = options.broker_id,
+        .shards = broker->data_shards,
         .settings = options.settings,
         .ops = &fetchers_ops,
         .owner = &shard->api,

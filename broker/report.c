@@ -95,6 +95,8 @@ static void add_fetchers(struct metrics *metrics, struct fetchers_counts *counts
 {
     metrics_add_gauge(metrics, &counts->partitions, "ottla_fetchers_partitions", NULL,
                       "Partitions followed here.");
+    metrics_add_gauge(metrics, &counts->links, "ottla_fetchers_connections", NULL,
+                      "Ways to leaders over which partitions are followed.");
     metrics_add_gauge(metrics, &counts->failed,
                       "kafka_server_replicafetchermanager_failedpartitionscount", NULL,
                       "Followed partitions that wait for a new leader epoch.");

@@ -16,6 +16,7 @@
 #define HURRY_MS           5 /* an answer that is on its way is let come */
 #define LOST_MS            1000
 #define HURRY_EVERY_MS     100 /* … and a link that is hurried all the time still fetches */
+#define LINKS_MAX          16  /* to one leader */
 
 /* ---- the table ---- */
 
@@ -184,21 +185,44 @@ static void timer_fired(struct timer *timer)
     link_wake(list_entry(timer, struct link, timer));
 }
 
-static struct link *find_link(struct fetchers *fetchers, int32_t broker)
+int fetchers_links(int32_t fetchers, int shards)
+{
+    if (fetchers <= shards) return 1;
+    int links = (fetchers - 1) / shards + 1;
+    return links < LINKS_MAX ? links : LINKS_MAX;
+}
+
+/* The hash that chose the shard goes on: what is the same for all partitions of a shard must not
+ * choose again. */
+int fetchers_link_of(struct slice topic, int32_t partition, int shards, int links)
+{
+    return partition_shard(topic, partition, shards * links) / shards;
+}
+
+static int link_index(const struct fetchers *fetchers, struct slice topic, int32_t partition)
+{
+    int shards = fetchers->options.shards;
+
+    return fetchers_link_of(topic, partition, shards,
+                            fetchers_links(fetchers->options.settings.fetchers, shards));
+}
+
+static struct link *find_link(struct fetchers *fetchers, int32_t broker, int index)
 {
     list_each (node, &fetchers->links) {
         struct link *link = list_entry(node, struct link, node);
-        if (link->broker == broker && !link->is_closing) return link;
+        if (link->broker == broker && link->index == index && !link->is_closing) return link;
     }
     return NULL;
 }
 
-static struct link *make_link(struct fetchers *fetchers, int32_t broker)
+static struct link *make_link(struct fetchers *fetchers, int32_t broker, int index)
 {
     struct link *link = ensure_zalloc(sizeof(*link));
 
     link->of = fetchers;
     link->broker = broker;
+    link->index = index;
     link->post.run = run_link;
     link->timer.fire = timer_fired;
     link->hurry.fire = hurry_fired;
@@ -307,7 +331,7 @@ static void open_peer(struct link *link)
     char client_id[64];
 
     snprintf(client_id, sizeof(client_id), "broker-%d-fetcher-%d", link->of->options.broker_id,
-             link->of->shard->id);
+             link->of->shard->id + link->index * link->of->options.shards);
     struct peer_options options = {
         .address = link->address,
         .socket = {settings->fetch_socket_buffer_bytes, -1, 0},
@@ -409,8 +433,9 @@ void fetchers_follow(struct fetchers *fetchers, struct slice topic, int32_t part
 
     if (it != NULL) unfollow(it);
     if (leader < 0 || fetchers->is_closing) return;
-    struct link *link = find_link(fetchers, leader);
-    if (link == NULL) link = make_link(fetchers, leader);
+    int index = link_index(fetchers, topic, partition);
+    struct link *link = find_link(fetchers, leader, index);
+    if (link == NULL) link = make_link(fetchers, leader, index);
     it = ensure_zalloc(sizeof(*it) + topic.len);
     it->link = link;
     it->lag = -1;
@@ -448,14 +473,43 @@ struct fetchers *fetchers_create(const struct fetchers_options *options)
 
     fetchers->shard = options->shard;
     fetchers->options = *options;
+    ensure(options->shards > 0);
     map_init(&fetchers->by_name);
     list_init(&fetchers->links);
     return fetchers;
 }
 
+/* Over the link that it belongs to now, from the beginning: its log says where it was. One that has
+ * failed does not fetch, wherever it stands. */
+static void spread(struct followed *it)
+{
+    struct fetchers *fetchers = it->link->of;
+    int32_t partition = it->partition, leader = it->link->broker;
+    int32_t leader_epoch = it->machine.leader_epoch;
+    char topic[256];
+
+    if (it->machine.state == FETCHER_FAILED ||
+        link_index(fetchers, followed_topic(it), partition) == it->link->index)
+        return;
+    size_t len = it->topic_len;
+    ensure(len <= sizeof(topic));
+    memcpy(topic, it->topic, len);
+    fetchers_follow(fetchers, slice_of(topic, len), partition, leader, leader_epoch);
+}
+
 void fetchers_set_settings(struct fetchers *fetchers, const struct replica_settings *settings)
 {
+    int shards = fetchers->options.shards;
+    bool is_other = fetchers_links(settings->fetchers, shards) !=
+                    fetchers_links(fetchers->options.settings.fetchers, shards);
+
     fetchers->options.settings = *settings;
+    if (!is_other || fetchers->is_closing) return;
+    list_each (node, &fetchers->links) {
+        struct link *link = list_entry(node, struct link, node);
+        list_each (each, &link->followed)
+            spread(list_entry(each, struct followed, node));
+    }
 }
 
 void fetchers_close(struct fetchers *fetchers, void (*closed)(void *to), void *to)

@@ -1,5 +1,6 @@
 /* broker/replica/fetchers.h - this shard's followers: one connection to each leader broker, one
- * Fetch for all partitions that this shard follows there.
+ * Fetch for all partitions that this shard follows there; or several, each for its share of them,
+ * where num.replica.fetchers wants more connections than there are shards.
  *
  * The partitions' machines (fetcher.h) say what they want; a link gathers that into one request at
  * a time: OffsetForLeaderEpoch, ListOffsets, or an incremental Fetch (KIP-227). What a Fetch brings
@@ -22,12 +23,20 @@ struct fetchers_options {
     struct shard *shard;
     struct partitions *partitions;
     int32_t broker_id;
+    int shards;                       /* data shards of this broker */
     struct replica_settings settings; /* copied */
     const struct fetchers_ops *ops;
     void *owner;
 };
 struct fetchers *fetchers_create(const struct fetchers_options *options);
+/* With another number of connections what is followed is spread over them anew. */
 void fetchers_set_settings(struct fetchers *fetchers, const struct replica_settings *settings);
+
+/* Which of its shard's `links` to a leader a partition is fetched over. Pure. Where shards ×
+ * links connections follow consecutive partitions of a topic, each has as many of them. */
+int fetchers_link_of(struct slice topic, int32_t partition, int shards, int links);
+/* Connections of one shard to one leader, for num.replica.fetchers of all of them; pure. */
+int fetchers_links(int32_t fetchers, int shards);
 
 /* For partitions_ops.follow: fetch from `leader` at this epoch; −1: no more. Touches no partition
  * now. */

@@ -42,6 +42,7 @@ struct link {
     struct list_node node; /* of fetchers */
     struct fetchers *of;
     int32_t broker;
+    int index; /* among the links to that broker */
     struct peer *peer; /* NULL: its address is not known */
     struct net_address address;
     struct list followed;

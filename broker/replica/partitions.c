@@ -35,6 +35,7 @@ void replica_settings_init(struct replica_settings *settings)
         .fetch_response_max_bytes = 10485760,
         .fetch_backoff_ms = 1000,
         .fetch_socket_timeout_ms = 30000,
+        .fetchers = 1,
         .fetch_socket_buffer_bytes = 65536,
         .cleaner_enable = true,
         .cleaner_backoff_ms = 15000,

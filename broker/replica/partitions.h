@@ -32,6 +32,8 @@ struct replica_settings {
     int32_t fetch_response_max_bytes;   /* replica.fetch.response.max.bytes */
     int32_t fetch_backoff_ms;           /* replica.fetch.backoff.ms */
     int32_t fetch_socket_timeout_ms;    /* replica.socket.timeout.ms */
+    int32_t fetchers;                   /* num.replica.fetchers: connections to one leader, of all
+                                           shards together; each has one at least */
     int32_t fetch_socket_buffer_bytes;  /* replica.socket.receive.buffer.bytes */
     bool cleaner_enable;                /* log.cleaner.enable */
     int64_t cleaner_backoff_ms;         /* log.cleaner.backoff.ms */

@@ -136,6 +136,56 @@ START_TEST(pages_answer_in_the_form_that_is_scraped)
 }
 END_TEST
 
+static void alter_fetchers(const char *change)
+{
+    const char *folder = getenv("OTTLA_BUILD");
+
+    ck_assert_msg(run_command(text, sizeof(text),
+                              "%s/ottla configs --alter --broker 3 %s --bootstrap-server %s 2>&1",
+                              folder == NULL ? "." : folder, change, cluster.bootstrap) == 0,
+                  "%s", text);
+}
+
+/* The third broker follows the second: eight partitions, over a connection for each shard, and at
+ * run time over eight, each of which brings what is acknowledged. */
+START_TEST(more_fetchers_are_more_connections)
+{
+    const struct node *follower = cluster_node(&cluster, NODE_BROKER, 3);
+    const char *folder = getenv("OTTLA_BUILD");
+    struct sender_options options = {.bootstrap = cluster.bootstrap,
+                                     .topic = "many",
+                                     .partitions = 8,
+                                     .numbers_max = 2000,
+                                     .value_bytes = 100,
+                                     .acks = "all",
+                                     .retries = true};
+
+    ck_assert_msg(
+        run_command(text, sizeof(text),
+                    "%s/ottla topics --create --topic many --config min.insync.replicas=2 "
+                    "--replica-assignment 2:3,2:3,2:3,2:3,2:3,2:3,2:3,2:3 "
+                    "--bootstrap-server %s 2>&1",
+                    folder == NULL ? "." : folder, cluster.bootstrap) == 0,
+        "%s", text);
+    ck_assert(client_topic_is_led(cluster.bootstrap, "many", 8, 30));
+    struct sender *sender = sender_open(&options);
+    expect(follower, "ottla_fetchers_partitions", 9, 9);
+    expect(follower, "ottla_fetchers_connections", 1, 3);
+    ck_assert(sender_send(sender, 400));
+    alter_fetchers("--add-config num.replica.fetchers=8");
+    expect(follower, "ottla_fetchers_connections", 8, 12);
+    ck_assert(sender_send(sender, 400));
+    ck_assert(sender_flush(sender, 60));
+    alter_fetchers("--delete-config num.replica.fetchers");
+    expect(follower, "ottla_fetchers_connections", 1, 3);
+    ck_assert(sender_send(sender, 400));
+    ck_assert(sender_flush(sender, 60));
+    expect(follower, "ottla_fetchers_partitions", 9, 9);
+    expect(follower, "kafka_server_replicafetchermanager_failedpartitionscount", 0, 0);
+    sender_close(&sender);
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {
@@ -146,9 +196,9 @@ int main(void)
         .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n"
                                  "controller.broker.heartbeat.timeout.ms=10000\n",
     };
-    const TTest *const tests[] = {an_isr_that_shrinks_and_grows_is_seen,
-                                  one_controller_is_active_and_counts,
-                                  pages_answer_in_the_form_that_is_scraped};
+    const TTest *const tests[] = {
+        an_isr_that_shrinks_and_grows_is_seen, one_controller_is_active_and_counts,
+        pages_answer_in_the_form_that_is_scraped, more_fetchers_are_more_connections};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());

@@ -31,6 +31,19 @@ struct led {
     bool is_in_session;
 };
 
+/* A Fetch of one of several connections. */
+#define HELD_MAX 8
+struct held {
+    struct conn *conn; /* NULL: none */
+    uint64_t ticket;
+    struct frame_request_head head;
+    int count;
+    struct asked {
+        int32_t partition, last_epoch;
+        int64_t offset;
+    } asked[PARTITIONS];
+};
+
 struct world {
     struct env *env;
     struct disk *disk;
@@ -57,6 +70,10 @@ struct world {
     int full, incremental, epoch_asks, offset_asks, refusals;
     int32_t first_epoch_asked;
     int32_t max_wait_ms;
+    /* Several connections: no sessions, each is answered for itself when there is news. */
+    bool is_many;
+    struct conn *asked_by[PARTITIONS];
+    struct held held[HELD_MAX];
     /* The Fetch that waits. */
     bool is_waiting;
     struct conn *waiting_conn;
@@ -182,11 +199,65 @@ static void let_go(void)
     answer_fetch(false, true);
 }
 
+/* Answers it if there is news. */
+static void look_at(struct held *held)
+{
+    struct fetch_response response;
+    struct fetch_response_topic topic = {.topic = TOPIC, .topic_id = topic_id};
+    struct fetch_response_topic_partition parts[PARTITIONS];
+    bool is_news = false;
+
+    if (held->conn == NULL) return;
+    wire_default(&fetch_response_wire, &response);
+    arena_reset(&w.arena);
+    for (int i = 0; i < held->count; i++) {
+        w.led[held->asked[i].partition].lately = held->asked[i].offset;
+        is_news |=
+            answer_partition(held->asked[i].partition, held->asked[i].last_epoch, false, &parts[i]);
+    }
+    if (!is_news) return;
+    topic.partitions.at = parts;
+    topic.partitions.count = held->count;
+    response.responses.at = &topic;
+    response.responses.count = 1;
+    answer(held->conn, held->ticket, &held->head, &fetch_response_wire, &response);
+    held->conn = NULL;
+}
+
+static void look_at_all(void)
+{
+    for (int i = 0; i < HELD_MAX; i++)
+        look_at(&w.held[i]);
+}
+
+static void on_fetch_of_many(struct conn *conn, uint64_t ticket,
+                             const struct frame_request_head *head,
+                             const struct fetch_request *request)
+{
+    struct held *held = w.held;
+
+    ck_assert_int_eq(request->topics.count, 1);
+    while (held->conn != NULL)
+        ck_assert_ptr_ne(++held, w.held + HELD_MAX);
+    *held = (struct held){.conn = conn, .ticket = ticket, .head = *head};
+    for (int32_t i = 0; i < request->topics.at[0].partitions.count; i++) {
+        const struct fetch_request_topic_partition *part = &request->topics.at[0].partitions.at[i];
+        held->asked[held->count++] =
+            (struct asked){part->partition, part->last_fetched_epoch, part->fetch_offset};
+        w.asked_by[part->partition] = conn;
+    }
+    look_at(held);
+}
+
 static void on_fetch(struct conn *conn, uint64_t ticket, const struct frame_request_head *head,
                      const struct fetch_request *request)
 {
     bool is_full = request->session_epoch <= 0;
 
+    if (w.is_many) {
+        on_fetch_of_many(conn, ticket, head, request);
+        return;
+    }
     ck_assert(!w.is_waiting);
     w.waiting_conn = conn;
     w.waiting_ticket = ticket;
@@ -320,6 +391,8 @@ static void on_closed(struct conn *conn, enum err why)
     (void)why;
     w.conns_closed++;
     if (w.last == conn) w.last = NULL;
+    for (int i = 0; i < HELD_MAX; i++)
+        if (w.held[i].conn == conn) w.held[i].conn = NULL;
     if (w.is_waiting && w.waiting_conn == conn) w.is_waiting = false;
 }
 
@@ -472,6 +545,7 @@ static void start(enum level level)
         .shard = &w.shard,
         .partitions = w.partitions,
         .broker_id = SELF,
+        .shards = 1,
         .settings = w.settings,
         .ops = &fetchers_ops,
         .owner = &w,
@@ -901,7 +975,83 @@ START_TEST(a_follower_that_keeps_up_asks_on_whatever_its_quota)
 }
 END_TEST
 
-UNIT(a_follower_that_lags_does_not_ask_above_its_quota,
+START_TEST(partitions_of_a_shard_are_spread_evenly_over_its_links)
+{
+    for (int shards = 1; shards <= 4; shards++)
+        for (int links = 1; links <= 4; links++) {
+            int count[4][4] = {{0}};
+            for (int32_t p = 0; p < 48; p++)
+                count[partition_shard(TOPIC, p, shards)]
+                     [fetchers_link_of(TOPIC, p, shards, links)]++;
+            int total = 0, least = 48;
+            for (int s = 0; s < shards; s++)
+                for (int l = 0; l < links; l++) {
+                    total += count[s][l];
+                    least = count[s][l] < least ? count[s][l] : least;
+                }
+            ck_assert_int_eq(total, 48);
+            ck_assert_int_ge(least, 48 / (shards * links));
+        }
+    /* As many as make the number together; one at least, not without end. */
+    ck_assert_int_eq(fetchers_links(1, 1), 1);
+    ck_assert_int_eq(fetchers_links(1, 4), 1);
+    ck_assert_int_eq(fetchers_links(4, 4), 1);
+    ck_assert_int_eq(fetchers_links(5, 4), 2);
+    ck_assert_int_eq(fetchers_links(8, 4), 2);
+    ck_assert_int_eq(fetchers_links(-1, 2), 1);
+    ck_assert_int_eq(fetchers_links(INT32_MIN, 1), 1);
+    ck_assert_int_eq(fetchers_links(INT32_MAX, 1), 16);
+}
+END_TEST
+
+/* All that are fetched, each over its link's connection. */
+static bool are_asked_over(int links)
+{
+    for (int p = 0; p < PARTITIONS; p++)
+        for (int q = 0; q < PARTITIONS; q++)
+            if (w.asked_by[p] == NULL ||
+                (w.asked_by[p] == w.asked_by[q]) !=
+                    (fetchers_link_of(TOPIC, p, 1, links) == fetchers_link_of(TOPIC, q, 1, links)))
+                return false;
+    return fetchers_counts(w.fetchers)->links.value == links;
+}
+
+START_TEST(several_fetchers_share_the_partitions_and_their_number_may_change)
+{
+    start(LEVEL_3_9_IV0);
+    w.is_many = true;
+    w.settings.fetchers = 2;
+    fetchers_set_settings(w.fetchers, &w.settings);
+    for (int p = 0; p < PARTITIONS; p++) {
+        leader_has(p, (int[]){1, 0, -1}, 0, 4 + p, 4 + p);
+        lead(p, LEADER, 1);
+    }
+    loop_until(&w.shard, are_asked_over(2));
+    loop_until(&w.shard,
+               view_of(0, 1).end == 4 && view_of(1, 1).end == 5 && view_of(2, 1).end == 6);
+    ck_assert_int_eq(fetchers_counts(w.fetchers)->partitions.value, PARTITIONS);
+
+    /* Fewer, while all wait; more again. Nothing is lost and nothing comes twice. */
+    static const int32_t numbers[] = {1, 3, 2};
+    for (int i = 0; i < 3; i++) {
+        memset(w.asked_by, 0, sizeof(w.asked_by));
+        for (int p = 0; p < PARTITIONS; p++)
+            w.led[p].watermark = w.led[p].end += 1;
+        w.settings.fetchers = numbers[i];
+        fetchers_set_settings(w.fetchers, &w.settings);
+        for (int p = 0; p < PARTITIONS; p++)
+            loop_until(&w.shard, view_of(p, 1).end == 5 + p + i || (look_at_all(), false));
+        loop_until(&w.shard, fetchers_counts(w.fetchers)->links.value == numbers[i]);
+        ck_assert_int_eq(fetchers_counts(w.fetchers)->partitions.value, PARTITIONS);
+    }
+    ck_assert_int_eq(fetchers_counts(w.fetchers)->failed.value, 0);
+    stop();
+}
+END_TEST
+
+UNIT(partitions_of_a_shard_are_spread_evenly_over_its_links,
+     several_fetchers_share_the_partitions_and_their_number_may_change,
+     a_follower_that_lags_does_not_ask_above_its_quota,
      a_follower_that_keeps_up_asks_on_whatever_its_quota,
      what_is_above_the_watermark_stays_where_the_leader_has_it,
      fast_elections_are_undone_through_fetch, fast_elections_are_undone_by_asking_for_epochs,
