@@ -2,6 +2,7 @@
  * sees them: frames over loopback to two data shards (and a control shard), all turned by hand.
  * Partition 0 and 1 of a topic live on different shards, so that one of them is always elsewhere.
  */
+#include "base/conf.h"
 #include "base/ensure.h"
 #include "broker/api/connections.h"
 #include "broker/api/delete_records.h"
@@ -22,6 +23,7 @@
 #include "wire/gen/offset_for_leader_epoch.h"
 #include "wire/gen/produce.h"
 #include "wire/oldset.h"
+#include "wire/prim.h"
 #include "wire/record.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -29,6 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SELF       1
@@ -208,7 +211,9 @@ static void connect_client(struct world *world)
     fcntl(world->client, F_SETFL, O_NONBLOCK);
 }
 
-static void open_world(struct world *world)
+/* With more than the defaults, and with logs that stand already. */
+static void open_world_with(struct world *world, const char *option, const char *value,
+                            void (*prepare)(const char *path))
 {
     struct buf problem = {0};
     struct options_report report = {0};
@@ -220,6 +225,14 @@ static void open_world(struct world *world)
     world->paths[0] = world->path;
     world->env = env_posix_create(NULL);
     world->options = options_create();
+    if (option != NULL) {
+        struct conf conf;
+        conf_init(&conf);
+        conf_set(&conf, option, value, 1);
+        ck_assert_int_eq(options_load(world->options, &conf, "test", &report), ERR_OK);
+        conf_fini(&conf);
+    }
+    if (prepare != NULL) prepare(world->path);
     ck_assert_int_eq(listeners_read(world->options, &report, &world->listeners), ERR_OK);
     connections_init(&world->connections, world->options, &world->listeners);
     world->process = (struct api_process){.options = world->options,
@@ -258,6 +271,11 @@ static void open_world(struct world *world)
     ck_assert_int_eq(listener_open(&world->shards[0].shard, &listen, &world->shards[0].listener),
                      ERR_OK);
     connect_client(world);
+}
+
+static void open_world(struct world *world)
+{
+    open_world_with(world, NULL, NULL, NULL);
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
@@ -734,6 +752,69 @@ START_TEST(large_slices_go_by_file_and_small_ones_by_copy)
     for (int32_t p = 0; p < 4; p++)
         total += fetched(&response, p)->records.len;
     ck_assert(total == large.len || total == small.len);
+    close_world(&world);
+}
+END_TEST
+
+#define HUGE_BATCH ((int64_t)20 << 20)
+#define HUGE_COUNT 55 /* 1100 MiB: two are more than a frame can hold */
+
+/* Partitions 0 and 2, stopped cleanly: heads of batches in files that are holes otherwise. */
+static void prepare_huge(const char *path)
+{
+    char name[200];
+
+    for (int p = 0; p <= 2; p += 2) {
+        static const char *const files[] = {"log", "index", "timeindex"};
+        snprintf(name, sizeof(name), "%s/t-%d", path, p);
+        ck_assert_int_eq(mkdir(name, 0700), 0);
+        for (int f = 0; f < 3; f++) {
+            snprintf(name, sizeof(name), "%s/t-%d/00000000000000000000.%s", path, p, files[f]);
+            int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+            ck_assert_int_ge(fd, 0);
+            for (int b = 0; f == 0 && b < HUGE_COUNT; b++) {
+                uint8_t head[61] = {0};
+                head[7] = (uint8_t)b;
+                prim_store32(head + 8, (uint32_t)(HUGE_BATCH - 12));
+                head[16] = 2;
+                memset(head + 43, 0xff, 14);
+                head[60] = 1;
+                ck_assert_int_eq(pwrite(fd, head, sizeof(head), b * HUGE_BATCH), sizeof(head));
+            }
+            if (f == 0) ck_assert_int_eq(ftruncate(fd, HUGE_COUNT * HUGE_BATCH), 0);
+            close(fd);
+        }
+    }
+    snprintf(name, sizeof(name), "%s/.kafka_cleanshutdown", path);
+    int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+
+START_TEST(a_fetch_of_all_that_a_frame_can_hold_leaves_room_for_its_head)
+{
+    struct world world;
+    struct fetch_one both[] = {{0, 0}, {2, 0}};
+    size_t len = 0;
+
+    open_world_with(&world, "fetch.max.bytes", "2147483647", prepare_huge);
+    lead_all(&world, SELF, 1, 1, 1);
+    ck_assert_int_eq(partition_shard(SLICE("t"), 0, DATA), partition_shard(SLICE("t"), 2, DATA));
+    struct fetch_request request = fetch_of(&world, 12, -1, both, 2);
+    request.max_bytes = INT32_MAX;
+    for (int i = 0; i < 2; i++)
+        request.topics.at->partitions.at[i].partition_max_bytes = INT32_MAX;
+    send_fetch(&world, 12, &request);
+    /* The length word tells: the rest is not waited for. Too much would end the connection. */
+    for (int i = 0; i < 1000000 && world.in.len < 4; i++) {
+        turn(&world);
+        ck_assert(receive(&world));
+        usleep(20);
+    }
+    ck_assert_uint_ge(world.in.len, 4);
+    ck_assert(!has_frame(&world, &len));
+    ck_assert_uint_le(len, INT32_MAX);
+    ck_assert_uint_gt(len, INT32_MAX - (1 << 20)); /* … and it is used */
     close_world(&world);
 }
 END_TEST
@@ -1449,6 +1530,7 @@ END_TEST
 UNIT(a_cold_read_waits_for_the_device_alone, old_versions_are_given_the_formats_that_they_know,
      of_a_partition_named_twice_the_last_counts, every_version_round_trips_byte_for_byte,
      large_slices_go_by_file_and_small_ones_by_copy,
+     a_fetch_of_all_that_a_frame_can_hold_leaves_room_for_its_head,
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
      acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
