@@ -10,6 +10,8 @@
  *   Interop groups BOOTSTRAP                      consumers that share a topic in groups of each kind; what Admin says of them
  *   Interop groups-tool ARGUMENT…                 kafka-consumer-groups, in this process
  *   Interop offsets BOOTSTRAP TOPIC               earliest, latest and by time, a line a partition
+ *   Interop tool CLASS ARGUMENT…                  one of Kafka's tools, in this process: starting Java is most of
+ *                                                 what they cost
  *   Interop serve                                 commands from standard input; "== CODE" ends each one's output
  *
  * Record n says by its key what its value, headers and timestamp must be; `read` checks that each is as it
@@ -485,6 +487,24 @@ public class Interop {
         System.out.println("groups: administration");
     }
 
+    static class ToolEnd extends Error {
+        final int status;
+        ToolEnd(int status) { this.status = status; }
+    }
+
+    static boolean tool(String name, String[] args) throws Throwable {
+        org.apache.kafka.common.utils.Exit.setExitProcedure((status, message) -> { throw new ToolEnd(status); });
+        try {
+            Class.forName(name).getMethod("main", String[].class).invoke(null, (Object) args);
+            return true;
+        } catch (java.lang.reflect.InvocationTargetException e) {
+            if (e.getCause() instanceof ToolEnd) return ((ToolEnd) e.getCause()).status == 0;
+            throw e.getCause();
+        } finally {
+            System.out.println(); // not every tool ends its last line
+        }
+    }
+
     /* One command; false, and why on standard error, when something is not as it must be. */
     static boolean run(String[] args) {
         try {
@@ -505,6 +525,7 @@ public class Interop {
                             Arrays.copyOfRange(args, 6, args.length));
                 break;
             case "read": readAll(args[1], args[2], Arrays.copyOfRange(args, 3, args.length)); break;
+            case "tool": return tool(args[1], Arrays.copyOfRange(args, 2, args.length));
             case "offsets": offsets(args[1], args[2]).forEach(System.out::println); break;
             default: throw new IllegalArgumentException(args[0]);
             }
