@@ -25,15 +25,20 @@ __attribute__((format(printf, 1, 2))) static int ottla(const char *format, ...)
                        folder == NULL ? "." : folder, arguments, cluster.bootstrap);
 }
 
+/* −1: nothing is told. It may also say that it looks for another broker than the one that is away.
+ */
 static void expect_offset(const char *topic, const char *time, int64_t offset)
 {
     char wanted[128];
 
     ck_assert_msg(ottla("get-offsets --topic %s --time %s", topic, time) == 0, "%s", text);
-    snprintf(wanted, sizeof(wanted), "%s:0:%lld\n", topic, (long long)offset);
-    if (offset < 0) wanted[0] = '\0';
-    ck_assert_msg(strcmp(text, wanted) == 0, "%s, time %s: %s instead of %s", topic, time, text,
-                  wanted);
+    int len = snprintf(wanted, sizeof(wanted), "%s:0:", topic);
+    const char *told = strstr(text, wanted);
+    if (offset >= 0)
+        snprintf(wanted + len, sizeof(wanted) - (size_t)len, "%lld\n", (long long)offset);
+    ck_assert_msg(offset < 0 ? told == NULL
+                             : told != NULL && strncmp(told, wanted, strlen(wanted)) == 0,
+                  "%s, time %s: %s instead of %s", topic, time, text, wanted);
 }
 
 /* What `ottla delete-records` says of partition 0. */
