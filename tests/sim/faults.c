@@ -378,7 +378,9 @@ static bool perform(struct nemesis *nemesis, enum deed deed)
         return do_to_link(nemesis, deed);
     case DEED_CLOCK: {
         struct sim_host *host = any_host(nemesis);
-        host->wall_offset_ms += draw(nemesis, -600000, 600000) >> draw(nemesis, 0, 12);
+        /* One draw after the other: C does not say which of two operands comes first. */
+        int64_t shift = draw(nemesis, 0, 12);
+        host->wall_offset_ms += draw(nemesis, -600000, 600000) >> shift;
         world_trace(nemesis->world, "the clock of %s is off by %lld ms", host->name,
                     (long long)host->wall_offset_ms);
         return true;
