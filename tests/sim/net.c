@@ -351,8 +351,10 @@ static void push_chunk(struct pipe *pipe, size_t len, enum chunk_end what)
     int64_t ns = latency_ns(sim, pipe->from, pipe->to);
 
     if (len > 0) ns += (int64_t)len * 1000000 / sim->bytes_per_ms;
-    if (pipe->from != pipe->to && len > 0 && fault_strikes(world, sim->stall))
-        ns += (1 + draw(sim->luck, 60000)) * 1000000 >> draw(sim->luck, 8);
+    if (pipe->from != pipe->to && len > 0 && fault_strikes(world, sim->stall)) {
+        int64_t shift = draw(sim->luck, 8); /* not both in one expression: which comes first? */
+        ns += (1 + draw(sim->luck, 60000)) * 1000000 >> shift;
+    }
     struct instant at = instant_add_ns(world->now, ns);
     if (pipe->chunk_count > 0) {
         struct chunk *last = chunk_at(pipe, pipe->chunk_count - 1);
