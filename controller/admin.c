@@ -41,6 +41,9 @@ static const struct handler {
     {API_ENVELOPE, 0, 0, false, NULL},
     {API_DESCRIBE_CLUSTER, 0, 1, true, ask_describe_cluster},
     {API_ALLOCATE_PRODUCER_IDS, 0, 0, false, ask_producer_ids},
+    {API_FIND_COORDINATOR, 0, 6, false, ask_find_coordinator},
+    {API_LIST_GROUPS, 0, 5, false, ask_list_groups},
+    {API_INIT_PRODUCER_ID, 0, 5, false, ask_init_producer_id},
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 
@@ -93,7 +96,7 @@ void ask_describe_cluster(struct asked *asked)
     struct describe_cluster_request request;
     struct describe_cluster_response response;
     struct ids alive = {0};
-    char listener[128] = "";
+    const char *listener = asked_listener(asked);
 
     if (!asked_read(asked, &describe_cluster_request_wire, &request)) return;
     wire_default(&describe_cluster_response_wire, &response);
@@ -104,11 +107,6 @@ void ask_describe_cluster(struct asked *asked)
     response.brokers.at =
         asked_alloc(asked, (size_t)(alive.count + 1) * sizeof(*response.brokers.at));
     response.brokers.count = 0;
-    if (asked->client != NULL) {
-        struct slice name = c->listeners->at[asked->client->listener].name;
-        size_t len = name.len < sizeof(listener) - 1 ? name.len : sizeof(listener) - 1;
-        memcpy(listener, name.ptr, len);
-    }
     for (int32_t i = 0; i < alive.count; i++) {
         const struct broker *broker = context_broker(&c->context, alive.at[i]);
         const struct control_endpoint *endpoint = broker_endpoint(broker, listener);
@@ -331,7 +329,10 @@ void admin_answered(struct admin *admin, struct event **event)
         tell_reassign(asked, *event);
         break;
     case EVENT_PRODUCER_IDS:
-        tell_producer_ids(asked, *event);
+        if (asked->head.api_key == API_INIT_PRODUCER_ID)
+            tell_init_producer_id(asked, *event);
+        else
+            tell_producer_ids(asked, *event);
         break;
     default: /* nobody asks for the others */
         break;

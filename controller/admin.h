@@ -4,7 +4,9 @@
  * CreatePartitions, AlterConfigs, IncrementalAlterConfigs, ElectLeaders,
  * AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown, AlterPartition,
  * AllocateProducerIds, and Envelope: a request that a broker has authorised and forwards, answered
- * as if its client had asked. Only here an answer becomes a Kafka code. */
+ * as if its client had asked. Where the controller stands among the live brokers also what clients
+ * ask of any broker: FindCoordinator, ListGroups, InitProducerId (admin_clients.c). Only here an
+ * answer becomes a Kafka code. */
 #pragma once
 #include "controller/context.h"
 

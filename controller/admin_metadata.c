@@ -16,7 +16,7 @@ struct telling {
     struct asked *asked;
     const struct context *context;
     struct ids alive;
-    char listener[128];
+    const char *listener;
 };
 
 static bool is_reachable(const struct telling *t, int32_t broker)
@@ -181,11 +181,7 @@ void ask_metadata(struct asked *asked)
 
     if (!asked_read(asked, &metadata_request_wire, &request)) return;
     wire_default(&metadata_response_wire, &response);
-    if (asked->client != NULL) {
-        struct slice name = c->listeners->at[asked->client->listener].name;
-        size_t len = name.len < sizeof(t.listener) - 1 ? name.len : sizeof(t.listener) - 1;
-        memcpy(t.listener, name.ptr, len);
-    }
+    t.listener = asked_listener(asked);
     context_alive(t.context, &t.alive);
     response.cluster_id = slice_text(c->cluster_id);
     fill_brokers(&t, &response);

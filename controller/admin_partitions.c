@@ -7,8 +7,7 @@
 #include "wire/gen/controlled_shutdown.h"
 #include "wire/gen/elect_leaders.h"
 #include "wire/gen/list_partition_reassignments.h"
-
-#define PRODUCER_ID_BLOCK 1000
+#include "zk/docs.h"
 
 static void ask(struct asked *asked, struct event *event)
 {
@@ -341,7 +340,7 @@ void tell_producer_ids(struct asked *asked, struct event *event)
     response.error_code = kafka_code(event->answer);
     if (event->answer == ANSWER_OK) {
         response.producer_id_start = event->block_start;
-        response.producer_id_len = PRODUCER_ID_BLOCK;
+        response.producer_id_len = DOC_PRODUCER_IDS_SIZE;
     }
     asked_reply(asked, &allocate_producer_ids_response_wire, &response);
 }

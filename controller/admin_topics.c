@@ -481,7 +481,8 @@ static bool check_name(struct topic_work *work)
     }
     if (there != NULL) {
         refuse(work, KAFKA_TOPIC_ALREADY_EXISTS,
-               there->is_deleting ? "the topic is marked for deletion" : "the topic already exists");
+               there->is_deleting ? "the topic is marked for deletion"
+                                  : "the topic already exists");
         return false;
     }
     return true;

@@ -343,10 +343,13 @@ void producer_ids(struct context *context, struct event *event)
 {
     const struct broker *broker = context_broker(context, event->broker);
 
-    if (broker == NULL)
-        event->answer = ANSWER_BROKER_NOT_REGISTERED;
-    else if (broker->epoch != event->broker_epoch)
-        event->answer = ANSWER_STALE_BROKER_EPOCH;
+    /* The controller gives ids to producers too where it stands among the live brokers. */
+    if (event->broker != context->config.id) {
+        if (broker == NULL)
+            event->answer = ANSWER_BROKER_NOT_REGISTERED;
+        else if (broker->epoch != event->broker_epoch)
+            event->answer = ANSWER_STALE_BROKER_EPOCH;
+    }
     if (event->answer != ANSWER_OK) return;
     struct block *b = task_push(context, sizeof(*b), block_run, NULL);
     b->event = event;

@@ -32,6 +32,17 @@ void *asked_alloc(struct asked *asked, size_t size)
     return arena_zalloc(&asked->arena, size);
 }
 
+const char *asked_listener(struct asked *asked)
+{
+    struct controller *c = asked->controller;
+
+    if (asked->client == NULL) return "";
+    struct slice name = c->listeners->at[asked->client->listener].name;
+    char *text = asked_alloc(asked, name.len + 1);
+    memcpy(text, name.ptr, name.len);
+    return text;
+}
+
 /* Takes the bytes. */
 static void send_frame(struct asked *asked, struct buf *bytes)
 {

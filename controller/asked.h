@@ -36,6 +36,9 @@ void asked_refuse_envelope(struct asked *asked, int16_t error);
 /* Reads the body. False: the connection was closed, `asked` is gone. */
 MUST_CHECK bool asked_read(struct asked *asked, const struct wire_struct *type, void *out);
 void *asked_alloc(struct asked *asked, size_t size); /* zeroed, in its arena */
+/* The name of the listener that was asked: brokers are told by their address there. Lives as long
+ * as `asked`. */
+const char *asked_listener(struct asked *asked);
 
 /* An event for the context whose answer comes to `admin_answered`. */
 struct event *asked_event(struct asked *asked, enum event_type type);
@@ -56,12 +59,16 @@ void ask_list_reassignments(struct asked *asked);
 void ask_producer_ids(struct asked *asked);
 void ask_alter_configs(struct asked *asked);
 void ask_incremental_alter_configs(struct asked *asked);
+void ask_find_coordinator(struct asked *asked);
+void ask_list_groups(struct asked *asked);
+void ask_init_producer_id(struct asked *asked);
 /* What their events answered: take nothing, end `asked`. */
 void tell_controlled_shutdown(struct asked *asked, struct event *event);
 void tell_alter_partition(struct asked *asked, struct event *event);
 void tell_elect_leaders(struct asked *asked, struct event *event);
 void tell_reassign(struct asked *asked, struct event *event);
 void tell_producer_ids(struct asked *asked, struct event *event);
+void tell_init_producer_id(struct asked *asked, struct event *event);
 
 /* Topics that requests work on and wait for: what admin_check and admin_close need. Borrowed by
  * connections to their end. */
@@ -75,6 +82,9 @@ struct admin {
     struct list all; /* clients */
     struct conn_limits limits;
     struct list works; /* of admin_topics.c: topic works under way */
+    struct producer_block {
+        int64_t next, end;
+    } block; /* of admin_clients.c: ids that are left */
     int32_t clients;
 };
 void works_check(struct admin *admin);

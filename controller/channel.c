@@ -41,8 +41,9 @@ struct channels {
     struct map by_broker;
     int32_t queued;
     /* Where the next channel's correlation ids begin: above those of all that were closed. A broker
-     * takes an order for late that comes behind a higher one of our epoch (control_is_late), and one
-     * that was given up for dead and is heard again gets a second channel under the same epochs. */
+     * takes an order for late that comes behind a higher one of our epoch (control_is_late), and
+     * one that was given up for dead and is heard again gets a second channel under the same
+     * epochs. */
     int32_t correlation;
 };
 

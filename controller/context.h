@@ -93,7 +93,7 @@ struct broker {
     int64_t epoch; /* czxid of its registration */
     struct control_endpoint *endpoints;
     int32_t endpoint_count;
-    char *rack; /* NULL: none */
+    char *rack;         /* NULL: none */
     bool is_cache_lost; /* its registration says so: see docs.h */
     bool is_shutting_down;
     bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
@@ -322,7 +322,7 @@ struct context {
     struct map topics_by_id;
     int32_t partition_count, reassigning_count;
     uint64_t elections, elections_unclean; /* since the process began */
-    bool has_reassign_node; /* /admin/reassign_partitions was there when last seen */
+    bool has_reassign_node;                /* /admin/reassign_partitions was there when last seen */
 
     struct list events; /* waiting */
     struct list tasks;  /* the first one runs */

@@ -19,6 +19,7 @@ libottla_controller_a_SOURCES += \
 	controller/topics.c controller/topics.h
 libottla_controller_a_SOURCES += \
 	controller/admin.c controller/admin.h \
+	controller/admin_clients.c \
 	controller/admin_configs.c \
 	controller/admin_metadata.c \
 	controller/admin_partitions.c \

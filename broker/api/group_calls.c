@@ -1,6 +1,5 @@
 #include "broker/api/group_calls.h"
 #include "base/ensure.h"
-#include "broker/group/group_log.h"
 #include "cluster/image.h"
 #include "cluster/types.h"
 #include "wire/protocol.h"
@@ -63,7 +62,7 @@ int32_t group_partition_of(const struct image *image, struct slice topic, struct
     const struct image_topic *known = image_topic(image, topic);
 
     if (known == NULL || image_topic_partition_count(known) == 0) return -1;
-    return group_log_partition(key, image_topic_partition_count(known));
+    return coordinator_partition(key, image_topic_partition_count(known));
 }
 
 /* ---- one group ---- */

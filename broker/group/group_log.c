@@ -1,5 +1,4 @@
 #include "broker/group/group_log.h"
-#include "base/text.h"
 #include "cluster/level.h"
 #include "wire/gen/offset_commit_record.h"
 #include "wire/prim.h"
@@ -111,12 +110,4 @@ void group_log_write_group(struct buf *out, int level, const struct group_metada
                                            : GROUP_HAS_STATIC;
 
     wire_write_versioned(out, version, &group_metadata_value_wire, value);
-}
-
-int32_t group_log_partition(struct slice group, int32_t partitions)
-{
-    int32_t hash = text_java_hash(group);
-
-    if (hash == INT32_MIN) return 0;
-    return (hash < 0 ? -hash : hash) % partitions;
 }

@@ -39,6 +39,3 @@ void group_log_write_offset_key(struct buf *out, struct slice group, struct slic
 void group_log_write_group_key(struct buf *out, struct slice group);
 void group_log_write_offset(struct buf *out, int level, const struct offset_commit *commit);
 void group_log_write_group(struct buf *out, int level, const struct group_metadata_value *value);
-
-/* Which of the partitions of __consumer_offsets has a group: by its name. */
-int32_t group_log_partition(struct slice group, int32_t partitions);

@@ -26,6 +26,14 @@ bool topic_names_collide(struct slice a, struct slice b)
     return true;
 }
 
+int32_t coordinator_partition(struct slice key, int32_t partitions)
+{
+    int32_t hash = text_java_hash(key);
+
+    if (hash == INT32_MIN) return 0;
+    return (hash < 0 ? -hash : hash) % partitions;
+}
+
 bool broker_ids_have(struct broker_ids ids, int32_t broker)
 {
     for (int32_t i = 0; i < ids.count; i++)

@@ -8,19 +8,20 @@
 #define BROKER_NONE (-1)
 
 /* A leader's place taken by one of these says why nobody leads. */
-#define LEADER_NONE          (-1) /* no replica can lead */
-#define LEADER_DURING_DELETE (-2) /* UpdateMetadata: the topic is being deleted */
+#define LEADER_NONE             (-1) /* no replica can lead */
+#define LEADER_DURING_DELETE    (-2) /* UpdateMetadata: the topic is being deleted */
 
-#define EPOCH_NONE           (-1) /* leader epoch that a peer did not say */
-#define EPOCH_DURING_DELETE  (-2) /* StopReplica: any epoch is old enough */
+#define EPOCH_NONE              (-1) /* leader epoch that a peer did not say */
+#define EPOCH_DURING_DELETE     (-2) /* StopReplica: any epoch is old enough */
 
 #define TOPIC_NAME_OFFSETS      "__consumer_offsets"
 #define TOPIC_NAME_TRANSACTIONS "__transaction_state"
 #define TOPIC_NAME_SHARE        "__share_group_state"
 #define TOPIC_NAME_METADATA     "__cluster_metadata" /* of KRaft: must not be created */
 
-/* The client id of a controller's pings to a broker, before the broker epoch that they are for. Of an
- * older epoch than its own a broker closes the connection; Apache's brokers look at no client id. */
+/* The client id of a controller's pings to a broker, before the broker epoch that they are for. Of
+ * an older epoch than its own a broker closes the connection; Apache's brokers look at no client
+ * id. */
 #define HEARTBEAT_CLIENT "ottla-controller-heartbeat-"
 
 struct topic_partition {
@@ -35,8 +36,12 @@ int topic_partition_compare(struct topic_partition a, struct topic_partition b);
 bool topic_is_internal(struct slice name);
 /* Names that differ only in "." and "_" would have one metric name: they may not both exist. */
 bool topic_names_collide(struct slice a, struct slice b);
+/* Which of the partitions of __consumer_offsets has a group, or of __transaction_state a
+ * transactional id: by Java's hash of its name. */
+int32_t coordinator_partition(struct slice key, int32_t partitions);
 
-/* A list of broker ids, in an order that means something (the first replica is the preferred one). */
+/* A list of broker ids, in an order that means something (the first replica is the preferred one).
+ */
 struct broker_ids {
     const int32_t *at;
     int32_t count;

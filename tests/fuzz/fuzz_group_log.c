@@ -5,6 +5,7 @@
 #include "broker/group/group.h"
 #include "broker/group/group_log.h"
 #include "cluster/level.h"
+#include "cluster/types.h"
 
 static void try_key(struct slice in, struct arena *arena)
 {
@@ -17,7 +18,7 @@ static void try_key(struct slice in, struct arena *arena)
     ensure(group_log_read_key(buf_slice(&out), arena, &again) == ERR_OK);
     ensure(slice_compare(key.group, again.group) == 0 && key.partition == again.partition);
     ensure(slice_compare(key.topic, again.topic) == 0);
-    ensure(group_log_partition(key.group, 50) >= 0 && group_log_partition(key.group, 50) < 50);
+    ensure(coordinator_partition(key.group, 50) >= 0 && coordinator_partition(key.group, 50) < 50);
     buf_fini(&out);
 }
 

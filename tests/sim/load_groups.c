@@ -12,7 +12,7 @@
  * only, so that a late copy of the old request is fenced. Commits are of the partitions of
  * __consumer_offsets itself: that topic stays. */
 #include "base/ensure.h"
-#include "broker/group/group_log.h"
+#include "cluster/types.h"
 #include "tests/sim/load_private.h"
 #include "wire/gen/find_coordinator.h"
 #include "wire/gen/heartbeat.h"
@@ -552,7 +552,7 @@ void load_groups_create(struct load *load)
         snprintf(load->groups[g].name, sizeof(load->groups[g].name), "g%d", g);
         load->groups[g].generation = -1;
         load->groups[g].partition =
-            group_log_partition(slice_text(load->groups[g].name), GROUP_PARTITIONS);
+            coordinator_partition(slice_text(load->groups[g].name), GROUP_PARTITIONS);
     }
     cluster_set_number(load->cluster, "offsets.topic.replication.factor",
                        load->cluster->brokers < 3 ? load->cluster->brokers : 3);

@@ -2,6 +2,7 @@
  * that Kafka 3.9 writes are its own; other versions were worked out by hand. */
 #include "broker/group/group_log.h"
 #include "cluster/level.h"
+#include "cluster/types.h"
 #include "unit.h"
 #include <stdio.h>
 #include <string.h>
@@ -174,14 +175,14 @@ END_TEST
 
 START_TEST(groups_are_placed_by_javas_hash)
 {
-    ck_assert_int_eq(group_log_partition(SLICE("g1"), 50), 42);
-    ck_assert_int_eq(group_log_partition(SLICE("my-group"), 50), 12); /* a negative hash */
-    ck_assert_int_eq(group_log_partition(SLICE("connect-cluster"), 50), 13);
-    ck_assert_int_eq(group_log_partition(SLICE("polygenelubricants"), 50), 0); /* the least */
-    ck_assert_int_eq(group_log_partition(SLICE(""), 50), 0);
+    ck_assert_int_eq(coordinator_partition(SLICE("g1"), 50), 42);
+    ck_assert_int_eq(coordinator_partition(SLICE("my-group"), 50), 12); /* a negative hash */
+    ck_assert_int_eq(coordinator_partition(SLICE("connect-cluster"), 50), 13);
+    ck_assert_int_eq(coordinator_partition(SLICE("polygenelubricants"), 50), 0); /* the least */
+    ck_assert_int_eq(coordinator_partition(SLICE(""), 50), 0);
     /* Over UTF-16: "\u00e4" is 228; U+1F600 is d83d de00, 31 * 55357 + 56832 = 1772899. */
-    ck_assert_int_eq(group_log_partition(SLICE("\xc3\xa4"), 50), 28);
-    ck_assert_int_eq(group_log_partition(SLICE("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
+    ck_assert_int_eq(coordinator_partition(SLICE("\xc3\xa4"), 50), 28);
+    ck_assert_int_eq(coordinator_partition(SLICE("\xf0\x9f\x98\x80"), 50), 1772899 % 50);
 }
 END_TEST
 

@@ -773,12 +773,12 @@ START_TEST(while_its_log_is_read_a_coordinator_says_so)
     ck_assert_int_eq(commit("g1", 1, 10), KAFKA_NONE);
     again(2);
     /* The jobs of the pool are not taken while nobody turns: it reads for as long as we like. */
-    int32_t shard = partition_shard(OFFSETS, group_log_partition(SLICE("g1"), PARTITIONS), DATA);
+    int32_t shard = partition_shard(OFFSETS, coordinator_partition(SLICE("g1"), PARTITIONS), DATA);
     struct groups *groups = world.shards[shard].groups;
-    groups_led(groups, group_log_partition(SLICE("g1"), PARTITIONS), false, 4);
-    groups_led(groups, group_log_partition(SLICE("g1"), PARTITIONS), true, 5);
+    groups_led(groups, coordinator_partition(SLICE("g1"), PARTITIONS), false, 4);
+    groups_led(groups, coordinator_partition(SLICE("g1"), PARTITIONS), true, 5);
     struct groups_call call = {.kind = GROUPS_HEARTBEAT,
-                               .partition = group_log_partition(SLICE("g1"), PARTITIONS),
+                               .partition = coordinator_partition(SLICE("g1"), PARTITIONS),
                                .group = SLICE("g1"),
                                .voice = {.member_id = SLICE("x")}};
     ck_assert(groups_ask(groups, &call));
@@ -800,7 +800,7 @@ END_TEST
 static void append_raw(const char *group, struct slice key, struct slice value, int64_t producer,
                        bool is_transactional)
 {
-    int32_t partition = group_log_partition(slice_text(group), PARTITIONS);
+    int32_t partition = coordinator_partition(slice_text(group), PARTITIONS);
     struct record_builder builder;
     struct buf batch = {0};
 
@@ -1095,7 +1095,7 @@ START_TEST(deleted_groups_and_offsets_stay_deleted)
     ck_assert_int_eq(committed("g2", 1), -1);
     ck_assert_int_eq(committed("g2", 2), 6);
     groups_partitions_gone(
-        world.shards[partition_shard(OFFSETS, group_log_partition(SLICE("g2"), PARTITIONS), DATA)]
+        world.shards[partition_shard(OFFSETS, coordinator_partition(SLICE("g2"), PARTITIONS), DATA)]
             .groups,
         SLICE("t"), (int32_t[]){2, 3}, 2);
     ck_assert_int_eq(committed("g2", 2), -1);
