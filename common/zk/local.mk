@@ -8,7 +8,7 @@ libottla_common_a_SOURCES += \
 	common/zk/recipe.h \
 	common/zk/recipes.c common/zk/recipes.h common/zk/roles.c \
 	common/zk/zk.c common/zk/zk.h
-EXTRA_DIST += common/zk/README.md tests/unit/fake_zk.h tests/cluster/zookeeper.sh tests/cluster/zk_asks.h tests/cluster/zk_claims.h
+EXTRA_DIST += common/zk/README.md tests/unit/fake_zk.h tests/cluster/zookeeper.sh tests/cluster/ports.sh tests/cluster/zk_asks.h tests/cluster/zk_claims.h
 
 if HAVE_CHECK
 check_PROGRAMS += \

@@ -66,11 +66,12 @@ int run_command(char *out, int size, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Below the range from which the kernel takes ports for outgoing connections: a broker that
- * restarts must find its port free. */
+/* Below the range from which the kernel takes ports for outgoing connections, and ours until this
+ * process ends, also while nobody listens there: it stays bound here. Who sets SO_REUSEADDR may
+ * still listen; who looks for a free port, without it, finds this one taken. */
 uint16_t free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_ANY)}};
     static unsigned seed;
     int yes = 1;
 
@@ -78,11 +79,12 @@ uint16_t free_port(void)
     for (int tries = 0; tries < 1000; tries++) {
         uint16_t port = (uint16_t)(20000 + (seed = seed * 1103515245U + 12345U) / 65536U % 12000U);
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
         address.sin_port = htons(port);
-        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+            return port;
+        }
         close(fd);
-        if (is_free) return port;
     }
     fprintf(stderr, "no free port\n");
     exit(1);

@@ -82,7 +82,7 @@ bool process_use(pid_t pid, struct process_use *out);
  * Gives the exit code. `format` as printf. */
 int run_command(char *out, int size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-uint16_t free_port(void);
+uint16_t free_port(void); /* no other test's, to the end of this process */
 double seconds_now(void); /* monotonic */
 /* Polls `condition(of)` until true or `seconds` have passed; false then. */
 bool wait_for(bool (*condition)(void *of), void *of, double seconds);

@@ -21,6 +21,8 @@ set -u
 
 die() { echo "zookeeper.sh: $*" >&2; exit 1; }
 
+. "$(dirname "$0")/ports.sh"
+
 find_java() {
     java=${JAVA_HOME:+$JAVA_HOME/bin/java}
     [ -n "$java" ] && [ -x "$java" ] || java=$(command -v java) || return 1
@@ -29,16 +31,6 @@ find_java() {
 }
 
 is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# Below the range from which the kernel takes ports for outgoing connections.
-free_port() {
-    local port tries
-    for tries in $(seq 200); do
-        port=$((20000 + RANDOM % 12000))
-        is_free "$port" && [[ " ${taken:-} " != *" $port "* ]] && { echo "$port"; return; }
-    done
-    die "no free port"
-}
 
 configure() { # DIR I: its zoo.cfg, from DIR/ports ("client peer election" a line)
     local dir=$1 i=$2 n client peer election line
@@ -162,22 +154,23 @@ case $verb in
 up)
     find_java || { echo "zookeeper.sh: Java or ZooKeeper is not installed" >&2; exit 77; }
     if [ ! -r "$dir/ports" ]; then
-        n=${3:-1} port=${4:-0} taken=
+        take_ports || exit 1
+        echo "$ports_slot" >"$dir/slot"
+        n=${3:-1} port=${4:-$ports_at}
+        [ "$port" -gt 0 ] || port=$ports_at
         for i in $(seq "$n"); do
-            if [ "$port" -gt 0 ]; then client=$((port + i - 1)); else client=$(free_port); fi
-            taken="$taken $client"
-            peer=$(free_port); taken="$taken $peer"
-            election=$(free_port); taken="$taken $election"
-            echo "$client $peer $election"
+            echo "$((port + i - 1)) $((ports_at + 30 + i)) $((ports_at + 60 + i))"
         done >"$dir/ports.new"
         mv "$dir/ports.new" "$dir/ports"
     fi
+    [ -n "${ports_slot:-}" ] || take_ports "$(cat "$dir/slot")"
     for i in $(all); do configure "$dir" "$i"; launch "$dir" "$i"; done
     await "$dir" $(all)
     "$0" connect "$dir"
     ;;
 start)
     find_java || exit 77
+    take_ports "$(cat "$dir/slot")"
     which=${3:-$(all)}
     for i in $which; do launch "$dir" "$i"; done
     await "$dir" $which

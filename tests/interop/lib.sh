@@ -19,6 +19,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/ottla-interop-XXXXXX")
 kafka_version=3.9.1
 libs=${OTTLA_KAFKA_LIBS:-$cache/apache-kafka-$kafka_version}
 mkdir -p "$cache"
+source "$root/tests/cluster/ports.sh"
+take_ports
 
 skip() { echo "skipped: $*"; exit 77; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
@@ -134,13 +136,9 @@ apache_tool() { java_with log4j-tool "$@"; }    # class, arguments…
 
 # ---- processes: each has a folder of its name in $work
 
-free_port() {
-    local port tries
-    for tries in $(seq 200); do
-        port=$((11000 + RANDOM % 9000))
-        (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null || { echo "$port"; return; }
-    done
-    fail "no free port"
+free_port() { # the next of ours
+    echo >> "$work/ports"
+    echo $((ports_at + $(wc -l < "$work/ports")))
 }
 
 start_zookeeper() {
