@@ -606,6 +606,7 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
                              .reads_by_rack = options_reads_by_rack(broker->options),
                              .shards = broker->data_shards,
                              .listeners = &broker->listeners,
+                             .logs_requests = &broker->logs_requests,
                              .connections = &broker->connections};
     connections_init(&broker->connections, broker->options, &broker->listeners);
     topic_options_resolve(broker->options, NULL, 0, NULL, &defaults);

@@ -64,6 +64,7 @@ struct broker {
     struct producer_ids *producer_ids;
     struct broker_configs *configs;
     struct throttle_cell *throttle_cells; /* one per data shard */
+    _Atomic bool logs_requests;
 
     struct store_options store_options;
     const char **log_dirs;

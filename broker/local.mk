@@ -17,6 +17,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/metadata.c broker/api/metadata.h \
 	broker/api/orders.c broker/api/orders.h \
 	broker/api/pass.c broker/api/pass.h \
+	broker/api/phases.c broker/api/phases.h \
 	broker/api/producer_ids.c broker/api/producer_ids.h \
 	broker/api/table.c broker/api/table.h \
 	broker/api/topic_configs.c broker/api/topic_configs.h \

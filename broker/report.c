@@ -116,8 +116,6 @@ static void add_connections(struct metrics *metrics, const struct conn_limits *l
                         "Connections accepted.");
     metrics_add_counter(metrics, &limits->closed_limit, "ottla_connections_closedforlimits_total",
                         NULL, "Connections closed because they broke a limit.");
-    metrics_add_counter(metrics, &limits->frames_in, "kafka_network_requestmetrics_requests_total",
-                        NULL, "Requests received.");
     metrics_add_counter(metrics, &limits->bytes_in,
                         "kafka_server_socketservermetrics_incoming_byte_total", NULL,
                         "Bytes received.");
@@ -147,6 +145,7 @@ void broker_report_open(struct broker *broker)
         add_partitions(metrics, partitions_counts(shard->partitions));
         add_fetchers(metrics, fetchers_counts(shard->api.fetchers));
         add_connections(metrics, &shard->api.limits);
+        phases_register(&shard->api.phases, metrics);
         add_shard(metrics, &shard->shard, i);
     }
     add_shard(metrics, &broker->main->shard, broker->data_shards);

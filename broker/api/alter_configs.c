@@ -143,12 +143,22 @@ static bool level_of(struct slice name, enum log_level *out)
     return false;
 }
 
-/* There is one logger, "root". */
+/* One logger of Kafka's is here besides "root": at DEBUG, or below, each request has a line. */
+static void set_request_logger(const struct request *request, bool is_on)
+{
+    const struct api_process *process = request->at->process;
+
+    if (process->logs_requests == NULL) return;
+    if (atomic_exchange(process->logs_requests, is_on) != is_on)
+        log_info("broker", "request-log", "on=%s", is_on ? "true" : "false");
+}
+
 static int16_t alter_logger(struct request *request,
                             const struct incremental_alter_configs_request_resource *in,
                             bool is_validate_only, const char **why)
 {
-    enum log_level level = LOG_INFO;
+    enum log_level level = LOG_INFO, root = LOG_INFO;
+    bool has_root = false, has_requests = false, logs_requests = false;
 
     if (!is_own_id(request, in->resource_name)) {
         *why = "not the id of this broker";
@@ -156,14 +166,27 @@ static int16_t alter_logger(struct request *request,
     }
     for (int32_t i = 0; i < in->configs.count; i++) {
         const struct incremental_alter_configs_request_resource_config *config = &in->configs.at[i];
-        *why = "there is only the logger root";
-        if (!slice_is(config->name, "root")) return KAFKA_INVALID_CONFIG;
+        bool is_root = slice_is(config->name, "root");
+        bool is_delete = config->config_operation == OPERATION_DELETE;
+
+        *why = "there are only the loggers root and " REQUEST_LOGGER;
+        if (!is_root && !slice_is(config->name, REQUEST_LOGGER)) return KAFKA_INVALID_CONFIG;
         *why = "the level of root can only be set";
-        if (config->config_operation != OPERATION_SET) return KAFKA_INVALID_REQUEST;
+        if (is_delete && is_root) return KAFKA_INVALID_REQUEST;
+        *why = "a level can be set or deleted";
+        if (!is_delete && config->config_operation != OPERATION_SET) return KAFKA_INVALID_REQUEST;
         *why = "a level is one of TRACE, DEBUG, INFO, WARN, ERROR, FATAL";
-        if (!level_of(config->value, &level)) return KAFKA_INVALID_CONFIG;
+        if (!is_delete && !level_of(config->value, &level)) return KAFKA_INVALID_CONFIG;
+        if (is_root) {
+            has_root = true;
+            root = level;
+        } else {
+            has_requests = true;
+            logs_requests = !is_delete && level == LOG_DEBUG;
+        }
     }
-    if (in->configs.count > 0 && !is_validate_only) atomic_store(&log_level, level);
+    if (has_root && !is_validate_only) atomic_store(&log_level, root);
+    if (has_requests && !is_validate_only) set_request_logger(request, logs_requests);
     return KAFKA_NONE;
 }
 

@@ -220,6 +220,8 @@ static void ask(struct removal *removal)
         say(api, MSG_DELETE_RECORDS, shard, removal);
     else if (partitions_delete_records(api->partitions, deletion))
         removed(removal);
+    else
+        request_waits(removal->of->request);
 }
 
 static void handle(struct request *request)

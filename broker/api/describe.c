@@ -134,12 +134,20 @@ static void describe_logger(struct request *request,
                     in->resource_name);
         return;
     }
-    struct option_entry root = {.name = SLICE("root"),
-                                .value = slice_text(levels[atomic_load(&log_level)]),
-                                .source = (enum option_source)SOURCE_BROKER_LOGGER,
-                                .type = OPTION_TYPE_STRING,
-                                .doc = SLICE_NULL};
-    fill_entries(request, in, &root, 1, out);
+    const _Atomic bool *logs_requests = request->at->process->logs_requests;
+    bool is_on = logs_requests != NULL && atomic_load(logs_requests);
+    struct option_entry loggers[] = {{.name = SLICE(REQUEST_LOGGER),
+                                      .value = slice_text(is_on ? "DEBUG" : "WARN")},
+                                     {.name = SLICE("root"),
+                                      .value = slice_text(levels[atomic_load(&log_level)])}};
+    int count = (int)(sizeof(loggers) / sizeof(loggers[0]));
+
+    for (int i = 0; i < count; i++) {
+        loggers[i].source = (enum option_source)SOURCE_BROKER_LOGGER;
+        loggers[i].type = OPTION_TYPE_STRING;
+        loggers[i].doc = SLICE_NULL;
+    }
+    fill_entries(request, in, loggers, count, out);
 }
 
 /* Asked for whole once more: the answer is a thousand times as long as the question. Those that

@@ -71,6 +71,7 @@ static void on_sent(struct reply *reply)
     struct request *request =
         (struct request *)(void *)((char *)reply - offsetof(struct request, reply));
 
+    phases_note(request);
     if (request->sent != NULL) request->sent(request);
     request_give(request);
 }
@@ -87,6 +88,7 @@ static void request_finish(struct request *request)
 {
     struct client *client = request->client;
 
+    request->replied = shard_look(client->home->shard);
     if (client->conn == NULL) {
         request->post.run = on_orphan_sent;
         shard_post(client->home->shard, &request->post);
@@ -142,6 +144,7 @@ static void hear_request(void *owner, struct msg *msg)
 
     mailbox_reply(api->shard->mailbox, msg);
     request->at = api;
+    if (request->begun.ns == 0) request->begun = shard_looked(api->shard);
     request->handle(request);
 }
 
@@ -167,6 +170,11 @@ void request_to_control(struct request *request, void (*handle)(struct request *
 
     request->handle = handle;
     request_post(request, MSG_REQUEST, control);
+}
+
+void request_waits(struct request *request)
+{
+    if (request->waits_since.ns == 0) request->waits_since = shard_look(request->at->shard);
 }
 
 /* ---- replies ---- */
@@ -232,6 +240,7 @@ bool request_move(struct request *request, int to)
         process->connections->counts_addresses ||
         conn_move(client->conn, request->block, process->nets[to]) != ERR_OK)
         return false;
+    request->begun = INSTANT_ZERO; /* it is counted there */
     request_no_reply(request);
     return true;
 }
@@ -321,6 +330,7 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
     request->version = head.version;
     request->correlation_id = head.correlation_id;
     request->client_id = head.client_id;
+    request->bytes = block->len;
     request->arrived = shard_now(api->shard);
     request->listener = client->listener;
     request->principal = client->principal;
@@ -343,10 +353,12 @@ static void on_frame(struct conn *conn, struct block *block, uint64_t ticket)
     }
     if (head.key == produce_api.key || head.key == fetch_api.key) client->is_working = true;
     request->handle = head.api->handle;
-    if (head.api->place == API_ON_CONTROL)
+    if (head.api->place == API_ON_CONTROL) {
         request_to_control(request, head.api->handle);
-    else
+    } else {
+        request->begun = shard_looked(api->shard);
         head.api->handle(request);
+    }
 }
 
 /* ---- connections ---- */
@@ -581,6 +593,7 @@ void api_shard_init(struct api_shard *api, struct shard *shard, const struct api
     api->admit.fire = on_admit;
     api->leave.fire = on_leave;
     conn_limits_init(&api->limits);
+    phases_init(&api->phases);
 
     if (is_control) {
         messages_on_call(routes, MSG_REQUEST, hear_request, api);
@@ -605,4 +618,5 @@ void api_shard_fini(struct api_shard *api)
         free(request);
     }
     conn_limits_fini(&api->limits);
+    phases_fini(&api->phases);
 }

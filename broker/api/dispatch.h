@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/uuid.h"
+#include "broker/api/phases.h"
 #include "broker/messages.h"
 #include "runtime/conn.h"
 
@@ -44,6 +45,9 @@ struct api {
     const void *(*refuse)(struct request *request, int16_t code);
 };
 
+/* Kafka's name of what writes a line for each request at level DEBUG. */
+#define REQUEST_LOGGER "kafka.request.logger"
+
 /* The process as all shards see it: set before the shards run, never changed. */
 struct api_process {
     const struct options *options; /* server.properties with defaults */
@@ -53,6 +57,8 @@ struct api_process {
     int shards;                        /* data shards; shard number `shards` is the control shard */
     struct net *nets[SHARDS_MAX];      /* of the data shards; NULL: nothing moves there */
     const struct listeners *listeners; /* cluster/listeners.h */
+    _Atomic bool *logs_requests;       /* a line for each request; set by REQUEST_LOGGER, changed
+                                          by alter_configs.c; NULL: never */
     struct connections *connections;   /* broker/api/connections.h */
 };
 
@@ -99,6 +105,7 @@ struct api_shard {
     struct msg *leave_order; /* of orders.c */
     void (*left)(struct api_shard *api);
     struct counter requests, requests_refused;
+    struct phases phases;
 };
 
 /* A connection, as its requests see it. Lives while the connection or a request of it does. */
@@ -130,12 +137,15 @@ struct request {
     int16_t version;
     int32_t correlation_id;
     struct slice client_id; /* "" for null */
+    size_t bytes;           /* of its frame */
     struct instant arrived;
+    bool is_of_follower; /* a fetch of one; the handler says so */
     int listener;           /* index into api_process.listeners */
     struct slice principal; /* lives as long as the request */
     char host[64];          /* the peer's address */
 
     /* of dispatch.c */
+    struct instant begun, waits_since, replied; /* zero: not yet, or never */
     struct client *client; /* touched on its home shard only */
     uint64_t ticket;
     struct block *block;
@@ -167,6 +177,9 @@ void request_fail(struct request *request, int16_t code);
 void request_no_reply(struct request *request);
 /* Closes the connection (acks=0 with an error). */
 void request_close(struct request *request);
+/* From now on it waits for others than this process's shards, to be measured as such. Saying it
+ * again changes nothing. From the shard that handles it. */
+void request_waits(struct request *request);
 /* Goes on with the request on the control shard, where `handle` takes it. */
 void request_to_control(struct request *request, void (*handle)(struct request *request));
 /* Goes on at data shard `to`, with its connection, as if it had come there: takes the request. But

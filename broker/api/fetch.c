@@ -511,6 +511,7 @@ static void passed(struct reads *reads)
         convert_and_finish(fetch);
         return;
     }
+    request_waits(fetch->request);
     reads_watch(reads, fetch->bytes_min - fetch->bytes);
     arm(fetch);
 }
@@ -886,6 +887,7 @@ static void handle(struct request *request)
     fetch->reads.passed = passed;
     fetch->reads.more = more;
     fetch->better_shard = request->at->shard->id;
+    request->is_of_follower = replica_of(in) >= 0;
     /* Only where a session begins: it stays where it was made. */
     if (replica_of(in) >= 0 && request->version >= 7 && in->session_epoch == 0)
         fetch->better_shard = shard_of_most(request);

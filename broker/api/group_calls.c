@@ -164,12 +164,18 @@ void group_ask(struct group_question *question)
     int shard = partition_shard(SLICE(TOPIC_NAME_OFFSETS), call->partition, api->process->shards);
     question->home = api->shard->id;
     if (shard != api->shard->id) {
+        /* From here it cannot be seen whether it waits there: these do, as a rule. */
+        if (call->kind == GROUPS_JOIN || call->kind == GROUPS_SYNC || call->kind == GROUPS_COMMIT)
+            request_waits(question->request);
         say(api, MSG_GROUP, shard, question);
         return;
     }
     question->owner = api;
     call->done = done_here;
-    if (groups_ask(api->groups, call)) question->finished(question);
+    if (groups_ask(api->groups, call))
+        question->finished(question);
+    else
+        request_waits(question->request);
 }
 
 void group_end(struct group_question *question)

@@ -359,6 +359,7 @@ static bool answer_or_hold(struct request *request)
     }
     if (hold == NULL) request->state = hold = arena_zalloc(&request->arena, sizeof(*hold));
     hold->until = until;
+    request_waits(request);
     list_push(&request->at->held, &request->node);
     return true;
 }

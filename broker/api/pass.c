@@ -218,5 +218,6 @@ void pass_on(struct request *request, const struct pass_kind *kind)
     passing->call.deadline = instant_add_ms(passing->deadline, ANSWER_GRACE_MS);
     passing->call.prepare = prepare;
     passing->call.done = on_passed;
+    request_waits(request);
     forward_send(request->at->forward, &passing->call);
 }

@@ -237,6 +237,7 @@ static void forget_frame(struct produce *produce)
 
     for (int i = 0; i < produce->count; i++)
         if (produce->items[i].shard >= 0 && !produce->items[i].is_appended) return;
+    request_waits(request);
     for (int32_t t = 0; t < in->topic_data.count; t++)
         in->topic_data.at[t].name = arena_copy(&request->arena, in->topic_data.at[t].name);
     request->client_id = arena_copy(&request->arena, request->client_id);

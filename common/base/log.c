@@ -92,8 +92,8 @@ void log_line(struct log_site *site, enum log_level level, const char *room, con
     char line[LINE_MAX_BYTES];
     int64_t wall_ms = wall_ms_now();
 
-    if (is_over_share(site, wall_ms / 1000)) return;
-    int left_out = atomic_exchange(&site->left_out, 0);
+    if (site != NULL && is_over_share(site, wall_ms / 1000)) return;
+    int left_out = site == NULL ? 0 : atomic_exchange(&site->left_out, 0);
     int len = snprintf(line, sizeof(line), "%s %s %s", level_names[level], room, event);
     if (format[1] != '\0') {
         va_list args;

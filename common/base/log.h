@@ -41,7 +41,7 @@ extern _Atomic int log_level; /* lines above it cost one comparison */
 #define log_info(room, event, ...)  log_at(LOG_INFO, room, event, __VA_ARGS__)
 #define log_debug(room, event, ...) log_at(LOG_DEBUG, room, event, __VA_ARGS__)
 
-/* `format` begins with the blank that parts it from the event; see log_at. */
+/* `format` begins with the blank that parts it from the event; see log_at. `site` NULL: no limit. */
 void log_line(struct log_site *site, enum log_level level, const char *room, const char *event,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
 

@@ -88,6 +88,9 @@ struct reply {
     int count;
     void (*done)(struct reply *reply);
 
+    struct instant queued_at; /* set by conn.c: when the replies before it had been given too; zero
+                                 if that never came about */
+
     /* of conn.c */
     struct list_node node;
     size_t unsent;

@@ -22,6 +22,7 @@ static bool reply_begin(struct reply *reply, bool is_counted)
     reply->unsent = len + 4;
     reply->at = -1;
     reply->at_sent = 0;
+    reply->queued_at = INSTANT_ZERO;
     reply->length[0] = (uint8_t)(len >> 24);
     reply->length[1] = (uint8_t)(len >> 16);
     reply->length[2] = (uint8_t)(len >> 8);
@@ -188,6 +189,7 @@ void conn_flush(struct conn *conn)
     if (conn->state == CONN_FINISHING && list_is_empty(&conn->sending)) conn_linger(conn);
     conn_set_wants(conn); /* what is left is told to be writable */
     conn_consider_resume(conn);
+    if (!list_is_empty(&conn->owed)) shard_look(conn->shard);
     /* Last: what `done` calls may do anything to this connection but free it. */
     conn_pay(conn);
 }
@@ -204,6 +206,7 @@ static void queue_in_order(struct conn *conn)
         struct reply **slot = conn_slot(conn, conn->ticket_head);
         if (*slot == NULL) break;
         if (*slot != &conn_nothing) {
+            (*slot)->queued_at = shard_looked(conn->shard);
             list_push(&conn->sending, &(*slot)->node);
             shard_post_last(conn->shard, &conn->flush);
         }

@@ -5,14 +5,19 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_SUMMARY, METRIC_BUCKETS };
 
 struct metric {
     struct list_node node;
     enum metric_kind kind;
     const void *cell;
+    const struct histogram *whole; /* of a part; NULL: of itself */
+    bool hides_zero;
     char *name, *labels, *help;
     double unit;
+    /* Of a summary's first cell: what all of its name and labels had when the window before this
+     * one began, and when this one did. NULL: nothing. Differences are right modulo 2^32. */
+    uint32_t *before, *between;
 };
 
 struct metrics {
@@ -20,15 +25,7 @@ struct metrics {
     struct list all;      /* by name, then labels */
 };
 
-/* Histograms. Values 0 to 3 have a bucket each; above, four per power of two. */
-
-static int bucket_of(uint64_t value)
-{
-    if (value < 4) return (int)value;
-    int power = 63 - __builtin_clzll(value); /* at least 2 */
-    int bucket = power * 4 - 4 + (int)((value >> (power - 2)) & 3);
-    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
-}
+/* Histograms. */
 
 /* The largest value of a bucket. */
 static uint64_t bucket_end(int bucket)
@@ -37,18 +34,6 @@ static uint64_t bucket_end(int bucket)
     int power = (bucket + 4) / 4;
     uint64_t quarter = UINT64_C(1) << (power - 2);
     return (UINT64_C(1) << power) + quarter * (uint64_t)(bucket % 4 + 1) - 1;
-}
-
-static void bump(_Atomic uint64_t *cell, uint64_t n)
-{
-    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
-void histogram_add(struct histogram *histogram, uint64_t value)
-{
-    bump(&histogram->counts[bucket_of(value)], 1);
-    bump(&histogram->sum, value);
 }
 
 /* The cells of one line of the snapshot, added up. */
@@ -66,6 +51,19 @@ static void sum_histogram(struct sum *sum, const struct histogram *histogram)
         sum->count += n;
     }
     sum->sum += atomic_load_explicit(&histogram->sum, memory_order_relaxed);
+}
+
+/* What was not entered was 0. The whole is entered after its parts, on another thread. */
+static void sum_part(struct sum *sum, const struct histogram *part, const struct histogram *whole)
+{
+    struct sum all = {0}, own = {0};
+
+    sum_histogram(&own, part);
+    sum_histogram(&all, whole);
+    sum_histogram(sum, part);
+    if (all.count <= own.count) return;
+    sum->counts[0] += all.count - own.count;
+    sum->count += all.count - own.count;
 }
 
 static uint64_t quantile_of(const struct sum *sum, int permille)
@@ -109,6 +107,8 @@ struct metrics *metrics_create(void)
 
 static void metric_free(struct metric *metric)
 {
+    free(metric->before);
+    free(metric->between);
     free(metric->name);
     free(metric->labels);
     free(metric->help);
@@ -132,12 +132,12 @@ static int order_of(const struct metric *a, const struct metric *b)
     return order != 0 ? order : strcmp(a->labels, b->labels);
 }
 
-static void add(struct metrics *metrics, enum metric_kind kind, const void *cell, const char *name,
-                const char *labels, const char *help, double unit)
+static void add(struct metrics *metrics, const struct metric *what, const char *name,
+                const char *labels, const char *help)
 {
     struct metric *metric = ensure_zalloc(sizeof(*metric));
 
-    *metric = (struct metric){.kind = kind, .cell = cell, .unit = unit};
+    *metric = *what;
     metric->name = ensure_strdup(name);
     metric->labels = ensure_strdup(labels == NULL ? "" : labels);
     metric->help = ensure_strdup(help);
@@ -154,19 +154,53 @@ static void add(struct metrics *metrics, enum metric_kind kind, const void *cell
 void metrics_add_counter(struct metrics *metrics, const struct counter *counter, const char *name,
                          const char *labels, const char *help)
 {
-    add(metrics, METRIC_COUNTER, counter, name, labels, help, 1);
+    add(metrics, &(struct metric){.kind = METRIC_COUNTER, .cell = counter}, name, labels, help);
+}
+
+void metrics_add_counter_used(struct metrics *metrics, const struct counter *counter,
+                              const char *name, const char *labels, const char *help)
+{
+    add(metrics, &(struct metric){.kind = METRIC_COUNTER, .cell = counter, .hides_zero = true},
+        name, labels, help);
 }
 
 void metrics_add_gauge(struct metrics *metrics, const struct gauge *gauge, const char *name,
                        const char *labels, const char *help)
 {
-    add(metrics, METRIC_GAUGE, gauge, name, labels, help, 1);
+    add(metrics, &(struct metric){.kind = METRIC_GAUGE, .cell = gauge}, name, labels, help);
 }
 
 void metrics_add_histogram(struct metrics *metrics, const struct histogram *histogram,
                            const char *name, const char *labels, const char *help, double unit)
 {
-    add(metrics, METRIC_HISTOGRAM, histogram, name, labels, help, unit);
+    add(metrics, &(struct metric){.kind = METRIC_SUMMARY, .cell = histogram, .unit = unit}, name,
+        labels, help);
+}
+
+void metrics_add_part(struct metrics *metrics, const struct histogram *histogram,
+                      const struct histogram *whole, const char *name, const char *labels,
+                      const char *help, double unit)
+{
+    const struct metric part = {.kind = METRIC_SUMMARY,
+                                .cell = histogram,
+                                .whole = whole,
+                                .hides_zero = true,
+                                .unit = unit};
+
+    add(metrics, &part, name, labels, help);
+}
+
+void metrics_add_part_buckets(struct metrics *metrics, const struct histogram *histogram,
+                              const struct histogram *whole, const char *name, const char *labels,
+                              const char *help, double unit)
+{
+    const struct metric part = {.kind = METRIC_BUCKETS,
+                                .cell = histogram,
+                                .whole = whole,
+                                .hides_zero = true,
+                                .unit = unit};
+
+    add(metrics, &part, name, labels, help);
 }
 
 void metrics_remove(struct metrics *metrics, const void *cell)
@@ -191,8 +225,9 @@ static void sum_cell(struct sum *sum, const struct metric *metric)
     case METRIC_GAUGE:
         sum->value += gauge_value(metric->cell);
         break;
-    case METRIC_HISTOGRAM:
-        sum_histogram(sum, metric->cell);
+    case METRIC_SUMMARY:
+    case METRIC_BUCKETS:
+        sum_part(sum, metric->cell, metric->whole == NULL ? metric->cell : metric->whole);
         break;
     }
 }
@@ -213,28 +248,85 @@ static struct list_node *sum_same(const struct metrics *metrics, struct list_nod
     }
 }
 
-static void print_summary(struct buf *out, const struct metric *metric, const struct sum *sum)
+/* What was added since the window before this one began. */
+static void since_before(const struct metric *metric, const struct sum *all, struct sum *out)
 {
-    static const struct {
-        int permille;
-        const char *text;
-    } quantiles[] = {{500, "0.5"},  {750, "0.75"}, {950, "0.95"},
-                     {980, "0.98"}, {990, "0.99"}, {999, "0.999"}};
-    const char *labels = metric->labels, *comma = labels[0] == '\0' ? "" : ",";
+    *out = (struct sum){0};
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint32_t before = metric->before == NULL ? 0 : metric->before[i];
+        out->counts[i] = (uint32_t)((uint32_t)all->counts[i] - before);
+        out->count += out->counts[i];
+    }
+}
 
-    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++)
-        buf_printf(out, "%s{%s%squantile=\"%s\"} %.9g\n", metric->name, labels, comma,
-                   quantiles[i].text,
-                   (double)quantile_of(sum, quantiles[i].permille) / metric->unit);
+static void print_sum_and_count(struct buf *out, const struct metric *metric, const struct sum *sum)
+{
+    const char *labels = metric->labels;
     const char *open = labels[0] == '\0' ? "" : "{", *close = labels[0] == '\0' ? "" : "}";
+
     buf_printf(out, "%s_sum%s%s%s %.9g\n", metric->name, open, labels, close,
                (double)sum->sum / metric->unit);
     buf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", metric->name, open, labels, close, sum->count);
 }
 
+static void print_summary(struct buf *out, const struct metric *metric, const struct sum *sum)
+{
+    static const struct {
+        int permille;
+        const char *text;
+    } quantiles[] = {{500, "0.50"}, {750, "0.75"}, {950, "0.95"},
+                     {980, "0.98"}, {990, "0.99"}, {999, "0.999"}};
+    const char *labels = metric->labels, *comma = labels[0] == '\0' ? "" : ",";
+    struct sum late;
+
+    since_before(metric, sum, &late);
+    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+        buf_printf(out, "%s{%s%squantile=\"%s\"} ", metric->name, labels, comma,
+                   quantiles[i].text);
+        if (late.count == 0)
+            buf_add_text(out, "NaN\n");
+        else
+            buf_printf(out, "%.9g\n",
+                       (double)quantile_of(&late, quantiles[i].permille) / metric->unit);
+    }
+    print_sum_and_count(out, metric, sum);
+}
+
+static void print_buckets(struct buf *out, const struct metric *metric, const struct sum *sum)
+{
+    const char *labels = metric->labels, *comma = labels[0] == '\0' ? "" : ",";
+    uint64_t below = 0;
+    int bucket = 0;
+
+    for (int power = METRICS_BUCKET_FIRST; power <= METRICS_BUCKET_LAST; power++) {
+        for (; bucket < histogram_bucket(UINT64_C(1) << power); bucket++)
+            below += sum->counts[bucket];
+        buf_printf(out, "%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", metric->name, labels, comma,
+                   (double)(UINT64_C(1) << power) / metric->unit, below);
+    }
+    buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", metric->name, labels, comma,
+               sum->count);
+    print_sum_and_count(out, metric, sum);
+}
+
+static bool is_hidden(const struct metric *metric, const struct sum *sum)
+{
+    if (!metric->hides_zero) return false;
+    switch (metric->kind) {
+    case METRIC_COUNTER:
+    case METRIC_GAUGE:
+        return sum->value == 0;
+    case METRIC_SUMMARY:
+        return sum->count == 0;
+    case METRIC_BUCKETS:
+        return sum->sum == 0;
+    }
+    return false;
+}
+
 void metrics_print(struct metrics *metrics, struct buf *out)
 {
-    static const char *const kinds[] = {"counter", "gauge", "summary"};
+    static const char *const kinds[] = {"counter", "gauge", "summary", "histogram"};
     const char *named = "";
     struct sum sum;
 
@@ -242,17 +334,40 @@ void metrics_print(struct metrics *metrics, struct buf *out)
     for (struct list_node *node = metrics->all.head.next; node != &metrics->all.head;
          node = node->next) {
         const struct metric *metric = list_entry(node, struct metric, node);
+        node = sum_same(metrics, node, &sum);
+        if (is_hidden(metric, &sum)) continue;
         if (strcmp(named, metric->name) != 0)
             buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help,
                        metric->name, kinds[metric->kind]);
         named = metric->name;
-        node = sum_same(metrics, node, &sum);
-        if (metric->kind == METRIC_HISTOGRAM)
+        if (metric->kind == METRIC_SUMMARY)
             print_summary(out, metric, &sum);
+        else if (metric->kind == METRIC_BUCKETS)
+            print_buckets(out, metric, &sum);
         else if (metric->labels[0] == '\0')
             buf_printf(out, "%s %" PRId64 "\n", metric->name, sum.value);
         else
             buf_printf(out, "%s{%s} %" PRId64 "\n", metric->name, metric->labels, sum.value);
+    }
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+void metrics_window(struct metrics *metrics)
+{
+    struct sum sum;
+
+    pthread_mutex_lock(&metrics->lock);
+    for (struct list_node *node = metrics->all.head.next; node != &metrics->all.head;
+         node = node->next) {
+        struct metric *metric = list_entry(node, struct metric, node);
+        node = sum_same(metrics, node, &sum);
+        if (metric->kind != METRIC_SUMMARY || sum.count == 0) continue;
+        uint32_t *oldest = metric->before;
+        metric->before = metric->between;
+        metric->between =
+            oldest != NULL ? oldest : ensure_zalloc(HISTOGRAM_BUCKETS * sizeof(*oldest));
+        for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+            metric->between[i] = (uint32_t)sum.counts[i];
     }
     pthread_mutex_unlock(&metrics->lock);
 }
@@ -269,7 +384,8 @@ enum err metrics_value(struct metrics *metrics, const char *name, const char *la
             strcmp(metric->labels, labels == NULL ? "" : labels) != 0)
             continue;
         sum_same(metrics, node, &sum);
-        *out = metric->kind == METRIC_HISTOGRAM ? (int64_t)sum.count : sum.value;
+        bool is_histogram = metric->kind == METRIC_SUMMARY || metric->kind == METRIC_BUCKETS;
+        *out = is_histogram ? (int64_t)sum.count : sum.value;
         err = ERR_OK;
         break;
     }

@@ -55,7 +55,26 @@ static inline int64_t gauge_value(const struct gauge *gauge)
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
 }
 
-void histogram_add(struct histogram *histogram, uint64_t value);
+/* Values 0 to 3 have a bucket each; above, four per power of two. */
+static inline int histogram_bucket(uint64_t value)
+{
+    if (value < 4) return (int)value;
+    int power = 63 - __builtin_clzll(value); /* at least 2 */
+    int bucket = power * 4 - 4 + (int)((value >> (power - 2)) & 3);
+    return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
+}
+
+static inline void histogram_add(struct histogram *histogram, uint64_t value)
+{
+    _Atomic uint64_t *count = &histogram->counts[histogram_bucket(value)];
+
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&histogram->sum,
+                          atomic_load_explicit(&histogram->sum, memory_order_relaxed) + value,
+                          memory_order_relaxed);
+}
+
 /* The value below which a share of all lies, within the resolution; 0 when there is none.
  * `permille` 500 is the median, 990 the 99th percentile. */
 uint64_t histogram_quantile(const struct histogram *histogram, int permille);
@@ -71,12 +90,31 @@ void metrics_add_counter(struct metrics *metrics, const struct counter *counter,
 void metrics_add_gauge(struct metrics *metrics, const struct gauge *gauge, const char *name,
                        const char *labels, const char *help);
 /* `unit` divides what was added: 1e9 for nanoseconds that are shown as seconds. Shown as a summary
- * with the quantiles 0.5, 0.75, 0.95, 0.98, 0.99 and 0.999, as Kafka's own exporters do. */
+ * with the quantiles 0.50, 0.75, 0.95, 0.98, 0.99 and 0.999, as Kafka's own exporters do: of what
+ * was added since the window before this one began (metrics_window), NaN if nothing was. Count and
+ * sum are of all. */
 void metrics_add_histogram(struct metrics *metrics, const struct histogram *histogram,
                            const char *name, const char *labels, const char *help, double unit);
+/* A part of each thing that `whole` counts, entered only where it is not 0: as many as there are in
+ * `whole` were added, the others as 0. `whole` may be `histogram` itself. Shown once there is one.
+ * The other form: cumulative buckets, by powers of two from METRICS_BUCKET_FIRST to …_LAST, for
+ * sums over processes; the part is left out while all of it is 0. */
+#define METRICS_BUCKET_FIRST 17 /* of nanoseconds: 131 µs */
+#define METRICS_BUCKET_LAST  34 /* 17 s */
+void metrics_add_part(struct metrics *metrics, const struct histogram *histogram,
+                      const struct histogram *whole, const char *name, const char *labels,
+                      const char *help, double unit);
+void metrics_add_part_buckets(struct metrics *metrics, const struct histogram *histogram,
+                              const struct histogram *whole, const char *name, const char *labels,
+                              const char *help, double unit);
+/* A counter that is shown once it is not 0. */
+void metrics_add_counter_used(struct metrics *metrics, const struct counter *counter,
+                              const char *name, const char *labels, const char *help);
 /* One that is not registered is fine. */
 void metrics_remove(struct metrics *metrics, const void *cell);
 
+/* A new window of quantiles begins. From any thread, now and then. */
+void metrics_window(struct metrics *metrics);
 /* Everything in Prometheus text format 0.0.4, by name and labels in byte order. From any thread. */
 void metrics_print(struct metrics *metrics, struct buf *out);
 /* The value of one counter or gauge, summed over its cells. ERR_NOT_FOUND. */

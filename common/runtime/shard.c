@@ -27,7 +27,7 @@ enum err shard_open(struct shard *shard, struct env *env, int id, struct mesh *m
     shard->sleeper.env = env;
     shard->sleeper.net = net;
     shard->mailbox = mailbox_open(mesh, (uint8_t)id, &shard->sleeper, handlers, owner);
-    shard->now = env_now(env);
+    shard->now = shard->clock = env_now(env);
     heap_init(&shard->timers);
     list_init(&shard->posts);
     list_init(&shard->last_posts);
@@ -169,13 +169,18 @@ static void note_length(struct shard *shard)
               (long long)(took_ns / 1000000), (unsigned long long)counter_value(&shard->turns));
 }
 
+struct instant shard_look(struct shard *shard)
+{
+    return shard->clock = env_now(shard->env);
+}
+
 void shard_turn(struct shard *shard)
 {
     /* At most until the next timer, not at all while there is work. */
     net_wait(shard->env, shard->net, shard_rest(shard));
     sleeper_wakes(&shard->sleeper);
     shard->is_busy = false;
-    shard->now = env_now(shard->env); /* read once: a turn is one instant */
+    shard->now = shard_look(shard); /* a turn is one instant */
     if (mailbox_drain(shard->mailbox)) shard->is_busy = true;
     run_completions(shard);
     fire_timers(shard);

@@ -37,6 +37,7 @@ struct shard {
 
     /* of shard.c */
     struct instant now;
+    struct instant clock; /* as it was last looked at: `now`, or later in the turn */
     struct heap timers;
     struct list posts;                    /* run in this turn */
     struct list last_posts;               /* run in this turn after all others */
@@ -74,6 +75,13 @@ void shard_stop(struct shard *shard);
 static inline struct instant shard_now(const struct shard *shard)
 {
     return shard->now;
+}
+
+/* For measuring what a turn is spent on: the clock, and what the last look at it gave. */
+struct instant shard_look(struct shard *shard);
+static inline struct instant shard_looked(const struct shard *shard)
+{
+    return shard->clock;
 }
 
 /* Arms, or moves, `timer`; INSTANT_NEVER disarms. */

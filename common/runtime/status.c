@@ -23,9 +23,11 @@
 #define CONNECTION_SECS   10
 #define CONNECTION_MEMORY 16384
 #define LISTEN_MAX        300
+#define WINDOW_NS         INT64_C(60000000000) /* of quantiles */
 
 struct status {
     struct status_options options;
+    _Atomic int64_t window_at_ns; /* when the window of quantiles began */
     struct MHD_Daemon *daemon;
     uint16_t port;
 };
@@ -97,12 +99,24 @@ static void print_process(struct buf *out)
                (unsigned long long)process_resident_bytes());
 }
 
-static unsigned answer(const struct status *status, const char *path, struct buf *out)
+/* Quantiles are of the last minute or two, if somebody looks as often. */
+static void turn_window(struct status *status)
+{
+    int64_t now = env_now(status->options.env).ns;
+    int64_t began = atomic_load(&status->window_at_ns);
+
+    if (now - began >= WINDOW_NS &&
+        atomic_compare_exchange_strong(&status->window_at_ns, &began, now))
+        metrics_window(status->options.metrics);
+}
+
+static unsigned answer(struct status *status, const char *path, struct buf *out)
 {
     static const char *const why[] = {"starting", "ready", "no session with ZooKeeper", "stopping"};
 
     if (strcmp(path, "/metrics") == 0) {
         metrics_print(status->options.metrics, out);
+        turn_window(status); /* afterwards: what is shown is of more than a moment */
         print_process(out);
         return MHD_HTTP_OK;
     }
@@ -127,7 +141,7 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection
                                   const char *method, const char *version, const char *data,
                                   size_t *data_size, void **state)
 {
-    const struct status *status = owner;
+    struct status *status = owner;
     struct buf text = {0};
 
     (void)version, (void)data;
@@ -226,6 +240,7 @@ enum err status_open(const struct status_options *options, struct status **out)
 
     struct status *status = ensure_zalloc(sizeof(*status));
     status->options = *options;
+    atomic_store(&status->window_at_ns, env_now(options->env).ns);
     status->port = port_of(fd);
     /* Its thread takes none of the process's signals. */
     sigfillset(&all);

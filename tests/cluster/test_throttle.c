@@ -89,6 +89,17 @@ START_TEST(brokers_take_what_can_change_at_run_time)
            "Completed updating config for broker-logger 1.");
     expect("configs --describe --broker-logger 1", "root=DEBUG");
     expect("configs --alter --broker-logger 1 --add-config root=INFO", "Completed");
+    /* A line for each request, of this broker, while it is asked for. */
+    const struct node *one = cluster_node(&cluster, NODE_BROKER, 1);
+    ck_assert(!node_has_logged(one, " broker request "));
+    expect("configs --alter --broker-logger 1 --add-config kafka.request.logger=DEBUG",
+           "Completed updating config for broker-logger 1.");
+    expect("configs --describe --broker-logger 1", "kafka.request.logger=DEBUG");
+    ck_assert(node_has_logged(one, " debug broker request api=describe_configs version="));
+    ck_assert(!node_has_logged(cluster_node(&cluster, NODE_BROKER, 2), " broker request "));
+    expect("configs --alter --broker-logger 1 --delete-config kafka.request.logger", "Completed");
+    expect("configs --describe --broker-logger 1", "kafka.request.logger=WARN");
+    refuse("configs --alter --broker-logger 1 --add-config kafka.controller=DEBUG", "INVALID");
 }
 END_TEST
 

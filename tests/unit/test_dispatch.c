@@ -1,6 +1,7 @@
 #include "tests/unit/broker_rig.h"
 #include "wire/gen/api_versions.h"
 #include "wire/gen/metadata.h"
+#include <stdio.h>
 
 static struct slice hex(struct arena *arena, const char *text)
 {
@@ -316,7 +317,124 @@ START_TEST(over_the_number_of_its_address_a_connection_is_closed)
 }
 END_TEST
 
+static const struct phases_of *phases_of(const struct rig *rig, int16_t key)
+{
+    return &rig->data.api.phases.at[rig->data.api.phases.place[key]];
+}
+
+START_TEST(requests_are_counted_by_kind_and_version_with_where_their_time_went)
+{
+    struct rig rig;
+    struct arena arena;
+    struct buf reply, page;
+    struct metrics *metrics = metrics_create();
+
+    rig_open(&rig, "");
+    arena_init(&arena, 65536);
+    buf_init(&reply);
+    buf_init(&page);
+    phases_register(&rig.data.api.phases, metrics);
+    metrics_print(metrics, &page);
+    ck_assert_uint_eq(page.len, 0); /* what never came has no lines */
+    int fd = rig_connect(&rig);
+    for (int i = 0; i < 3; i++) {
+        rig_send_frame(fd, hex(&arena, "0012 0000 00000002 ffff"));
+        ck_assert(rig_reply(&rig, fd, &reply));
+    }
+    rig_send_frame(fd, hex(&arena, "0012 0063 00000007 ffff")); /* has no handler */
+    ck_assert(rig_reply(&rig, fd, &reply));
+    rig_send_frame(fd, hex(&arena, "0020 0001 00000001 ffff 00000000 00")); /* another shard */
+    ck_assert(rig_reply(&rig, fd, &reply));
+    rig_turn(&rig);
+
+    const struct phases_of *versions = phases_of(&rig, API_API_VERSIONS);
+    const struct phases_of *configs = phases_of(&rig, API_DESCRIBE_CONFIGS);
+    ck_assert_uint_eq(histogram_count(&versions->total), 3);
+    ck_assert_uint_eq(counter_value(&versions->versions[0]), 3);
+    ck_assert_uint_eq(histogram_count(&versions->bytes), 3);
+    ck_assert_uint_eq(atomic_load(&versions->bytes.sum), 3 * 10);
+    ck_assert_uint_eq(histogram_count(&versions->remote), 0);
+    ck_assert_uint_gt(atomic_load(&versions->local.sum), 0);
+    ck_assert_uint_eq(histogram_count(&configs->total), 1);
+    ck_assert_uint_eq(histogram_count(&configs->queue), 1); /* the way to the control shard */
+    ck_assert_uint_eq(counter_value(&configs->versions[1]), 1);
+    /* The phases are all of it. */
+    uint64_t sum = atomic_load(&configs->queue.sum) + atomic_load(&configs->local.sum) +
+                   atomic_load(&configs->remote.sum) + atomic_load(&configs->response_queue.sum) +
+                   atomic_load(&configs->send.sum);
+    ck_assert_uint_eq(sum, atomic_load(&configs->total.sum));
+
+    metrics_print(metrics, &page);
+    buf_add(&page, "", 1);
+    const char *text = (const char *)page.ptr;
+    ck_assert_ptr_nonnull(strstr(
+        text, "\nkafka_network_requestmetrics_totaltimems_count{request=\"ApiVersions\"} 3\n"));
+    /* None waited: three times nothing. */
+    ck_assert_ptr_nonnull(strstr(
+        text, "\nkafka_network_requestmetrics_remotetimems_count{request=\"ApiVersions\"} 3\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nkafka_network_requestmetrics_requests_total{request="
+                                       "\"DescribeConfigs\",version=\"1\"} 1\n"));
+    ck_assert_ptr_null(strstr(text, "request=\"ApiVersions\",version=\"1\""));
+    ck_assert_ptr_null(strstr(text, "request=\"Metadata\""));
+    close(fd);
+    buf_fini(&page);
+    buf_fini(&reply);
+    arena_fini(&arena);
+    rig_close(&rig);
+    metrics_destroy(&metrics);
+}
+END_TEST
+
+struct lines {
+    int requests;
+    char last[1024];
+};
+
+static void take_line(void *to, enum log_level level, struct slice line)
+{
+    struct lines *lines = to;
+
+    (void)level;
+    if (!slice_starts_with(line, SLICE("debug broker request "))) return;
+    lines->requests++;
+    snprintf(lines->last, sizeof(lines->last), "%.*s", SLICE_ARGS(line));
+}
+
+START_TEST(a_request_has_a_line_only_while_that_is_asked_for)
+{
+    struct rig rig;
+    struct arena arena;
+    struct buf reply;
+    struct lines lines = {0};
+    _Atomic bool logs = false;
+
+    rig_open(&rig, "");
+    rig.process.logs_requests = &logs;
+    log_to(take_line, &lines);
+    arena_init(&arena, 65536);
+    buf_init(&reply);
+    int fd = rig_connect(&rig);
+    for (int i = 0; i < 60; i++) { /* more than a site may log in a second */
+        if (i == 10) atomic_store(&logs, true);
+        rig_send_frame(fd, hex(&arena, "0012 0000 00000002 0003 61220a"));
+        ck_assert(rig_reply(&rig, fd, &reply));
+        rig_turn(&rig);
+        if (i < 10) ck_assert_int_eq(lines.requests, 0);
+    }
+    ck_assert_int_eq(lines.requests, 50);
+    ck_assert_msg(strstr(lines.last, "api=api_versions version=0 correlation=2 client_id=\"a\"?\" "
+                                     "peer=127.0.0.1 bytes=13 total_us=") != NULL,
+                  "%s", lines.last);
+    close(fd);
+    buf_fini(&reply);
+    arena_fini(&arena);
+    rig_close(&rig);
+}
+END_TEST
+
 UNIT(api_versions_answers_what_the_table_serves,
+     requests_are_counted_by_kind_and_version_with_where_their_time_went,
+     a_request_has_a_line_only_while_that_is_asked_for,
      an_unknown_version_of_api_versions_is_told_what_there_is,
      client_software_has_the_form_of_a_name, what_is_not_served_costs_its_sender_the_connection,
      lengths_of_garbage_close_the_connection, a_body_cut_anywhere_closes_the_connection,

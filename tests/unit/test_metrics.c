@@ -72,11 +72,84 @@ START_TEST(quantiles_split_what_was_added)
     ck_assert_ptr_nonnull(strstr((char *)out.ptr, "# TYPE t_seconds summary\n"));
     ck_assert_ptr_nonnull(strstr((char *)out.ptr, "\nt_seconds_count 1000\n"));
     ck_assert_ptr_nonnull(strstr((char *)out.ptr, "\nt_seconds_sum 10099\n"));
-    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "t_seconds{quantile=\"0.5\"} 0.1"));
+    ck_assert_ptr_nonnull(strstr((char *)out.ptr, "t_seconds{quantile=\"0.50\"} 0.1"));
     buf_fini(&out);
     metrics_destroy(&metrics);
 }
 END_TEST
 
-UNIT(cells_of_one_name_are_summed_and_lines_are_in_order,
+/* A part is entered only where it is not 0. */
+START_TEST(a_part_that_was_not_entered_was_zero)
+{
+    struct metrics *metrics = metrics_create();
+    struct histogram part = {0}, whole = {0}, nothing = {0};
+    struct buf out;
+
+    buf_init(&out);
+    metrics_add_part(metrics, &part, &whole, "p_ms", "k=\"v\"", "Part.", 1e6);
+    metrics_add_part_buckets(metrics, &part, &whole, "p_seconds", NULL, "Part.", 1e9);
+    metrics_add_part_buckets(metrics, &nothing, &whole, "q_seconds", NULL, "Part.", 1e9);
+    metrics_print(metrics, &out);
+    ck_assert_uint_eq(out.len, 0);
+    for (int i = 0; i < 100; i++)
+        histogram_add(&whole, 5000000);
+    for (int i = 0; i < 10; i++)
+        histogram_add(&part, 1000000);
+    metrics_print(metrics, &out);
+    buf_add(&out, "", 1);
+    const char *text = (const char *)out.ptr;
+    ck_assert_ptr_nonnull(strstr(text, "p_ms{k=\"v\",quantile=\"0.50\"} 0\n"));
+    ck_assert_ptr_nonnull(strstr(text, "p_ms{k=\"v\",quantile=\"0.95\"} 1.0"));
+    ck_assert_ptr_nonnull(strstr(text, "\np_ms_sum{k=\"v\"} 10\np_ms_count{k=\"v\"} 100\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n# TYPE p_seconds histogram\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\np_seconds_bucket{le=\"0.000524288\"} 90\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\np_seconds_bucket{le=\"0.001048576\"} 100\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\np_seconds_bucket{le=\"+Inf\"} 100\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\np_seconds_count 100\n"));
+    ck_assert_ptr_null(strstr(text, "q_seconds")); /* all of it is 0 */
+    buf_fini(&out);
+    metrics_destroy(&metrics);
+}
+END_TEST
+
+static double quantile_on(struct metrics *metrics, const char *line)
+{
+    struct buf out;
+    char *at;
+
+    buf_init(&out);
+    metrics_print(metrics, &out);
+    buf_add(&out, "", 1);
+    at = strstr((char *)out.ptr, line);
+    ck_assert_ptr_nonnull(at);
+    double value = strtod(at + strlen(line), NULL);
+    buf_fini(&out);
+    return value;
+}
+
+START_TEST(quantiles_are_of_this_window_and_the_one_before)
+{
+    struct metrics *metrics = metrics_create();
+    struct histogram one = {0}, two = {0};
+
+    metrics_add_histogram(metrics, &one, "t", NULL, "Time.", 1);
+    metrics_add_histogram(metrics, &two, "t", NULL, "Time.", 1);
+    for (int i = 0; i < 1000; i++)
+        histogram_add(&one, 1000);
+    ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") >= 1000);
+    metrics_window(metrics);
+    histogram_add(&two, 1);
+    ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") >= 1000);
+    metrics_window(metrics);
+    ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") <= 1); /* the one of the window before */
+    metrics_window(metrics);
+    double now = quantile_on(metrics, "t{quantile=\"0.50\"} ");
+    ck_assert(now != now);
+    ck_assert(quantile_on(metrics, "t_count ") >= 1001); /* of all */
+    metrics_destroy(&metrics);
+}
+END_TEST
+
+UNIT(a_part_that_was_not_entered_was_zero, quantiles_are_of_this_window_and_the_one_before,
+     cells_of_one_name_are_summed_and_lines_are_in_order,
      a_quantile_is_never_below_and_at_most_a_quarter_above, quantiles_split_what_was_added)
