@@ -7,6 +7,7 @@ libottla_broker_a_SOURCES += \
 	broker/log/config.c broker/log/config.h \
 	broker/log/epochs.c broker/log/epochs.h \
 	broker/log/filter.c broker/log/filter.h \
+	broker/log/future.c broker/log/future.h \
 	broker/log/handles.c broker/log/handles.h \
 	broker/log/index.c broker/log/index.h \
 	broker/log/keys.c broker/log/keys.h \
@@ -22,7 +23,7 @@ libottla_broker_a_SOURCES += \
 	broker/log/segment.c broker/log/segment.h \
 	broker/log/snapshots.c broker/log/snapshots.h \
 	broker/log/store.c broker/log/store.h broker/log/store_parts.h \
-	broker/log/store_load.c broker/log/store_save.c \
+	broker/log/store_load.c broker/log/store_move.c broker/log/store_save.c \
 	broker/log/sync.c \
 	broker/log/trim.c
 
@@ -32,6 +33,7 @@ check_PROGRAMS += \
 	tests/unit/test_checkpoint \
 	tests/unit/test_compact \
 	tests/unit/test_epochs \
+	tests/unit/test_future \
 	tests/unit/test_log \
 	tests/unit/test_log_index \
 	tests/unit/test_names \

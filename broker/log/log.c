@@ -16,13 +16,11 @@ struct log *log_create(const struct env *env, struct log_dir *dir, char *path, s
                        int32_t partition, const struct log_config *config)
 {
     struct log *log = ensure_zalloc(sizeof(*log));
-    size_t name = strlen(strrchr(path, '/') + 1);
 
     log->env = env;
     log->dir = dir;
     log->path = path;
-    log->topic = slice_of(path + strlen(path) - name, topic.len);
-    ensure(slice_equal(log->topic, topic));
+    log->topic = slice_of(ensure_strndup(topic.ptr, topic.len), topic.len);
     log->partition = partition;
     log->config = *config;
     log_uncut(log);
@@ -47,22 +45,15 @@ void log_destroy(struct log **log)
     free(l->snapshots);
     free(l->garbage);
     free(l->path);
+    free((void *)(uintptr_t)l->topic.ptr);
     free(l);
     *log = NULL;
 }
 
 void log_move(struct log *log, const char *path)
 {
-    char *old = log->path;
-    size_t offset = (size_t)(log->topic.ptr - (uint8_t *)old);
-
-    /* The topic keeps its name, though the directory of a deleted one may show it cut. */
-    size_t len = strlen(path) + 1;
-    log->path = ensure_malloc(len + log->topic.len);
-    memcpy(log->path, path, len);
-    memcpy(log->path + len, old + offset, log->topic.len);
-    log->topic = slice_of(log->path + len, log->topic.len);
-    free(old);
+    free(log->path);
+    log->path = ensure_strdup(path);
 }
 
 struct segment_place log_place(const struct log *log, int64_t base)

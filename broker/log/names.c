@@ -70,7 +70,7 @@ static int64_t last_of(struct slice text, char c)
 }
 
 /* "<anything>.<unique>-<word>": cuts that off and says which word it was. */
-static enum names_kind take_suffix(struct slice *name)
+static enum names_kind take_suffix(struct slice *name, struct slice *unique)
 {
     static const struct {
         const char *word;
@@ -85,6 +85,7 @@ static enum names_kind take_suffix(struct slice *name)
         int64_t dot = last_of(head, '.');
         if (dot <= 0 || (size_t)dot + 1 == head.len) continue;
         *name = slice_of(name->ptr, (size_t)dot);
+        *unique = slice_of(head.ptr + dot + 1, head.len - (size_t)dot - 1);
         return words[i].kind;
     }
     return NAMES_LIVE;
@@ -92,14 +93,15 @@ static enum names_kind take_suffix(struct slice *name)
 
 bool names_parse_directory(const char *name, struct names_directory *out)
 {
-    struct slice rest = slice_text(name);
-    enum names_kind kind = take_suffix(&rest);
+    struct slice rest = slice_text(name), unique = SLICE("");
+    enum names_kind kind = take_suffix(&rest, &unique);
     int64_t dash = last_of(rest, '-'), partition;
 
     if (dash <= 0 || !is_space_free(rest)) return false;
     struct slice number = slice_of(rest.ptr + dash + 1, rest.len - (size_t)dash - 1);
     if (text_int(number, 0, INT32_MAX, &partition) != ERR_OK) return false;
-    *out = (struct names_directory){kind, slice_of(rest.ptr, (size_t)dash), (int32_t)partition};
+    *out = (struct names_directory){kind, slice_of(rest.ptr, (size_t)dash), (int32_t)partition,
+                                    unique};
     return true;
 }
 
@@ -109,16 +111,39 @@ enum err names_live(char *name, struct slice topic, int32_t partition)
                 NAMES_MAX + 1);
 }
 
-void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique)
+#define UNIQUE_DIGITS 32
+
+static struct slice hex(char *digits, struct uuid unique)
 {
-    char tail[64];
-    int len = snprintf(tail, sizeof(tail), "-%d.", partition);
-
     for (size_t i = 0; i < sizeof(unique.bytes); i++)
-        len += snprintf(tail + len, sizeof(tail) - (size_t)len, "%02x", unique.bytes[i]);
-    len += snprintf(tail + len, sizeof(tail) - (size_t)len, "-delete");
+        snprintf(digits + 2 * i, 3, "%02x", unique.bytes[i]);
+    return slice_of(digits, UNIQUE_DIGITS);
+}
 
+enum err names_deleting_for(char *name, struct slice topic, int32_t partition, struct slice unique)
+{
+    char tail[UNIQUE_DIGITS + 32];
+
+    if (unique.len > UNIQUE_DIGITS) return ERR_LIMIT;
+    int len = snprintf(tail, sizeof(tail), "-%d.%.*s-delete", partition, SLICE_ARGS(unique));
     size_t room = NAMES_MAX - (size_t)len;
     if (topic.len > room) topic.len = room;
-    snprintf(name, NAMES_MAX + 1, "%.*s%s", SLICE_ARGS(topic), tail);
+    return fits(snprintf(name, NAMES_MAX + 1, "%.*s%s", SLICE_ARGS(topic), tail), NAMES_MAX + 1);
+}
+
+void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique)
+{
+    char digits[UNIQUE_DIGITS + 1];
+
+    /* Cannot be too long: the topic is cut. */
+    (void)!names_deleting_for(name, topic, partition, hex(digits, unique));
+}
+
+enum err names_future(char *name, struct slice topic, int32_t partition, struct uuid unique)
+{
+    char digits[UNIQUE_DIGITS + 1];
+
+    return fits(snprintf(name, NAMES_MAX + 1, "%.*s-%d.%.*s-future", SLICE_ARGS(topic), partition,
+                         SLICE_ARGS(hex(digits, unique))),
+                NAMES_MAX + 1);
 }

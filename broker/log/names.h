@@ -32,8 +32,9 @@ bool names_parse_file(const char *name, struct names_file *out);
 enum names_kind { NAMES_LIVE, NAMES_FUTURE, NAMES_DELETING, NAMES_STRAY };
 struct names_directory {
     enum names_kind kind;
-    struct slice topic; /* of `name` */
+    struct slice topic; /* of `name`, as the next but one; cut, perhaps, of NAMES_DELETING */
     int32_t partition;
+    struct slice unique; /* between "." and "-delete", "-future", "-stray"; empty: NAMES_LIVE */
 };
 /* False: no partition's (Kafka refuses to start with such a one). */
 bool names_parse_directory(const char *name, struct names_directory *out);
@@ -41,3 +42,10 @@ bool names_parse_directory(const char *name, struct names_directory *out);
 MUST_CHECK enum err names_live(char *name, struct slice topic, int32_t partition);
 /* "<topic>-<partition>.<32 hex digits>-delete", the topic cut so that it fits. */
 void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique);
+/* The same with the `unique` of a future directory (names_parse_directory): the two belong
+ * together, see future.h. ERR_LIMIT: it is longer than any that a broker gives. */
+MUST_CHECK enum err names_deleting_for(char *name, struct slice topic, int32_t partition,
+                                       struct slice unique);
+/* "<topic>-<partition>.<32 hex digits>-future". ERR_LIMIT if longer: it is never cut. */
+MUST_CHECK enum err names_future(char *name, struct slice topic, int32_t partition,
+                                 struct uuid unique);

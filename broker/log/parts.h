@@ -18,8 +18,8 @@ struct log {
     const struct env *env;
     struct log_dir *dir;
     struct log_files *files; /* NULL while detached */
-    char *path;              /* of its directory; ends in "<topic>-<partition>" */
-    struct slice topic;      /* in `path` */
+    char *path;              /* of its directory; the owner's alone, for it may change */
+    struct slice topic;      /* owned; any thread may read it */
     int32_t partition;
     struct log_config config;
 
@@ -42,6 +42,8 @@ struct log {
     struct epochs epochs;
     bool topic_id_dirty, epochs_dirty;
     bool directory_dirty; /* files were made or renamed since its last sync */
+    bool is_renamed;      /* its directory was, and the log directory has not been synced since */
+    bool is_future;       /* future.h */
     bool was_allocated;   /* the active segment's file is longer than its content */
 
     bool is_syncing;

@@ -31,6 +31,29 @@ void producers_init(struct producers *producers)
     list_init(&producers->open);
 }
 
+/* After its head has moved from `before`. */
+static void list_moved(struct list *list, const struct list *before)
+{
+    if (list->head.next == &before->head) {
+        list_init(list);
+        return;
+    }
+    list->head.next->prev = &list->head;
+    list->head.prev->next = &list->head;
+}
+
+void producers_swap(struct producers *a, struct producers *b)
+{
+    struct producers other = *a;
+
+    *a = *b;
+    list_moved(&a->by_age, &b->by_age);
+    list_moved(&a->open, &b->open);
+    *b = other;
+    list_moved(&b->by_age, &a->by_age);
+    list_moved(&b->open, &a->open);
+}
+
 void producers_clear(struct producers *producers)
 {
     producers_fini(producers);

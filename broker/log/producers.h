@@ -65,6 +65,8 @@ struct producers {
 void producers_init(struct producers *producers);
 void producers_fini(struct producers *producers);
 void producers_clear(struct producers *producers);
+/* Each gets what the other had. */
+void producers_swap(struct producers *a, struct producers *b);
 static inline bool producers_are_none(const struct producers *producers)
 {
     return producers->count == 0 && producers->unreplicated_count == 0;

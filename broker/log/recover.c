@@ -495,7 +495,8 @@ static void find_loss(struct loading *l)
         files_status(request->env, path, &status) == ERR_OK)
         created_ms = status.modified_ms;
     bool is_unused = request->keeps_topic_ids && !l->listing.has_topic_id && log->end == 0;
-    if (is_unused) return;
+    /* Nobody relies on a copy that is being made. */
+    if (is_unused || request->is_future) return;
     if (request->high_watermark > log->end && created_ms < request->high_watermark_ms)
         promised = request->high_watermark;
     if (request->recovery_point > log->end && created_ms < request->recovery_point_ms &&
@@ -614,8 +615,10 @@ static struct log *shell(const struct recover_request *request)
     char path[FILES_PATH_MAX];
 
     if (names_join(path, request->dir->path, request->name) != ERR_OK) return NULL;
-    return log_create(request->env, request->dir, ensure_strdup(path), request->topic,
-                      request->partition, request->config);
+    struct log *log = log_create(request->env, request->dir, ensure_strdup(path), request->topic,
+                                 request->partition, request->config);
+    log->is_future = request->is_future;
+    return log;
 }
 
 enum err recover_log(const struct recover_request *request, struct recover_result *result,

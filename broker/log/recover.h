@@ -18,6 +18,7 @@ struct recover_request {
     const struct log_config *config;
     struct log_files *files; /* of the job */
     bool is_clean;
+    bool is_future; /* future.h */
     bool keeps_topic_ids;
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;

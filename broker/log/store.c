@@ -301,6 +301,8 @@ enum err store_open(const struct store_options *options, struct buf *problem, st
     store->dirs = ensure_zalloc((size_t)options->path_count * sizeof(*store->dirs));
     map_init(&store->logs);
     map_init(&store->busy);
+    map_init(&store->futures);
+    map_init(&store->preferred);
     map_init(&store->missing);
     for (int i = 0; i < store->dir_count; i++) {
         struct store_dir *dir = &store->dirs[i];
@@ -340,6 +342,12 @@ void store_destroy(struct store **store)
         log_destroy(&log);
     }
     map_fini(&s->logs);
+    map_each (entry, &s->futures) {
+        struct log *log = entry->value;
+        log_destroy(&log);
+    }
+    map_fini(&s->futures);
+    map_fini(&s->preferred);
     map_fini(&s->busy);
     map_each (entry, &s->missing)
         free(entry->value);

@@ -107,6 +107,30 @@ void store_create_many(struct store *store, struct store_new_log *logs, int coun
 void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
                   void *to);
 
+/* ---- Moves between log directories (future.h), decided by others and done by a shard ---- */
+
+/* The directory of that path, which is absolute and written as in log.dirs; or NULL. */
+struct log_dir *store_find_dir(struct store *store, struct slice path);
+/* NULL when absent. Includes those of offline directories. */
+struct log *store_find_future(struct store *store, struct slice topic, int32_t partition);
+void store_each_future(struct store *store, void (*each)(void *to, struct log *log), void *to);
+/* The log is not here: when it comes, it shall be in `dir`. Of as many as STORE_PREFERRED_MAX this
+ * is remembered, until this process ends. */
+void store_prefer(struct store *store, struct slice topic, int32_t partition, struct log_dir *dir);
+/* Whether a future log of that topic can have a name. */
+bool store_may_have_future(struct slice topic, int32_t partition);
+/* An empty future log for `current`, which has none, in `dir`; on the pool, `done` on the home
+ * shard. ERR_OFFLINE: a directory is, and there may be one in it. */
+void store_create_future(struct store *store, const struct log *current, struct log_dir *dir,
+                         void (*done)(void *to, enum err err, struct log *future), void *to);
+/* As store_delete. */
+void store_delete_future(struct store *store, struct log **future,
+                         void (*done)(void *to, enum err err), void *to);
+/* The future log of that partition has taken the place of the current one, which is detached and
+ * goes as by store_delete, but not before the new one's name is on the device. */
+void store_moved(struct store *store, struct slice topic, int32_t partition, void (*done)(void *to),
+                 void *to);
+
 /* A log of this directory gave ERR_IO. From the home shard; saying it twice is fine. */
 void store_fail_dir(struct store *store, struct log_dir *dir, enum err why);
 

@@ -15,8 +15,8 @@ struct offsets {
 
 /* A partition that was found, and what became of it. */
 struct found_log {
-    char *name;
-    struct names_directory parsed;
+    char *name, *live;             /* the second: its partition's, as in checkpoints */
+    struct names_directory parsed; /* of `name` */
     struct recover_result result;
     struct log *log;
     enum err err;
@@ -31,8 +31,11 @@ struct dir_load {
     int count, capacity;
     struct offsets recovery, start, high_watermark, cleaned;
     int64_t recovery_ms, high_watermark_ms; /* when these files were written */
-    char **deleting;                        /* directories that wait for their removal */
+    char **deleting;                        /* directories that wait for their removal: names */
     int deleting_count;
+    int *returning; /* of `found`: set aside for a future log, see take_back */
+    char **returning_from;
+    int returning_count;
     _Atomic int next; /* which partition is to be taken */
     int loaders;      /* that still run */
     struct loader *loader;
@@ -49,7 +52,7 @@ struct loader {
 struct store_load {
     struct store *store;
     struct dir_load *dirs;
-    int left;
+    int listing, left; /* directories whose listing, whose load has not ended */
 };
 
 static void add_offset(void *to, struct slice topic, int32_t partition, int64_t offset)
@@ -104,12 +107,24 @@ static enum err read_offsets(struct dir_load *load, const char *file, struct off
 
 static void add_deleting(struct dir_load *load, const char *name)
 {
-    char path[FILES_PATH_MAX];
-
-    if (names_join(path, load->dir->path, name) != ERR_OK) return;
     load->deleting =
         ensure_realloc(load->deleting, (size_t)(load->deleting_count + 1) * sizeof(char *));
-    load->deleting[load->deleting_count++] = ensure_strdup(path);
+    load->deleting[load->deleting_count++] = ensure_strdup(name);
+}
+
+static void add_found(struct dir_load *load, const char *name)
+{
+    char live[NAMES_MAX + 1];
+
+    if (load->count == load->capacity) {
+        load->capacity = load->capacity == 0 ? 64 : load->capacity * 2;
+        load->found = ensure_realloc(load->found, (size_t)load->capacity * sizeof(*load->found));
+    }
+    struct found_log *found = &load->found[load->count++];
+    *found = (struct found_log){.name = ensure_strdup(name)};
+    ensure(names_parse_directory(found->name, &found->parsed));
+    ensure(names_live(live, found->parsed.topic, found->parsed.partition) == ERR_OK);
+    found->live = ensure_strdup(live);
 }
 
 static void find_one(void *to, const char *name, bool is_directory)
@@ -132,20 +147,14 @@ static void find_one(void *to, const char *name, bool is_directory)
     case NAMES_DELETING:
         add_deleting(load, name);
         return;
-    case NAMES_FUTURE:
     case NAMES_STRAY:
         log_warn("log", "directory_left_alone", "path=%s/%s", load->dir->path, name);
         return;
+    case NAMES_FUTURE:
     case NAMES_LIVE:
-        break;
+        add_found(load, name);
+        return;
     }
-    if (load->count == load->capacity) {
-        load->capacity = load->capacity == 0 ? 64 : load->capacity * 2;
-        load->found = ensure_realloc(load->found, (size_t)load->capacity * sizeof(*load->found));
-    }
-    struct found_log *found = &load->found[load->count++];
-    *found = (struct found_log){.name = ensure_strdup(name)};
-    ensure(names_parse_directory(found->name, &found->parsed));
 }
 
 /* 0: there is no such file. */
@@ -191,13 +200,14 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .config = &config,
         .files = files,
         .is_clean = load->dir->was_clean,
+        .is_future = found->parsed.kind == NAMES_FUTURE,
         .keeps_topic_ids = options->keeps_topic_ids,
-        .recovery_point = offset_of(&load->recovery, found->name),
-        .log_start = offset_of(&load->start, found->name),
-        .high_watermark = offset_of(&load->high_watermark, found->name),
-        .cleaned = map_get(&load->cleaned.by_name, slice_text(found->name)) == NULL
+        .recovery_point = offset_of(&load->recovery, found->live),
+        .log_start = offset_of(&load->start, found->live),
+        .high_watermark = offset_of(&load->high_watermark, found->live),
+        .cleaned = map_get(&load->cleaned.by_name, slice_text(found->live)) == NULL
                        ? -1
-                       : offset_of(&load->cleaned, found->name),
+                       : offset_of(&load->cleaned, found->live),
         .recovery_point_ms = load->recovery_ms,
         .high_watermark_ms = load->high_watermark_ms,
         .now_ms = env_wall_ms(options->env),
@@ -222,10 +232,15 @@ static void dir_load_fini(struct dir_load *load)
     for (int i = 0; i < load->count; i++) {
         log_destroy(&load->found[i].log);
         free(load->found[i].name);
+        free(load->found[i].live);
     }
     for (int i = 0; i < load->deleting_count; i++)
         free(load->deleting[i]);
     free(load->deleting);
+    for (int i = 0; i < load->returning_count; i++)
+        free(load->returning_from[i]);
+    free(load->returning_from);
+    free(load->returning);
     free(load->found);
     free(load->loader);
     offsets_fini(&load->recovery);
@@ -257,14 +272,15 @@ static enum err take_logs(struct store *store, struct dir_load *load)
 {
     for (int i = 0; i < load->count; i++) {
         struct found_log *found = &load->found[i];
-        struct slice key = slice_text(found->name);
-        struct log *other = map_get(&store->logs, key);
+        struct slice key = slice_text(found->live);
+        struct map *of = found->parsed.kind == NAMES_FUTURE ? &store->futures : &store->logs;
+        struct log *other = map_get(of, key);
         if (other != NULL) {
             buf_printf(&load->problem, "%s is in %s and in %s", found->name,
                        log_directory(other)->path, load->dir->path);
             return ERR_INVALID;
         }
-        map_set(&store->logs, key, found->log);
+        map_set(of, key, found->log);
         found->log = NULL;
         load->dir->log_count++;
     }
@@ -294,10 +310,12 @@ static void queue_deleting(struct dir_load *load)
     struct log_config config;
 
     options->config(options->owner, SLICE(""), &config);
-    for (int i = 0; i < load->deleting_count; i++)
-        store_add_deleted(load->dir, load->deleting[i],
+    for (int i = 0; i < load->deleting_count; i++) {
+        char path[FILES_PATH_MAX];
+        if (names_join(path, load->dir->path, load->deleting[i]) != ERR_OK) continue;
+        store_add_deleted(load->dir, ensure_strdup(path),
                           env_wall_ms(options->env) + config.file_delete_delay_ms);
-    load->deleting_count = 0;
+    }
 }
 
 /* Lines of partitions whose directories are not there: deleted in the last moment, or lost. Which,
@@ -318,6 +336,7 @@ static void all_loaded(struct store_load *all)
     struct store *store = all->store;
     struct buf problem;
     enum err result = ERR_OK;
+    int loaded = 0;
 
     buf_init(&problem);
     for (int i = 0; i < store->dir_count; i++) {
@@ -331,7 +350,7 @@ static void all_loaded(struct store_load *all)
         }
         if (err == ERR_OK) {
             load->dir->is_loaded = true;
-            queue_deleting(load);
+            loaded++;
             log_result(load);
         } else if (err != ERR_INVALID) {
             load->dir->failed_why = err;
@@ -341,6 +360,9 @@ static void all_loaded(struct store_load *all)
         struct dir_load *load = &all->dirs[i];
         if (load->dir == NULL) continue;
         if (load->dir->is_loaded) note_missing(store, load);
+        /* What is to be deleted may have been set aside for a future log in a directory that is
+         * away. */
+        if (loaded == store->dir_count) queue_deleting(load);
         dir_load_fini(load);
     }
     free(all->dirs);
@@ -393,7 +415,7 @@ static void load_done(struct disk_job *job)
         store_job_ended(store);
 }
 
-static void list_done(struct disk_job *job)
+static void returned_done(struct disk_job *job)
 {
     struct dir_load *load = list_entry(job, struct dir_load, job);
     struct store *store = load->dir->store;
@@ -413,6 +435,102 @@ static void list_done(struct disk_job *job)
     store_job_ended(store);
 }
 
+/* ---- a current log that was set aside (future.h) ---- */
+
+static struct found_log *find_future(struct store_load *all, const struct names_directory *aside)
+{
+    for (int d = 0; d < all->store->dir_count; d++) {
+        struct dir_load *load = &all->dirs[d];
+        for (int i = 0; load->dir != NULL && i < load->count; i++) {
+            struct found_log *found = &load->found[i];
+            if (found->parsed.kind == NAMES_FUTURE && found->parsed.partition == aside->partition &&
+                slice_equal(found->parsed.unique, aside->unique))
+                return found;
+        }
+    }
+    return NULL;
+}
+
+static bool is_live(const struct store_load *all, const char *live)
+{
+    for (int d = 0; d < all->store->dir_count; d++) {
+        const struct dir_load *load = &all->dirs[d];
+        for (int i = 0; load->dir != NULL && i < load->count; i++)
+            if (strcmp(load->found[i].name, live) == 0) return true;
+    }
+    return false;
+}
+
+/* The future log has not taken the place: what makes way for it is still the truth. */
+static void take_back(struct store_load *all, struct dir_load *load)
+{
+    int kept = 0;
+
+    for (int i = 0; i < load->deleting_count; i++) {
+        struct names_directory parsed;
+        const struct found_log *future = NULL;
+        if (names_parse_directory(load->deleting[i], &parsed)) future = find_future(all, &parsed);
+        if (future == NULL || is_live(all, future->live)) {
+            load->deleting[kept++] = load->deleting[i];
+            continue;
+        }
+        int n = load->returning_count++;
+        size_t room = (size_t)(n + 1);
+        load->returning = ensure_realloc(load->returning, room * sizeof(*load->returning));
+        load->returning_from =
+            ensure_realloc(load->returning_from, room * sizeof(*load->returning_from));
+        load->returning_from[n] = load->deleting[i];
+        load->returning[n] = load->count;
+        char *live = ensure_strdup(future->live); /* adding may move it */
+        add_found(load, live);
+        free(live);
+    }
+    load->deleting_count = kept;
+}
+
+static void return_run(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct dir_load, job);
+    const struct env *env = load->dir->store->options.env;
+    char from[FILES_PATH_MAX], to[FILES_PATH_MAX];
+    enum err err = load->err;
+
+    if (atomic_load(&load->dir->store->is_abandoned)) return;
+    for (int i = 0; err == ERR_OK && i < load->returning_count; i++) {
+        const char *name = load->found[load->returning[i]].name;
+        log_warn("log", "move_taken_back", "path=%s name=%s from=%s", load->dir->path, name,
+                 load->returning_from[i]);
+        err = names_join(from, load->dir->path, load->returning_from[i]);
+        if (err == ERR_OK) err = names_join(to, load->dir->path, name);
+        if (err == ERR_OK) err = files_rename(env, from, to);
+    }
+    if (err == ERR_OK && load->returning_count > 0)
+        err = files_sync_directory(env, load->dir->path);
+    load->err = err;
+}
+
+static void all_listed(struct store_load *all)
+{
+    struct store *store = all->store;
+
+    for (int d = 0; d < store->dir_count; d++)
+        if (all->dirs[d].dir != NULL && all->dirs[d].err == ERR_OK) take_back(all, &all->dirs[d]);
+    for (int d = 0; d < store->dir_count; d++) {
+        if (all->dirs[d].dir == NULL) continue;
+        all->dirs[d].job = (struct disk_job){.run = return_run, .done = returned_done};
+        store_submit(store, DISK_LONG, &all->dirs[d].job);
+    }
+}
+
+static void list_done(struct disk_job *job)
+{
+    struct dir_load *load = list_entry(job, struct dir_load, job);
+    struct store *store = load->dir->store;
+
+    if (--load->all->listing == 0) all_listed(load->all);
+    store_job_ended(store);
+}
+
 void store_load(struct store *store)
 {
     struct store_load *all = ensure_zalloc(sizeof(*all));
@@ -421,6 +539,7 @@ void store_load(struct store *store)
     all->dirs = ensure_zalloc((size_t)store->dir_count * sizeof(*all->dirs));
     for (int i = 0; i < store->dir_count; i++)
         all->left += !store->dirs[i].dir.is_offline;
+    all->listing = all->left;
     ensure(all->left > 0);
     for (int i = 0; i < store->dir_count; i++) {
         struct dir_load *load = &all->dirs[i];
@@ -455,10 +574,11 @@ struct create {
     void *to;
 };
 
-static struct store_dir *emptiest(struct store *store)
+struct store_dir *store_place(struct store *store, const char *name)
 {
-    struct store_dir *best = NULL;
+    struct store_dir *best = map_get(&store->preferred, slice_text(name));
 
+    if (best != NULL) return best->dir.is_offline ? NULL : best;
     for (int i = 0; i < store->dir_count; i++) {
         struct store_dir *dir = &store->dirs[i];
         if (!dir->dir.is_offline && (best == NULL || dir->log_count < best->log_count)) best = dir;
@@ -544,6 +664,7 @@ static void create_done(struct disk_job *job)
         struct store_dir *dir = &store->dirs[create->creations[i].dir->index];
         if (new->err == ERR_OK) {
             map_set(&store->logs, slice_text(name), new->log);
+            map_remove(&store->preferred, slice_text(name));
             continue;
         }
         dir->log_count--;
@@ -564,7 +685,7 @@ static void prepare(struct store *store, struct store_new_log *new, struct creat
     new->log = NULL;
     new->err = names_live(name, new->topic, new->partition);
     if (new->err != ERR_OK) return;
-    struct store_dir *dir = emptiest(store);
+    struct store_dir *dir = store_place(store, name);
     new->log = map_get(&store->logs, slice_text(name));
     if (new->log != NULL)
         new->err = ERR_EXISTS;
@@ -641,6 +762,7 @@ struct delete
     struct store *store;
     struct store_dir *dir;
     char *name, *from, *to_path;
+    bool is_live; /* its name is busy */
     int64_t delay_ms;
     enum err err;
     void (*done)(void *to, enum err err);
@@ -662,7 +784,7 @@ static void delete_done(struct disk_job *job)
     struct store *store = delete->store;
     enum err err = delete->err;
 
-    map_remove(&store->busy, slice_text(delete->name));
+    if (delete->is_live) map_remove(&store->busy, slice_text(delete->name));
     if (err == ERR_OK) {
         store_add_deleted(delete->dir, delete->to_path,
                           env_wall_ms(store->options.env) + delete->delay_ms);
@@ -679,8 +801,8 @@ static void delete_done(struct disk_job *job)
     store_job_ended(store);
 }
 
-void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
-                  void *to)
+void store_delete_of(struct store *store, struct map *of, struct log **log,
+                     void (*done)(void *to, enum err err), void *to)
 {
     struct log *l = *log;
     struct delete *delete = ensure_zalloc(sizeof(*delete));
@@ -703,9 +825,16 @@ void store_delete(struct store *store, struct log **log, void (*done)(void *to, 
         .done = done,
         .to = to,
     };
-    map_remove(&store->logs, slice_text(live));
-    map_set(&store->busy, slice_text(live), store);
+    map_remove(of, slice_text(live));
+    if (of == &store->logs) map_set(&store->busy, slice_text(live), store);
+    delete->is_live = of == &store->logs;
     dir->log_count--;
     log_destroy(log);
     store_submit(store, DISK_SOON, &delete->job);
+}
+
+void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
+                  void *to)
+{
+    store_delete_of(store, &store->logs, log, done, to);
 }

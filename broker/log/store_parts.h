@@ -48,6 +48,9 @@ struct store {
     int dir_count;
     struct map logs;    /* "topic-partition" → struct log * */
     struct map busy;    /* names whose directory is being made or renamed */
+    struct map futures; /* the same names → struct log *, see future.h */
+    /* Names of logs that are not here, and in which directory they shall be when they come. */
+    struct map preferred; /* → struct store_dir * */
     struct map missing; /* names that a checkpoint had without a directory → int64_t *, watermark */
     int32_t broker_id;
     int64_t last_session; /* as found in a lock file */
@@ -60,11 +63,16 @@ struct store {
 };
 
 struct store_dir *store_dir_of(struct store *store, const struct log *log);
+/* Where a new log of this name goes; NULL: nowhere now. */
+struct store_dir *store_place(struct store *store, const char *name);
 /* A job of the store's; `done` must call store_job_ended. */
 void store_submit(struct store *store, enum disk_class class, struct disk_job *job);
 void store_job_ended(struct store *store);
 void store_submit_close(struct store *store); /* when the other jobs have ended */
 /* Takes a directory that gave an I/O error offline; tells the owner, once. */
 void store_dir_failed(struct store_dir *dir, enum err why);
+/* Renames the directory of `log`, which is of `of`, and deletes it later; takes `log`. */
+void store_delete_of(struct store *store, struct map *of, struct log **log,
+                     void (*done)(void *to, enum err err), void *to);
 /* Adds to the directories that wait to be removed; takes `path`. */
 void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms);

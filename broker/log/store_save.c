@@ -45,9 +45,12 @@ static void note_saved(struct store_dir *dir, int which)
     int place = saved_place(which);
 
     if (place < 0) return;
-    map_each (entry, &dir->store->logs) {
-        struct log *log = entry->value;
-        if (log_directory(log) == &dir->dir) atomic_store(&log->saved[place], log->saving[place]);
+    for (int k = 0; k < 2; k++) {
+        map_each (entry, k == 0 ? &dir->store->logs : &dir->store->futures) {
+            struct log *log = entry->value;
+            if (log_directory(log) == &dir->dir)
+                atomic_store(&log->saved[place], log->saving[place]);
+        }
     }
 }
 
@@ -80,11 +83,14 @@ static void write_text(const struct store_dir *dir, int which, struct buf *out)
     int64_t value;
 
     buf_init(&lines);
-    map_each (entry, &dir->store->logs) {
-        struct log *log = entry->value;
-        if (log_directory(log) != &dir->dir || !value_of(log, which, &value)) continue;
-        checkpoint_add(&lines, log_topic(log), log_partition(log), value);
-        count++;
+    /* A partition is in one directory or, while it moves, as current and as future log in two. */
+    for (int k = 0; k < 2; k++) {
+        map_each (entry, k == 0 ? &dir->store->logs : &dir->store->futures) {
+            struct log *log = entry->value;
+            if (log_directory(log) != &dir->dir || !value_of(log, which, &value)) continue;
+            checkpoint_add(&lines, log_topic(log), log_partition(log), value);
+            count++;
+        }
     }
     checkpoint_begin(out, count);
     buf_add_slice(out, buf_slice(&lines));
@@ -477,12 +483,15 @@ static void close_dir(struct store_dir *dir)
     int to_sync = 0;
 
     close->dir = dir;
-    close->logs = ensure_malloc((store->logs.count + 1) * sizeof(*close->logs));
-    map_each (entry, &store->logs) {
-        struct log *log = entry->value;
-        if (log_directory(log) != &dir->dir) continue;
-        close->logs[close->count++] = log;
-        to_sync += log_needs_finish(log);
+    close->logs =
+        ensure_malloc((store->logs.count + store->futures.count + 1) * sizeof(*close->logs));
+    for (int k = 0; k < 2; k++) {
+        map_each (entry, k == 0 ? &store->logs : &store->futures) {
+            struct log *log = entry->value;
+            if (log_directory(log) != &dir->dir) continue;
+            close->logs[close->count++] = log;
+            to_sync += log_needs_finish(log);
+        }
     }
     close->is_grouped = to_sync >= CLOSE_GROUPED_MIN;
     close->syncs = ensure_zalloc((size_t)(close->count + 1) * sizeof(struct log_sync *));

@@ -13,6 +13,7 @@ struct log_sync {
     struct log_file **files;
     int count, capacity;
     char *directory;
+    const char *above; /* the log directory, where that is to be synced, too; or NULL */
     bool syncs_directory, has_epochs, has_topic_id, is_closing;
     struct buf epochs, topic_id;
     struct small_file { /* synced by name: they are seldom, and never open */
@@ -135,7 +136,7 @@ static void free_sync(struct log_sync **sync)
 static bool has_work(const struct log *log, int64_t end)
 {
     return end > log_recovery_point(log) || log->epochs_dirty || log->topic_id_dirty ||
-           log->directory_dirty;
+           log->directory_dirty || log->is_renamed;
 }
 
 static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_sync **out)
@@ -145,6 +146,7 @@ static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_s
     *sync = (struct log_sync){
         .env = log->env,
         .directory = ensure_strdup(log->path),
+        .above = log->is_renamed ? log->dir->path : NULL,
         .syncs_directory = log->directory_dirty,
         .has_epochs = log->epochs_dirty,
         .has_topic_id = log->topic_id_dirty,
@@ -164,7 +166,7 @@ static enum err plan(struct log *log, int64_t end, bool is_closing, struct log_s
         free_sync(&sync);
         return log_settle(log, err);
     }
-    log->epochs_dirty = log->topic_id_dirty = log->directory_dirty = false;
+    log->epochs_dirty = log->topic_id_dirty = log->directory_dirty = log->is_renamed = false;
     log->is_syncing = true;
     *out = sync;
     return ERR_OK;
@@ -227,6 +229,7 @@ void log_sync_run(struct log_sync *sync)
         err = sync_small(sync, &sync->small[i]);
     if (err == ERR_OK && sync->syncs_directory)
         err = files_sync_directory(sync->env, sync->directory);
+    if (err == ERR_OK && sync->above != NULL) err = files_sync_directory(sync->env, sync->above);
     sync->err = err;
 }
 
@@ -240,6 +243,7 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
         log->epochs_dirty |= s->has_epochs;
         log->topic_id_dirty |= s->has_topic_id;
         log->directory_dirty |= s->syncs_directory;
+        log->is_renamed |= s->above != NULL;
     } else if (s->cuts == log->cuts) {
         for (int i = 0; i < log->count && log->segments[i]->base < s->active_base; i++)
             log->segments[i]->synced = log->segments[i]->indexed = log->segments[i]->size;

@@ -46,6 +46,7 @@ if HAVE_CHECK
 check_PROGRAMS += tests/nth/test_nth
 tests_nth_test_nth_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_compact_LDADD = tests/sim/libsim.a $(LDADD)
+tests_unit_test_future_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_log_index_LDADD = tests/sim/libsim.a $(LDADD)
 tests_unit_test_recover_LDADD = tests/sim/libsim.a $(LDADD)

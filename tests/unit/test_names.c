@@ -74,5 +74,28 @@ START_TEST(a_deleted_directory_fits_into_a_name)
 }
 END_TEST
 
+START_TEST(a_future_directory_is_never_cut_and_has_a_partner)
+{
+    struct uuid id = {{0xab, 0xcd}};
+    struct names_directory got;
+    char name[NAMES_MAX + 1], partner[NAMES_MAX + 1], topic[250];
+
+    ck_assert_int_eq(names_future(name, SLICE("a.b-c"), 7, id), ERR_OK);
+    ck_assert_str_eq(name, "a.b-c-7.abcd0000000000000000000000000000-future");
+    expect_dir(name, NAMES_FUTURE, "a.b-c", 7);
+    ck_assert(names_parse_directory(name, &got));
+    ck_assert_int_eq(names_deleting_for(partner, got.topic, 7, got.unique), ERR_OK);
+    ck_assert_str_eq(partner, "a.b-c-7.abcd0000000000000000000000000000-delete");
+    memset(topic, 't', 249);
+    topic[249] = '\0';
+    ck_assert_int_eq(names_future(name, slice_text(topic), 7, id), ERR_LIMIT);
+    topic[255 - 2 - 33 - 7] = '\0';
+    ck_assert_int_eq(names_future(name, slice_text(topic), 7, id), ERR_OK);
+    ck_assert_uint_eq(strlen(name), NAMES_MAX);
+    ck_assert_int_eq(names_deleting_for(partner, SLICE("t"), 7, slice_text(topic)), ERR_LIMIT);
+}
+END_TEST
+
 UNIT(directories_are_split_at_the_last_dash, other_directories_are_none_of_ours,
-     files_have_a_base_an_extension_and_perhaps_a_suffix, a_deleted_directory_fits_into_a_name)
+     files_have_a_base_an_extension_and_perhaps_a_suffix, a_deleted_directory_fits_into_a_name,
+     a_future_directory_is_never_cut_and_has_a_partner)
