@@ -138,6 +138,15 @@ static void note_record(struct member *member, const rd_kafka_message_t *message
     rd_kafka_offset_store(message->rkt, message->partition, message->offset);
 }
 
+static void debug_to(rd_kafka_conf_t *conf, const char *log, const char *what)
+{
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s.debug", log);
+    if (freopen(path, "a", stderr) == NULL) return;
+    set(conf, "debug", what);
+}
+
 /* One commit at a time. */
 static void commit_now_and_then(struct member *member)
 {
@@ -165,7 +174,10 @@ int main(int argc, char **argv)
     set(conf, "group.id", argv[2]);
     set(conf, "partition.assignment.strategy", argv[5]);
     if (strcmp(argv[6], "-") != 0) set(conf, "group.instance.id", argv[6]);
-    set(conf, "log_level", "0");
+    if (getenv("OTTLA_MEMBER_DEBUG") != NULL) /* librdkafka's "debug", to LOG.debug */
+        debug_to(conf, argv[4], getenv("OTTLA_MEMBER_DEBUG"));
+    else
+        set(conf, "log_level", "0");
     set(conf, "session.timeout.ms", argv[7]);
     set(conf, "heartbeat.interval.ms", "300");
     set(conf, "auto.offset.reset", "earliest");

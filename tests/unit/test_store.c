@@ -550,7 +550,7 @@ START_TEST(a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try)
 
     begin(1);
     for (;; at++) {
-        char topic[8];
+        char topic[16];
         snprintf(topic, sizeof(topic), "c%d", at);
         world_fault(w, FAULT_FAIL, ERR_FULL, at);
         struct log *log = create(topic, 0);

@@ -8,6 +8,7 @@
 #pragma GCC diagnostic ignored "-Wshadow"
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline int unit_run(const char *name, const TTest *const *tests, size_t count,
                            double seconds, enum fork_status forks)
@@ -15,9 +16,11 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t c
     Suite *suite = suite_create(name);
     TCase *all = tcase_create("all");
 
+    const char *only = getenv("OTTLA_TEST"); /* the name of one */
+
     tcase_set_timeout(all, seconds);
     for (size_t i = 0; i < count; i++)
-        tcase_add_test(all, tests[i]);
+        if (only == NULL || strcmp(only, tests[i]->name) == 0) tcase_add_test(all, tests[i]);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, forks);
