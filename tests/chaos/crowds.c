@@ -181,7 +181,8 @@ static void all_end(struct storm *storm)
     for (int i = 0; i < storm->count; i++) {
         for (int m = 0; m < storm->members; m++)
             crowd_end(storm->crowds[i], m, SIGTERM);
-        if (!crowd_committed(storm->crowds[i], &total)) fail(storm, "nobody knows the commits");
+        if (!crowd_await_committed(storm->crowds[i], &total))
+            fail(storm, "nobody knows the commits");
         if (total != sender_acknowledged(storm->sender)) {
             fprintf(stderr, "%s: committed %lld of %lld\n", storm->names[i], (long long)total,
                     (long long)sender_acknowledged(storm->sender));

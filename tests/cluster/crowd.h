@@ -35,8 +35,10 @@ int64_t crowd_read(const struct crowd *crowd); /* different records */
 int crowd_generations(const struct crowd *crowd);
 /* Each partition is owned by one of the members that are there. */
 bool crowd_is_whole(const struct crowd *crowd);
-/* What the group has committed, asked from outside; false when nobody could say. */
+/* What the group has committed, asked from outside; false when nobody could say. The other asks again
+ * for a minute. */
 bool crowd_committed(struct crowd *crowd, int64_t *total);
+bool crowd_await_committed(struct crowd *crowd, int64_t *total);
 
 /* Until so many records have been read; false after `seconds`, with a report. */
 bool crowd_await_read(struct crowd *crowd, int64_t wanted, double seconds);
