@@ -70,6 +70,51 @@ static void hear_dir_failed(void *owner, struct msg *msg)
     mailbox_reply(broker->main->shard.mailbox, msg);
 }
 
+struct msg_moved {
+    struct msg msg;
+    struct broker *broker; /* the control shard's */
+    int32_t partition;
+    size_t topic_len;
+    char topic[];
+};
+
+static void say_moved(void *owner, struct slice topic, int32_t partition)
+{
+    struct api_shard *api = owner;
+    struct msg_moved *say = ensure_zalloc(sizeof(*say) + topic.len);
+
+    say->msg.type = MSG_MOVED;
+    say->partition = partition;
+    say->topic_len = topic.len;
+    memcpy(say->topic, topic.ptr, topic.len);
+    mailbox_call(api->shard->mailbox, (uint8_t)api->process->shards, &say->msg);
+}
+
+static void on_moved(void *to)
+{
+    struct msg_moved *say = to;
+
+    mailbox_reply(say->broker->main->shard.mailbox, &say->msg);
+}
+
+static void hear_moved(void *owner, struct msg *msg)
+{
+    struct msg_moved *say = (struct msg_moved *)(void *)msg;
+
+    say->broker = owner;
+    store_moved(say->broker->store, slice_of(say->topic, say->topic_len), say->partition, on_moved,
+                say);
+}
+
+static void hear_moved_answer(void *owner, struct msg *msg)
+{
+    struct broker_shard *shard = owner;
+    struct msg_moved *say = (struct msg_moved *)(void *)msg;
+
+    partitions_moved_heard(shard->partitions, slice_of(say->topic, say->topic_len), say->partition);
+    free(say);
+}
+
 static void say_save(void *owner)
 {
     struct api_shard *api = owner;
@@ -129,6 +174,7 @@ static const struct partitions_ops partitions_ops = {.propose = alter_propose,
                                                      .is_alive = is_alive,
                                                      .rack = rack_of,
                                                      .save = say_save,
+                                                     .moved = say_moved,
                                                      .dir_failed = say_dir_failed,
                                                      .flushed = flushed,
                                                      .follow = follow};
@@ -234,6 +280,16 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->quota_windows = options_int(options, OPTION_REPLICATION_QUOTA_WINDOW_NUM);
     out->quota_window_ms =
         1000 * (int64_t)options_int(options, OPTION_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS);
+    out->move_windows = options_int(options, OPTION_ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_NUM);
+    out->move_window_ms =
+        1000 *
+        (int64_t)options_int(options, OPTION_ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS);
+    out->move_rate = options_long(options, OPTION_REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND);
+    out->move_threads = 0;
+    while (!slice_is_null(options_log_dir(options, out->move_threads)))
+        out->move_threads++;
+    if (options_is_set(options, OPTION_NUM_REPLICA_ALTER_LOG_DIRS_THREADS))
+        out->move_threads = options_int(options, OPTION_NUM_REPLICA_ALTER_LOG_DIRS_THREADS);
 }
 
 static void open_partitions(struct broker *broker, struct broker_shard *shard)
@@ -555,6 +611,7 @@ static void open_control(struct broker *broker)
     broker->producer_ids = producer_ids_create(&control->api);
     messages_on_call(&control->routes, MSG_LOG_DIR_FAILED, hear_dir_failed, broker);
     messages_on_call(&control->routes, MSG_SAVE_WANTED, hear_save, broker);
+    messages_on_call(&control->routes, MSG_MOVED, hear_moved, broker);
     int session_slots =
         options_int(broker->options, OPTION_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
     session_slots = (session_slots + broker->data_shards - 1) / broker->data_shards;
@@ -572,6 +629,7 @@ static void open_control(struct broker *broker)
         group_calls_open(&shard->api, &shard->routes);
         messages_on_answer(&shard->routes, MSG_LOG_DIR_FAILED, hear_dir_answer, shard);
         messages_on_answer(&shard->routes, MSG_SAVE_WANTED, hear_dir_answer, shard);
+        messages_on_answer(&shard->routes, MSG_MOVED, hear_moved_answer, shard);
         messages_on_call(&shard->routes, MSG_STOP_ACCEPTING, hear_stop_accepting, shard);
     }
 }

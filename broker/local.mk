@@ -3,6 +3,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/admin.c \
 	broker/api/admin_partitions.c \
 	broker/api/alter.c broker/api/alter.h \
+	broker/api/alter_log_dirs.c broker/api/alter_log_dirs.h \
 	broker/api/alter_configs.c \
 	broker/api/isr_writer.c broker/api/isr_writer.h \
 	broker/api/resent.c broker/api/resent.h \

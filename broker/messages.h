@@ -30,6 +30,7 @@ enum msg_type {
     MSG_DIR_FAILED,         /* a log directory went offline */
     MSG_HAND_OVER,          /* this broker is about to end */
     MSG_PARTITIONS_CLOSE,   /* flush, checkpoints, close */
+    MSG_PARTITION_MOVE,     /* one moves to another log directory, or does no more */
     MSG_ISR_DECIDED,        /* the controller's answer to MSG_ISR_PROPOSED */
     /* The store of logs (broker/log/store.h) is the control shard's, owners of partitions never
      * call it. So each replica_change brings its log, found or just made (store_create_many), or
@@ -39,7 +40,8 @@ enum msg_type {
      * LeaderAndIsr names them. */
 
     /* Owners of partitions → control. */
-    MSG_ISR_PROPOSED,   /* AlterPartition, please; answered at once */
+    MSG_ISR_PROPOSED, /* AlterPartition, please; answered at once */
+    MSG_MOVED, /* a replica has moved to another log directory: answered when that is known */
     MSG_LOG_DIR_FAILED, /* tell the controller */
     MSG_SAVE_WANTED,    /* write the checkpoints that a truncation waits for */
 

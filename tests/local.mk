@@ -25,6 +25,7 @@ check_PROGRAMS += \
 	tests/cluster/test_isr_by_zookeeper \
 	tests/cluster/test_kcat \
 	tests/cluster/test_last_replica \
+	tests/cluster/test_log_dirs \
 	tests/cluster/test_metrics \
 	tests/cluster/test_offset_nodes \
 	tests/cluster/test_rack \
@@ -46,6 +47,7 @@ tests_cluster_test_kcat_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_last_replica_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_isr_by_zookeeper_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_idempotence_LDADD = $(CLUSTER_TEST_LIBS)
+tests_cluster_test_log_dirs_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_metrics_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_offset_nodes_LDADD = $(CLUSTER_TEST_LIBS)
 tests_cluster_test_rack_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)

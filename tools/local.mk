@@ -30,6 +30,7 @@ libottla_tools_a_SOURCES = \
 	tools/produce.c tools/produce.h \
 	tools/producer.c tools/producer.h \
 	tools/reassign.c tools/reassign.h \
+	tools/reassign_dirs.c tools/reassign_dirs.h \
 	tools/reassign_text.c tools/reassign_text.h \
 	tools/reassign_throttle.c tools/reassign_throttle.h \
 	tools/topics.c tools/topics.h \

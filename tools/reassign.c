@@ -2,6 +2,7 @@
 #include "tools/cluster_client.h"
 #include "tools/config_client.h"
 #include "tools/log_dirs_text.h"
+#include "tools/reassign_dirs.h"
 #include "tools/reassign_throttle.h"
 #include "tools/usage.h"
 #include "base/ensure.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 
 #define ANSWER_GRACE_MS 5000
+#define DIR_RETRY_MS    100
 
 static const struct args_option options[] = {
     {"bootstrap-server", "HOST:PORT,...", 0, "brokers to ask first"},
@@ -31,7 +33,9 @@ static const struct args_option options[] = {
      "--execute: so many bytes per second from and to each broker, until --verify finds all "
      "moved"},
     {"replica-alter-log-dirs-throttle", "BYTES", 0,
-     "not supported yet: replicas are not moved between log dirs"},
+     "--execute: so many bytes per second between the log dirs of each broker, until --verify "
+     "finds "
+     "all moved"},
     {"preserve-throttles", NULL, 0, "--verify, --cancel: leave the throttles as they are"},
     {"timeout", "MS", 0, "how long a move may take to begin (10000)"},
     {"command-config", "FILE", 0, "client settings, a properties file"},
@@ -39,7 +43,7 @@ static const struct args_option options[] = {
 
 const struct args_command reassign_command = {
     .name = "ottla reassign",
-    .summary = "move partitions to other brokers",
+    .summary = "move partitions to other brokers, and to other log dirs",
     .more = "One action, and --bootstrap-server.",
     .options = options,
     .count = sizeof(options) / sizeof(options[0]),
@@ -54,7 +58,8 @@ struct session {
     int32_t topic_count;
     struct broker_ids brokers; /* for --generate */
     int64_t timeout_ms;
-    int64_t throttle; /* −1: none */
+    int64_t throttle, dirs_throttle; /* −1: none */
+    struct dir_move_list dir_moves;  /* those of `wanted` that name a log dir */
     struct cluster_request metadata_request;
     const struct metadata_response *metadata;
     struct buf *out, *message;
@@ -75,8 +80,6 @@ static const char *misuse(const struct args *args, const char *action)
     bool is_execute = strcmp(action, "execute") == 0;
 
     if (!args_has(args, "bootstrap-server")) return "--bootstrap-server is missing";
-    if (args_has(args, "replica-alter-log-dirs-throttle"))
-        return "--replica-alter-log-dirs-throttle: replicas are not moved between log dirs yet";
     if (needs_list(action) != args_has(args, "reassignment-json-file"))
         return needs_list(action) ? "--reassignment-json-file is missing"
                                   : "--reassignment-json-file goes with --execute, --verify and "
@@ -88,7 +91,9 @@ static const char *misuse(const struct args *args, const char *action)
         return "--topics-to-move-json-file, --broker-list and --disable-rack-aware go with "
                "--generate only";
     if (!is_execute && args_has(args, "additional")) return "--additional goes with --execute only";
-    if (!is_execute && args_has(args, "throttle")) return "--throttle goes with --execute only";
+    if (!is_execute &&
+        (args_has(args, "throttle") || args_has(args, "replica-alter-log-dirs-throttle")))
+        return "--throttle and --replica-alter-log-dirs-throttle go with --execute only";
     if ((is_new || is_execute || is_list) && args_has(args, "preserve-throttles"))
         return "--preserve-throttles goes with --verify and --cancel only";
     return NULL;
@@ -119,7 +124,10 @@ static enum err read_documents(struct session *s, const char *action)
                 reassign_read_topics(buf_slice(&text), s->arena, &s->topics, &s->topic_count, &why);
         if (err != ERR_OK) buf_printf(s->message, "%s: %.*s", path, SLICE_ARGS(buf_slice(&why)));
     }
-    if (err == ERR_OK && needs_list(action)) note_topics(s);
+    if (err == ERR_OK && needs_list(action)) {
+        note_topics(s);
+        dir_moves_of(&s->wanted, s->arena, &s->dir_moves);
+    }
     if (err == ERR_OK && !needs_list(action))
         err = reassign_read_brokers(slice_text(args_text(s->args, "broker-list", "")), s->arena,
                                     &s->brokers, s->message);
@@ -539,6 +547,198 @@ static enum err clear_throttles(struct session *s)
     return err;
 }
 
+/* ---- log directories ---- */
+
+/* What a broker's log directories hold; `request` for cluster_request_fini. NULL: it does not
+ * answer, which is no reason to fail. */
+static const struct describe_log_dirs_response *ask_dirs(struct session *s, int32_t broker,
+                                                         struct cluster_request *request)
+{
+    struct describe_log_dirs_request body;
+    struct buf ignored = {0};
+
+    wire_default(&describe_log_dirs_request_wire, &body);
+    body.topics.count = -1;
+    *request = (struct cluster_request){.api = API_DESCRIBE_LOG_DIRS, .body = &body};
+    enum err err = live_broker(s, broker) == NULL
+                       ? ERR_NOT_FOUND
+                       : cluster_ask(s->cluster, broker, true, request, &ignored);
+    request->body = NULL;
+    buf_fini(&ignored);
+    return err == ERR_OK ? request->response : NULL;
+}
+
+/* The brokers that have moves, each once. */
+static struct broker_ids dir_brokers(struct session *s, const struct dir_move_list *list)
+{
+    int32_t *ids = arena_zalloc(s->arena, (size_t)(list->count + 1) * sizeof(*ids));
+    struct broker_ids found = {ids, 0};
+
+    for (int32_t i = 0; i < list->count; i++)
+        if (!broker_ids_have(found, list->at[i].broker)) ids[found.count++] = list->at[i].broker;
+    return found;
+}
+
+/* What each replica of the list does; `states` in its order. Borrows from the answers, which are
+ * `requests`, one per broker: for forget_dirs. */
+struct dir_answers {
+    struct dir_state *states;
+    struct cluster_request *requests;
+    bool *is_answered;
+    int32_t count;
+};
+
+static void ask_states(struct session *s, struct dir_answers *out)
+{
+    const struct dir_move_list *list = &s->dir_moves;
+    struct broker_ids brokers = dir_brokers(s, list);
+    size_t room = (size_t)(brokers.count + 1);
+
+    *out = (struct dir_answers){
+        .states = arena_zalloc(s->arena, (size_t)(list->count + 1) * sizeof(*out->states)),
+        .requests = arena_zalloc(s->arena, room * sizeof(*out->requests)),
+        .is_answered = arena_zalloc(s->arena, room * sizeof(*out->is_answered)),
+        .count = brokers.count,
+    };
+    for (int32_t b = 0; b < brokers.count; b++) {
+        const struct describe_log_dirs_response *response =
+            ask_dirs(s, brokers.at[b], &out->requests[b]);
+        out->is_answered[b] = response != NULL;
+        for (int32_t i = 0; i < list->count; i++)
+            if (list->at[i].broker == brokers.at[b])
+                out->states[i] = dir_state_of(response, &list->at[i]);
+    }
+}
+
+static void forget_dirs(struct dir_answers *answers)
+{
+    for (int32_t b = 0; b < answers->count; b++)
+        if (answers->is_answered[b]) cluster_request_fini(&answers->requests[b]);
+}
+
+/* One try; what has begun leaves the list. */
+static enum err begin_dir_moves_on(struct session *s, int32_t broker, struct dir_move_list *left,
+                                   struct dir_move_list *begun)
+{
+    struct alter_replica_log_dirs_request body;
+    struct cluster_request request = {.api = API_ALTER_REPLICA_LOG_DIRS, .body = &body};
+    struct dir_move_list mine, kept = *left;
+
+    dir_moves_on(left, broker, s->arena, &mine);
+    dir_moves_fill(&mine, s->arena, &body);
+    /* What has begun is not begun twice. */
+    enum err err = cluster_ask(s->cluster, broker, true, &request, s->message);
+    if (err != ERR_OK) return err;
+    kept.count = 0;
+    for (int32_t i = 0; err == ERR_OK && i < left->count; i++) {
+        const struct dir_move *move = &left->at[i];
+        int16_t code = move->broker == broker ? dir_move_code(request.response, move)
+                                              : KAFKA_REPLICA_NOT_AVAILABLE;
+        if (code == KAFKA_NONE) {
+            begun->at[begun->count++] = *move;
+        } else if (code == KAFKA_REPLICA_NOT_AVAILABLE) { /* it may come yet */
+            kept.at[kept.count++] = *move;
+        } else {
+            buf_printf(s->message, "Failed to alter dir for %.*s-%d-%d: %s",
+                       SLICE_ARGS(move->at.topic), move->at.partition, move->broker,
+                       kafka_error_name(code));
+            err = ERR_DENIED;
+        }
+    }
+    if (err == ERR_OK) *left = kept;
+    cluster_request_fini(&request);
+    return err;
+}
+
+/* Until all have begun: a replica that is new on its broker may not be there yet. */
+static enum err begin_dir_moves(struct session *s, const struct dir_move_list *list,
+                                const char *title)
+{
+    size_t room = (size_t)(list->count + 1);
+    struct dir_move_list left = {arena_zalloc(s->arena, room * sizeof(*left.at)), list->count};
+    struct dir_move_list begun = {arena_zalloc(s->arena, room * sizeof(*begun.at)), 0};
+    struct instant deadline = instant_add_ms(shard_now(cluster_shard(s->cluster)), s->timeout_ms);
+    enum err err = ERR_OK;
+
+    for (int32_t i = 0; i < list->count; i++)
+        left.at[i] = list->at[i];
+    while (err == ERR_OK && left.count > 0) {
+        struct broker_ids brokers = dir_brokers(s, &left);
+        begun.count = 0;
+        for (int32_t b = 0; err == ERR_OK && b < brokers.count; b++)
+            err = begin_dir_moves_on(s, brokers.at[b], &left, &begun);
+        if (begun.count > 0) {
+            buf_printf(s->out, "%s%s for: ", title, begun.count > 1 ? "s" : "");
+            dir_moves_write_names(s->out, &begun);
+            buf_add_text(s->out, "\n");
+        }
+        if (err != ERR_OK || left.count == 0) break;
+        if (instant_reached(shard_now(cluster_shard(s->cluster)), deadline)) {
+            buf_printf(s->message, "Timed out before log directory move%s could be started for: ",
+                       left.count > 1 ? "s" : "");
+            dir_moves_write_names(s->message, &left);
+            return ERR_TIMED_OUT;
+        }
+        cluster_wait(s->cluster, DIR_RETRY_MS);
+    }
+    return err;
+}
+
+static enum err set_dirs_throttle(struct session *s)
+{
+    struct slice rate = arena_printf(s->arena, "%lld", (long long)s->dirs_throttle);
+    const struct config_change change = {DIRS_RATE, rate};
+    struct broker_ids brokers = dir_brokers(s, &s->dir_moves);
+    enum err err = ERR_OK;
+
+    for (int32_t i = 0; err == ERR_OK && i < brokers.count; i++)
+        err = config_alter(s->cluster, CONFIG_BROKER, arena_printf(s->arena, "%d", brokers.at[i]),
+                           &change, 1, s->message);
+    if (err == ERR_OK)
+        buf_printf(s->out, "The replica-alter-dir throttle limit was set to %lld B/s\n",
+                   (long long)s->dirs_throttle);
+    return err;
+}
+
+/* Those that still run go back to where they are. */
+static enum err cancel_dir_moves(struct session *s)
+{
+    struct dir_answers answers;
+    struct dir_move_list back = {
+        arena_zalloc(s->arena, (size_t)(s->dir_moves.count + 1) * sizeof(*back.at)), 0};
+
+    ask_states(s, &answers);
+    for (int32_t i = 0; i < s->dir_moves.count; i++) {
+        if (answers.states[i].is != DIR_MOVING) continue;
+        back.at[back.count] = s->dir_moves.at[i];
+        back.at[back.count++].dir = answers.states[i].current;
+    }
+    enum err err = ERR_OK;
+    if (back.count == 0)
+        buf_add_text(s->out, "None of the specified partition moves are active.\n");
+    else
+        err = begin_dir_moves(s, &back, "Successfully cancelled log directory move");
+    forget_dirs(&answers);
+    return err;
+}
+
+/* True: some still run. */
+static bool verify_dir_moves(struct session *s)
+{
+    struct dir_answers answers;
+    bool is_moving = false;
+
+    ask_states(s, &answers);
+    for (int32_t i = 0; i < s->dir_moves.count; i++) {
+        dir_state_write(s->out, &s->dir_moves.at[i], &answers.states[i]);
+        is_moving |= answers.states[i].is == DIR_MOVING;
+    }
+    forget_dirs(&answers);
+    return is_moving;
+}
+
+/* ---- --execute, --cancel: the whole ---- */
+
 static enum err check_nothing_moves(struct session *s)
 {
     struct cluster_request request;
@@ -571,19 +771,19 @@ static enum err execute(struct session *s)
     if (err == ERR_OK) err = current_assignment(s, true, &now);
     if (err != ERR_OK) return err;
     print_current(s, &now);
-    if (s->throttle >= 0) {
+    if (s->throttle >= 0 || s->dirs_throttle >= 0)
         buf_add_text(s->out, "Warning: You must run --verify periodically, until the reassignment "
                              "completes, to ensure the throttle is removed.\n");
-        err = set_throttle(s, &now);
-        if (err != ERR_OK) return err;
-    }
+    if (s->throttle >= 0) err = set_throttle(s, &now);
+    if (err == ERR_OK && s->dirs_throttle >= 0) err = set_dirs_throttle(s);
+    if (err != ERR_OK) return err;
     err = alter(s, &s->wanted, false, "Error reassigning partition(s):");
     if (err != ERR_OK) return err;
     buf_printf(s->out, "Successfully started partition reassignment%s for ",
                s->wanted.count > 1 ? "s" : "");
     reassign_write_names(s->out, &s->wanted, ",");
     buf_add_text(s->out, "\n");
-    return ERR_OK;
+    return begin_dir_moves(s, &s->dir_moves, "Successfully started log directory move");
 }
 
 static enum err cancel(struct session *s)
@@ -599,42 +799,24 @@ static enum err cancel(struct session *s)
         if (reassign_find(&moving, s->wanted.at[i].at) != NULL)
             mine.at[mine.count++] = s->wanted.at[i];
     cluster_request_fini(&request);
-    bool clears = !args_has(s->args, "preserve-throttles");
-    if (clears) err = ask_metadata(s);
+    err = ask_metadata(s);
     if (err != ERR_OK) return err;
     if (mine.count == 0) {
         buf_add_text(s->out, "None of the specified partition reassignments are active.\n");
-        return clears ? clear_throttles(s) : ERR_OK;
+    } else {
+        err = alter(s, &mine, true, "Error cancelling partition reassignment(s):");
+        if (err != ERR_OK) return err;
+        buf_printf(s->out, "Successfully cancelled partition reassignment%s for: ",
+                   mine.count > 1 ? "s" : "");
+        reassign_write_names(s->out, &mine, ",");
+        buf_add_text(s->out, "\n");
     }
-    err = alter(s, &mine, true, "Error cancelling partition reassignment(s):");
-    if (err != ERR_OK) return err;
-    buf_printf(s->out,
-               "Successfully cancelled partition reassignment%s for: ", mine.count > 1 ? "s" : "");
-    reassign_write_names(s->out, &mine, ",");
-    buf_add_text(s->out, "\n");
-    return clears ? clear_throttles(s) : ERR_OK;
+    if (s->dir_moves.count > 0) err = cancel_dir_moves(s);
+    if (err != ERR_OK || args_has(s->args, "preserve-throttles")) return err;
+    return clear_throttles(s);
 }
 
 /* ---- --verify, --list ---- */
-
-/* What a broker's log directories hold; `request` for cluster_request_fini. NULL: it does not
- * answer, which is no reason to fail. */
-static const struct describe_log_dirs_response *ask_sizes(struct session *s, int32_t broker,
-                                                          struct cluster_request *request)
-{
-    struct describe_log_dirs_request body;
-    struct buf ignored = {0};
-
-    wire_default(&describe_log_dirs_request_wire, &body);
-    body.topics.count = -1;
-    *request = (struct cluster_request){.api = API_DESCRIBE_LOG_DIRS, .body = &body};
-    enum err err = live_broker(s, broker) == NULL
-                       ? ERR_NOT_FOUND
-                       : cluster_ask(s->cluster, broker, true, request, &ignored);
-    request->body = NULL;
-    buf_fini(&ignored);
-    return err == ERR_OK ? request->response : NULL;
-}
 
 static int32_t leader_of(const struct session *s, struct topic_partition at)
 {
@@ -658,7 +840,7 @@ static void write_progress(struct session *s, const struct cluster_request *movi
         arena_zalloc(s->arena, (size_t)(brokers + 1) * sizeof(*sizes));
 
     for (int32_t b = 0; b < brokers; b++)
-        sizes[b] = ask_sizes(s, s->metadata->brokers.at[b].node_id, &requests[b]);
+        sizes[b] = ask_dirs(s, s->metadata->brokers.at[b].node_id, &requests[b]);
     for (int32_t i = 0; i < s->wanted.count; i++) {
         struct topic_partition at = s->wanted.at[i].at;
         struct broker_ids adding = adding_of(moving_request->response, at);
@@ -699,9 +881,9 @@ static enum err verify(struct session *s)
             reassign_write_status(s->out, &s->wanted.at[i],
                                   reassign_find(&moving, s->wanted.at[i].at) != NULL,
                                   reassign_find(&now, s->wanted.at[i].at));
-        if (moving.count > 0)
-            write_progress(s, &request, &moving);
-        else if (!args_has(s->args, "preserve-throttles"))
+        if (moving.count > 0) write_progress(s, &request, &moving);
+        bool moves_dirs = verify_dir_moves(s);
+        if (moving.count == 0 && !moves_dirs && !args_has(s->args, "preserve-throttles"))
             err = clear_throttles(s);
     }
     cluster_request_fini(&request);
@@ -798,6 +980,7 @@ int reassign_main(int argc, char **argv)
                         .arena = &arena,
                         .timeout_ms = 10000,
                         .throttle = -1,
+                        .dirs_throttle = -1,
                         .out = &out,
                         .message = &message};
     int status;
@@ -815,6 +998,9 @@ int reassign_main(int argc, char **argv)
             err = args_number(&args, "timeout", 1, INT32_MAX, &s.timeout_ms, &message);
         if (err == ERR_OK)
             err = args_number(&args, "throttle", 0, INT64_MAX, &s.throttle, &message);
+        if (err == ERR_OK)
+            err = args_number(&args, "replica-alter-log-dirs-throttle", 0, INT64_MAX,
+                              &s.dirs_throttle, &message);
         status = 1;
         if (err != ERR_OK) {
             usage_wrong(&reassign_command, &message);

@@ -50,22 +50,29 @@ static enum err close_document(struct doc_reader *reader, const char *what, enum
     return ERR_INVALID;
 }
 
-static enum err check_log_dirs(struct doc_reader *reader, const json_t *each,
-                               const struct move *move, struct buf *message)
+static enum err read_log_dirs(struct doc_reader *reader, const json_t *each, struct move *move,
+                              struct buf *message)
 {
-    const json_t *dirs = doc_array(reader, each, "log_dirs", true);
-    size_t count = json_array_size(dirs);
+    const json_t *array = doc_array(reader, each, "log_dirs", true);
+    size_t count = json_array_size(array);
 
-    if (dirs == NULL || reader->err != ERR_OK) return ERR_OK;
+    if (array == NULL || reader->err != ERR_OK) return ERR_OK;
     if (count != (size_t)move->replicas.count)
         return refuse(message, move->at, "has another number of log_dirs than of replicas");
-    for (size_t i = 0; i < count; i++) {
-        struct slice dir = doc_string_value(reader, json_array_get(dirs, i));
-        if (reader->err == ERR_OK && !slice_is(dir, "any"))
+    struct slice *dirs = doc_room(reader, count + 1, sizeof(*dirs));
+    for (size_t i = 0; reader->err == ERR_OK && i < count; i++) {
+        struct slice dir = doc_string_value(reader, json_array_get(array, i));
+        if (reader->err != ERR_OK || slice_is(dir, "any")) {
+            dirs[i] = SLICE_NULL;
+            continue;
+        }
+        if (dir.len == 0 || dir.ptr[0] != '/')
             return refuse(message, move->at,
-                          "names a log dir: Ottla does not move replicas between the log dirs of a "
-                          "broker yet; \"any\" leaves the choice to the broker");
+                          "names a log dir that is no absolute path; \"any\" leaves the choice to "
+                          "the broker");
+        dirs[i] = dir;
     }
+    move->log_dirs = dirs;
     return ERR_OK;
 }
 
@@ -87,7 +94,7 @@ static enum err read_move(struct doc_reader *reader, const json_t *each, bool wi
         if (ids.at[i] < 0) return refuse(message, move->at, "has a replica below 0");
     if (broker_ids_repeat(move->replicas))
         return refuse(message, move->at, "has a broker twice among its replicas");
-    return check_log_dirs(reader, each, move, message);
+    return read_log_dirs(reader, each, move, message);
 }
 
 static enum err read_moves(struct slice json, bool with_replicas, struct arena *arena,
@@ -208,8 +215,11 @@ void reassign_write(struct buf *out, const struct move_list *list)
         buf_printf(out, ",\"partition\":%d,\"replicas\":[", move->at.partition);
         reassign_write_ids(out, move->replicas);
         buf_add_text(out, "],\"log_dirs\":[");
-        for (int32_t j = 0; j < move->replicas.count; j++)
-            buf_add_text(out, j == 0 ? "\"any\"" : ",\"any\"");
+        for (int32_t j = 0; j < move->replicas.count; j++) {
+            bool is_any = move->log_dirs == NULL || slice_is_null(move->log_dirs[j]);
+            if (j > 0) buf_add_text(out, ",");
+            doc_add_string(out, is_any ? SLICE("any") : move->log_dirs[j]);
+        }
         buf_add_text(out, "]}");
     }
     buf_add_text(out, "]}");

@@ -10,6 +10,7 @@
 struct move {
     struct topic_partition at;
     struct broker_ids replicas;
+    const struct slice *log_dirs; /* of each replica, null: any; NULL: any for all */
 };
 
 /* By topic, then partition; none twice. */
@@ -19,8 +20,7 @@ struct move_list {
 };
 
 /* {"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["any",…]}]}.
- * Refused: nothing to move, a partition or a replica twice, a log dir that is named (replicas are
- * not moved between the folders of a broker). */
+ * Refused: nothing to move, a partition or a replica twice, a log dir that is no absolute path. */
 MUST_CHECK enum err reassign_read(struct slice json, struct arena *arena, struct move_list *out,
                                   struct buf *message);
 /* The same without replicas and log dirs: {"partitions":[{"topic":"t","partition":0}]}. */
@@ -33,7 +33,7 @@ MUST_CHECK enum err reassign_read_topics(struct slice json, struct arena *arena,
 MUST_CHECK enum err reassign_read_brokers(struct slice text, struct arena *arena,
                                           struct broker_ids *out, struct buf *message);
 
-/* One line, with a log dir of "any" for each replica; without a newline. */
+/* One line, with a log dir of "any" where none is named; without a newline. */
 void reassign_write(struct buf *out, const struct move_list *list);
 /* "t-0,t-1", `separator` between them. */
 void reassign_write_names(struct buf *out, const struct move_list *list, const char *separator);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/planted.h"
 #include "base/text.h"
+#include "broker/api/alter_log_dirs.h"
 #include "broker/api/autocreate.h"
 #include "broker/api/orders.h"
 #include "broker/api/table.h"
@@ -76,7 +77,7 @@ static void on_next(struct post *post)
     control_next((struct control *)(void *)((char *)post - offsetof(struct control, next)));
 }
 
-static void control_enqueue(struct request *request)
+void control_enqueue(struct request *request)
 {
     struct control *control = request->at->control;
 
@@ -97,7 +98,7 @@ static void control_next(struct control *control)
     handle_now(control->current);
 }
 
-static void control_done(struct control *control)
+void control_done(struct control *control)
 {
     control->current = NULL;
     if (control->is_stopping) {
@@ -366,6 +367,7 @@ static void fill_change(struct work *work, struct item *item,
         return;
     }
     change->log = store_find(work->control->store, item->topic, item->partition);
+    change->future = store_find_future(work->control->store, item->topic, item->partition);
     if (change->log == NULL) {
         struct store_new_log *log = &work->logs[work->log_count];
         work->log_items[work->log_count++] = (int)(item - work->items);
@@ -683,6 +685,26 @@ static void on_deleted(void *to, enum err err)
     if (--deletion->work->waiting == 0) stop_finish(deletion->work);
 }
 
+static void delete_log(struct deletion *deletion)
+{
+    struct store *store = deletion->work->control->store;
+    struct log *log = store_find(store, deletion->stop->topic, deletion->stop->partition);
+
+    if (log == NULL)
+        on_deleted(deletion, ERR_OK);
+    else
+        store_delete(store, &log, on_deleted, deletion);
+}
+
+/* The copy first: after a crash in between it would be one of nothing. */
+static void on_future_deleted(void *to, enum err err)
+{
+    struct deletion *deletion = to;
+
+    if (err != ERR_OK) deletion->stop->err = err;
+    delete_log(deletion);
+}
+
 /* Every shard has let go: what is to be deleted is now the store's alone. Also a log that no shard
  * had, left from a time when this broker was away. */
 static void stop_ordered(struct work *work)
@@ -693,12 +715,15 @@ static void stop_ordered(struct work *work)
     work->waiting = 1;
     for (int i = 0; i < work->count; i++) {
         struct replica_stop *stop = &work->stops[work->items[i].place];
+        struct store *store = work->control->store;
         if (!stop->is_delete || stop->err != ERR_OK) continue;
-        struct log *log = store_find(work->control->store, stop->topic, stop->partition);
-        if (log == NULL) continue;
+        struct log *future = store_find_future(store, stop->topic, stop->partition);
         deletions[i] = (struct deletion){work, stop};
         work->waiting++;
-        store_delete(work->control->store, &log, on_deleted, &deletions[i]);
+        if (future != NULL)
+            store_delete_future(store, &future, on_future_deleted, &deletions[i]);
+        else
+            delete_log(&deletions[i]);
     }
     if (--work->waiting == 0) stop_finish(work);
 }
@@ -808,6 +833,8 @@ static void handle_now(struct request *request)
         lisr_handle(request);
     else if (request->api == &stop_replica_api)
         stop_handle(request);
+    else if (request->api == &alter_replica_log_dirs_api)
+        alter_log_dirs_handle(request);
     else
         update_handle(request);
 }

@@ -22,6 +22,11 @@ void control_destroy(struct control **control);
 void control_stop(struct control *control, void (*stopped)(void *to), void *to);
 bool control_is_stopping(const struct control *control);
 
+/* For other requests that move what the controller's requests are about: carried out in turn with
+ * those. `handle` of the API is control_enqueue; control_done when it has been answered. */
+void control_enqueue(struct request *request);
+void control_done(struct control *control);
+
 /* The logs; before the first request. */
 void control_set_store(struct control *control, struct store *store);
 /* The id of a controller that is a process of its own: no live broker, though UpdateMetadata may

@@ -16,10 +16,13 @@ struct found {
     struct slice topic; /* of the log: valid for this turn */
     int32_t partition;
     struct log_facts facts;
+    int64_t lag;
+    bool is_future;
 };
 
 struct looking {
     struct request *request;
+    struct store *store;
     struct map wanted; /* "partition, topic" → itself; empty: all */
     bool is_all;
     struct found *at;
@@ -52,20 +55,42 @@ static void take_wanted(struct looking *looking, const struct describe_log_dirs_
                     looking);
 }
 
-static void look(void *to, struct log *log)
+static struct found *find(struct looking *looking, const struct log *log)
 {
-    struct looking *looking = to;
     struct wanted_key key;
 
     if (!looking->is_all &&
         map_get(&looking->wanted, key_of(&key, log_topic(log), log_partition(log))) == NULL)
-        return;
-    looking->at[looking->count++] = (struct found){
+        return NULL;
+    struct found *found = &looking->at[looking->count++];
+    *found = (struct found){
         .dir = log_directory(log)->index,
         .topic = log_topic(log),
         .partition = log_partition(log),
         .facts = log_facts(log),
     };
+    return found;
+}
+
+static void look(void *to, struct log *log)
+{
+    struct found *found = find(to, log);
+
+    if (found == NULL) return;
+    found->lag = found->facts.high_watermark - found->facts.end_offset;
+    if (found->lag < 0) found->lag = 0;
+}
+
+/* Of a future log: what it lacks of the current one. */
+static void look_future(void *to, struct log *log)
+{
+    struct looking *looking = to;
+    struct found *found = find(looking, log);
+
+    if (found == NULL) return;
+    const struct log *current = store_find(looking->store, found->topic, found->partition);
+    found->is_future = true;
+    found->lag = current == NULL ? -1 : log_facts(current).end_offset - found->facts.end_offset;
 }
 
 static int in_order(const void *a, const void *b)
@@ -92,7 +117,6 @@ static int fill_topics(const struct looking *looking, int at, int dir,
         arena_zalloc(arena, sizeof(*parts) * (size_t)(count + 1));
     for (int i = 0; i < count; i++) {
         const struct found *found = &looking->at[at + i];
-        int64_t lag = found->facts.high_watermark - found->facts.end_offset;
 
         if (i == 0 || !slice_equal(found->topic, found[-1].topic)) {
             out->topics.at[out->topics.count].name = found->topic;
@@ -102,7 +126,8 @@ static int fill_topics(const struct looking *looking, int at, int dir,
         parts[i] = (struct describe_log_dirs_response_result_topic_partition){
             .partition_index = found->partition,
             .partition_size = found->facts.size_bytes,
-            .offset_lag = lag > 0 ? lag : 0,
+            .offset_lag = found->lag,
+            .is_future_key = found->is_future,
         };
     }
     return count;
@@ -111,15 +136,16 @@ static int fill_topics(const struct looking *looking, int at, int dir,
 static void describe_handle(struct request *request)
 {
     struct store *store = control_store(request->at->control);
-    struct looking looking = {.request = request};
+    struct looking looking = {.request = request, .store = store};
     struct describe_log_dirs_response out;
     int dirs = store_dir_count(store), at = 0;
 
     wire_default(&describe_log_dirs_response_wire, &out);
     take_wanted(&looking, request->body);
-    looking.at =
-        arena_zalloc(&request->arena, sizeof(*looking.at) * (size_t)(store_log_count(store) + 1));
+    int logs = store_log_count(store) + store_future_count(store);
+    looking.at = arena_zalloc(&request->arena, sizeof(*looking.at) * (size_t)(logs + 1));
     store_each(store, look, &looking);
+    store_each_future(store, look_future, &looking);
     map_fini(&looking.wanted);
     qsort(looking.at, (size_t)looking.count, sizeof(*looking.at), in_order);
 

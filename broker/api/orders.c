@@ -195,6 +195,22 @@ void order_control(struct api_shard *control, int shard, struct order_control *o
     mailbox_call(control->shard->mailbox, (uint8_t)shard, &order->msg);
 }
 
+void order_move(struct api_shard *control, struct order_move *order)
+{
+    int shard = partition_shard(order->move.topic, order->move.partition, control->process->shards);
+
+    order->msg = (struct msg){.type = MSG_PARTITION_MOVE};
+    mailbox_call(control->shard->mailbox, (uint8_t)shard, &order->msg);
+}
+
+static void hear_move_answer(void *owner, struct msg *msg)
+{
+    struct order_move *order = (struct order_move *)(void *)msg;
+
+    (void)owner;
+    order->done(order);
+}
+
 static void hear_control_answer(void *owner, struct msg *msg)
 {
     struct order_control *order = (struct order_control *)(void *)msg;
@@ -217,6 +233,7 @@ void orders_answers(struct api_shard *control, struct msg_routes *routes)
     messages_on_answer(routes, MSG_LEAVE, hear_answer, control);
     messages_on_answer(routes, MSG_SETTLE, hear_answer, control);
     messages_on_answer(routes, MSG_PARTITIONS_CONTROL, hear_control_answer, control);
+    messages_on_answer(routes, MSG_PARTITION_MOVE, hear_move_answer, control);
 }
 
 /* ---- the data shard's side ---- */
@@ -313,6 +330,24 @@ static void hear_control(void *owner, struct msg *msg)
     partitions_control(api->partitions, &order->call);
 }
 
+static void on_move_done(struct replica_move *move)
+{
+    struct order_move *order =
+        (struct order_move *)(void *)((char *)move - offsetof(struct order_move, move));
+
+    mailbox_reply(order->heard_by->shard->mailbox, &order->msg);
+}
+
+static void hear_move(void *owner, struct msg *msg)
+{
+    struct api_shard *api = owner;
+    struct order_move *order = (struct order_move *)(void *)msg;
+
+    order->heard_by = api;
+    order->move.done = on_move_done;
+    partitions_move(api->partitions, &order->move);
+}
+
 static void on_partitions_closed(void *to)
 {
     struct msg_order *order = to;
@@ -370,6 +405,7 @@ void orders_listen(struct api_shard *api, struct msg_routes *routes)
     messages_on_call(routes, MSG_DIR_FAILED, hear_dir_failed, api);
     messages_on_call(routes, MSG_HAND_OVER, hear_hand_over, api);
     messages_on_call(routes, MSG_PARTITIONS_CONTROL, hear_control, api);
+    messages_on_call(routes, MSG_PARTITION_MOVE, hear_move, api);
     messages_on_call(routes, MSG_PARTITIONS_CLOSE, hear_close, api);
     messages_on_call(routes, MSG_LEAVE, hear_leave, api);
     messages_on_call(routes, MSG_SETTLE, hear_settle, api);

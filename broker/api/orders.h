@@ -23,6 +23,17 @@ struct order_control {
 };
 void order_control(struct api_shard *control, int shard, struct order_control *order);
 
+/* partitions_move on the shard that has the partition. The caller's until `done`; `move` is filled
+ * by the caller but for its `done`. */
+struct order_move {
+    struct msg msg;
+    struct api_shard *heard_by; /* of orders.c */
+    struct replica_move move;
+    void (*done)(struct order_move *order);
+    void *owner;
+};
+void order_move(struct api_shard *control, struct order_move *order);
+
 /* The next metadata image, to every data shard. Takes a hold of `image` for each, and releases each
  * shard's hold of the one before when the shard has let it go. `done` may be NULL. */
 void order_image(struct api_shard *control, struct image *image, void (*done)(void *to), void *to);

@@ -27,6 +27,7 @@ const struct api *const *api_table(void)
         &offset_for_leader_epoch_api,
         &describe_configs_api,
         &alter_configs_api,
+        &alter_replica_log_dirs_api,
         &describe_log_dirs_api,
         &create_partitions_api,
         &delete_groups_api,

@@ -12,6 +12,7 @@ extern const struct api create_topics_api, delete_topics_api, create_partitions_
 /* admin_partitions.c */
 extern const struct api elect_leaders_api, alter_partition_reassignments_api,
     list_partition_reassignments_api;
+extern const struct api alter_replica_log_dirs_api;                    /* alter_log_dirs.c */
 extern const struct api describe_log_dirs_api;                         /* log_dirs.c */
 extern const struct api produce_api;                                   /* produce.c */
 extern const struct api init_producer_id_api;                          /* producer_ids.c */

@@ -113,6 +113,7 @@ void store_delete(struct store *store, struct log **log, void (*done)(void *to, 
 struct log_dir *store_find_dir(struct store *store, struct slice path);
 /* NULL when absent. Includes those of offline directories. */
 struct log *store_find_future(struct store *store, struct slice topic, int32_t partition);
+int store_future_count(const struct store *store);
 void store_each_future(struct store *store, void (*each)(void *to, struct log *log), void *to);
 /* The log is not here: when it comes, it shall be in `dir`. Of as many as STORE_PREFERRED_MAX this
  * is remembered, until this process ends. */

@@ -26,6 +26,11 @@ struct log *store_find_future(struct store *store, struct slice topic, int32_t p
     return map_get(&store->futures, slice_text(name));
 }
 
+int store_future_count(const struct store *store)
+{
+    return (int)store->futures.count;
+}
+
 void store_each_future(struct store *store, void (*each)(void *to, struct log *log), void *to)
 {
     map_each (entry, &store->futures)

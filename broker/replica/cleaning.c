@@ -22,7 +22,7 @@ static struct hosted *dirtiest(struct partitions *partitions, int64_t now_ms)
 
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
-        if (hosted->log == NULL || hosted->is_leaving ||
+        if (hosted->log == NULL || hosted->is_leaving || hosted->moving != NULL ||
             hosted->machine.role == PARTITION_OFFLINE || hosted->machine.role == PARTITION_NONE)
             continue;
         struct compact_need need = compact_need(hosted->log, now_ms);
@@ -120,6 +120,10 @@ static void done(struct disk_job *job)
     if (hosted->is_leaving) {
         cleaning_leave(hosted);
         if (hosted->jobs == 0) hosted_left(hosted);
+        return;
+    }
+    if (hosted->moving != NULL) { /* it is copied as it is */
+        cleaning_leave(hosted);
         return;
     }
     struct compact_work work = compact_work(cleaning->compact);

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "broker/replica/hosted.h"
 
-/* The lowest log start of the replicas that are alive; −1 while one of them has not told its own.
+/* The lowest log start of the replicas that are alive, and of the copy in another directory; −1 while one of them has not told its own.
  * Who is away is not waited for: it learns of the log start when it comes back. */
 static int64_t low_watermark(const struct hosted *hosted)
 {
@@ -20,6 +20,7 @@ static int64_t low_watermark(const struct hosted *hosted)
         if (at->log_start < low && options->ops->is_alive(options->owner, at->broker))
             low = at->log_start;
     }
+    if (moving_log_start(hosted) < low) low = moving_log_start(hosted);
     return low;
 }
 

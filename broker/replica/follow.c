@@ -58,6 +58,7 @@ static enum err begin_in_batch(struct hosted *hosted, const struct check_run *ru
     if (!is_mid_batch) return ERR_OK;
     enum err err = log_truncate_fully(hosted->log, run->first_offset, -1);
     if (err != ERR_OK) return hosted_log_failed(hosted, err);
+    moving_cut(hosted, run->first_offset);
     struct partition_event event = {
         .type = PARTITION_TRUNCATED,
         .truncated = {.end_offset = run->first_offset, .log_start = run->first_offset},
@@ -148,6 +149,7 @@ static void cut(struct hosted *hosted, struct follower_view *out)
     };
 
     hosted->watermark_at = (struct log_position){.offset = -1};
+    moving_cut(hosted, log_end_offset(hosted->log));
     hosted_feed(hosted, &event);
     upkeep_garbage(hosted);
     upkeep_sync(hosted);

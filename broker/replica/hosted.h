@@ -2,8 +2,8 @@
  * state.
  *
  * Shared by partitions.c (roles, control), serve.c (produce, fetch, offsets), follow.c (what
- * followers write), deletion.c (DeleteRecords) and upkeep.c (sync, retention, write-behind). Nobody
- * else includes it. */
+ * followers write), deletion.c (DeleteRecords), moving.c (to another log directory) and upkeep.c
+ * (sync, retention, write-behind). Nobody else includes it. */
 #pragma once
 #include "base/map.h"
 #include "base/planted.h"
@@ -37,7 +37,10 @@ struct hosted {
     int64_t sync_wanted_to; /* the ISR waits for this end to be on the device; −1 */
     struct instant sync_asked_at;
     int64_t bytes_unwritten;
-    bool is_leaving; /* given back when its jobs have ended */
+    struct moving *moving; /* of moving.c: to another log directory; NULL: it is not */
+    bool is_telling;       /* it has moved, and the store has not heard of it: counted in `jobs` */
+    struct replica_move *move_waits; /* until it has */
+    bool is_leaving;                 /* given back when its jobs have ended */
     struct replica_call *stopped_by;
     struct replica_stop *stop;
 
@@ -55,6 +58,14 @@ struct cleaning {
     struct hosted *at; /* NULL: none */
     bool is_running;   /* a job of it is on the pool */
     struct instant began, step_began;
+};
+
+/* Of moving.c. */
+struct moves {
+    struct list all;
+    struct timer timer;
+    int running; /* steps on the pool */
+    struct instant complained;
 };
 
 struct partitions {
@@ -77,6 +88,7 @@ struct partitions {
     struct list unsaved;
     struct timer upkeep;
     struct cleaning cleaning;
+    struct moves moves;
     struct buf rebuilt; /* one batch, between check and append */
     bool is_closing, hands_over;
     bool may_hold; /* some log had flush.messages */
@@ -136,6 +148,8 @@ void upkeep_start(struct partitions *partitions);
 /* After an append: sync, write behind, as is due. */
 void upkeep_appended(struct hosted *hosted, const struct log_appended *appended);
 void upkeep_sync(struct hosted *hosted);
+/* Its sync has ended with `err`, and is_syncing is off; `again`: one more was asked for. */
+void upkeep_synced(struct hosted *hosted, enum err err, bool again);
 /* Less is held than was, or may be: who waits for the device goes on. */
 void upkeep_flushed(struct hosted *hosted);
 /* Something is held: again soon, should the sync not be under way. */
@@ -159,5 +173,22 @@ void cleaning_start(struct partitions *partitions);
 /* The settings have changed. */
 void cleaning_configured(struct partitions *partitions);
 void cleaning_stop(struct partitions *partitions);
-/* It leaves: ends its cleaning, unless a job is on the pool, whose end does it. */
+/* It leaves, or moves: ends its cleaning, unless a job is on the pool, whose end does it. */
 void cleaning_leave(struct hosted *hosted);
+
+/* moving.c */
+void moving_open(struct partitions *partitions);
+/* It begins to move to `future`, of another directory; or it goes on with that, as after a start.
+ * Nothing happens where it cannot. */
+void moving_start(struct hosted *hosted, struct log *future);
+/* A sync is wanted, and none is under way. True: the move has begun one of both logs. */
+bool moving_sync(struct hosted *hosted);
+/* Its log has been cut to `offset`, or begun anew there. */
+void moving_cut(struct hosted *hosted, int64_t offset);
+/* It is about to be set aside for good, or waits for that: no job that is not needed. */
+bool moving_wants_quiet(const struct hosted *hosted);
+/* Where the future log starts; INT64_MAX: there is none. */
+int64_t moving_log_start(const struct hosted *hosted);
+void moving_dir_failed(struct hosted *hosted, const struct log_dir *dir);
+/* It leaves, and its jobs have ended. */
+void moving_leave(struct hosted *hosted);

@@ -9,6 +9,8 @@ libottla_broker_a_SOURCES += \
 	broker/replica/link.h \
 	broker/replica/link_ask.c \
 	broker/replica/link_fetch.c \
+	broker/replica/move.c broker/replica/move.h \
+	broker/replica/moving.c \
 	broker/replica/partition.c broker/replica/partition.h \
 	broker/replica/partitions.c broker/replica/partitions.h \
 	broker/replica/purgatory.c broker/replica/purgatory.h \
@@ -31,6 +33,7 @@ check_PROGRAMS += \
 	tests/unit/test_fetcher \
 	tests/unit/test_fetchers \
 	tests/unit/test_isr \
+	tests/unit/test_move \
 	tests/unit/test_partition \
 	tests/unit/test_partitions \
 	tests/unit/test_purgatory \

@@ -47,6 +47,10 @@ void replica_settings_init(struct replica_settings *settings)
         .follower_throttle_rate = INT64_MAX,
         .quota_windows = 11,
         .quota_window_ms = 1000,
+        .move_windows = 11,
+        .move_window_ms = 1000,
+        .move_rate = INT64_MAX,
+        .move_threads = 1,
     };
 }
 
@@ -472,6 +476,8 @@ static enum err apply_change(struct partitions *partitions, struct replica_chang
     ensure(change->log != NULL || change->log_err != ERR_OK);
     if (partitions->is_closing) return ERR_OFFLINE;
     if (err != ERR_OK) return err;
+    /* It may have moved to another directory since the store was asked. */
+    if (hosted != NULL && hosted->log != NULL) change->log = hosted->log;
     if (atomic_load(&log_directory(change->log)->is_offline)) return ERR_OFFLINE;
     if (must_stand_back(partitions, change,
                         change->config != NULL ? change->config : log_config(change->log)))
@@ -504,6 +510,7 @@ static enum err apply_change(struct partitions *partitions, struct replica_chang
     struct partition_event event = {.type = PARTITION_CHANGED, .changed = &to};
     hosted->controller_epoch = change->controller_epoch;
     hosted_feed(hosted, &event);
+    if (change->future != NULL) moving_start(hosted, change->future);
     return ERR_OK;
 }
 
@@ -522,6 +529,7 @@ void hosted_left(struct hosted *hosted)
     struct replica_stop *stop = hosted->stop;
 
     ensure(hosted->is_leaving && hosted->jobs == 0);
+    moving_leave(hosted);
     struct log *log = hosted_destroy(hosted);
     if (call != NULL) {
         stop->log = log;
@@ -597,14 +605,17 @@ void partitions_control(struct partitions *partitions, struct replica_call *call
 }
 
 /* What a call that waits would set is older than what is said now. */
-static void configure_waiting(struct replica_call *call, struct slice topic,
+static void configure_waiting(struct partitions *partitions, struct replica_call *call,
+                              struct slice topic,
                               const struct log_config *config, int32_t min_insync,
                               const struct topic_throttles *throttles)
 {
     for (int i = call->at; i < call->change_count; i++) {
         struct replica_change *change = &call->changes[i];
         if (change->log == NULL || !slice_equal(change->topic, topic)) continue;
-        log_set_config(change->log, config);
+        /* One that is here is told already, and may have another log than the call has. */
+        if (partitions_find(partitions, topic, change->partition) == NULL)
+            log_set_config(change->log, config);
         change->config = NULL;
         change->min_insync = min_insync;
         change->is_leader_throttled = throttled_has(&throttles->leader, change->partition);
@@ -628,8 +639,8 @@ void partitions_configure(struct partitions *partitions, struct slice topic,
         hosted->is_follower_throttled = throttled_has(&throttles->follower, hosted->partition);
     }
     list_each (node, &partitions->calls)
-        configure_waiting(list_entry(node, struct replica_call, node), topic, config, min_insync,
-                          throttles);
+        configure_waiting(partitions, list_entry(node, struct replica_call, node), topic, config,
+                          min_insync, throttles);
 }
 
 static void set_bounds(struct partitions *partitions)
@@ -638,6 +649,7 @@ static void set_bounds(struct partitions *partitions)
 
     throttle_set_bound(&partitions->throttle, THROTTLE_LEADER, settings->leader_throttle_rate);
     throttle_set_bound(&partitions->throttle, THROTTLE_FOLLOWER, settings->follower_throttle_rate);
+    throttle_set_bound(&partitions->throttle, THROTTLE_MOVES, settings->move_rate);
 }
 
 void partitions_set_settings(struct partitions *partitions, const struct replica_settings *settings)
@@ -676,6 +688,7 @@ void partitions_dir_failed(struct partitions *partitions, struct log_dir *dir)
         if (hosted->log != NULL && log_directory(hosted->log) == dir &&
             hosted->machine.role != PARTITION_OFFLINE)
             hosted_feed(hosted, &event);
+        moving_dir_failed(hosted, dir);
     }
 }
 
@@ -750,6 +763,8 @@ struct partitions *partitions_create(const struct partitions_options *options)
         throttle_init(&partitions->throttle, options->throttle_cells, options->shards,
                       options->shard->id, options->settings.quota_windows,
                       options->settings.quota_window_ms);
+    throttle_set_windows(&partitions->throttle, THROTTLE_MOVES, options->settings.move_windows,
+                         options->settings.move_window_ms);
     set_bounds(partitions);
     purgatory_init(&partitions->purgatory);
     partitions->purgatory_timer.fire = serve_timed_out;
@@ -761,6 +776,7 @@ struct partitions *partitions_create(const struct partitions_options *options)
     buf_init(&partitions->rebuilt);
     upkeep_start(partitions);
     cleaning_start(partitions);
+    moving_open(partitions);
     return partitions;
 }
 
@@ -773,6 +789,7 @@ void partitions_close(struct partitions *partitions, void (*closed)(void *to), v
     partitions->closed = closed;
     partitions->closed_to = to;
     cleaning_stop(partitions);
+    timer_cancel(partitions->shard, &partitions->moves.timer);
     timer_cancel(partitions->shard, &partitions->upkeep);
     if (list_is_empty(&partitions->all)) shard_post(partitions->shard, &partitions->closed_post);
     list_each (node, &partitions->all) {
@@ -791,6 +808,7 @@ void partitions_destroy(struct partitions **partitions)
     ensure(list_is_empty(&it->all));
     cleaning_stop(it);
     timer_cancel(it->shard, &it->upkeep);
+    timer_cancel(it->shard, &it->moves.timer);
     timer_cancel(it->shard, &it->purgatory_timer);
     timer_cancel(it->shard, &it->deletions_timer);
     shard_unpost(&it->wake);

@@ -44,8 +44,13 @@ struct replica_settings {
     bool reads_by_rack;                 /* replica.selector.class: RackAwareReplicaSelector */
     /* leader.replication.throttled.rate, follower.…: bytes per second; INT64_MAX: not limited */
     int64_t leader_throttle_rate, follower_throttle_rate;
-    int32_t quota_windows;   /* replication.quota.window.num; at the start, as the next */
+    int32_t quota_windows;   /* replication.quota.window.num; at the start, as the next three */
     int64_t quota_window_ms; /* replication.quota.window.size.seconds */
+    int32_t move_windows;    /* alter.log.dirs.replication.quota.window.num */
+    int64_t move_window_ms;  /* alter.log.dirs.replication.quota.window.size.seconds */
+    /* replica.alter.log.dirs.io.max.bytes.per.second; INT64_MAX: not limited */
+    int64_t move_rate;
+    int32_t move_threads; /* num.replica.alter.log.dirs.threads: moves at a time, of all shards */
 };
 void replica_settings_init(struct replica_settings *settings); /* Kafka 3.9's defaults */
 
@@ -77,6 +82,9 @@ struct partitions_ops {
     /* The checkpoints of recovery points and high watermarks are to be written now: a truncation
      * waits for them. NULL: they are never written. */
     void (*save)(void *owner);
+    /* A replica has moved to another log directory: for store_moved. Owes one
+     * partitions_moved_heard. NULL: nobody keeps the logs. */
+    void (*moved)(void *owner, struct slice topic, int32_t partition);
     /* A log gave ERR_IO: for MSG_LOG_DIR_FAILED → store_fail_dir. */
     void (*dir_failed)(void *owner, struct log_dir *dir);
     /* For the fetchers: what was held (follower_view.is_held) is on the device. NULL: nobody asks.
@@ -125,6 +133,7 @@ struct replica_change {
     /* The open log, found or made by the store; kept (attached) from now on, unless it is the one
      * that this shard has already. NULL with `log_err`. */
     struct log *log;
+    struct log *future; /* the log to which it is moving (future.h); or NULL */
     enum err log_err;   /* ERR_OFFLINE, ERR_IO, ERR_TOPIC_ID …: becomes `err` */
     int32_t min_insync; /* min.insync.replicas of the topic */
     /* What the topic's logs are told; NULL: the log knows it. Borrowed like the slices. */
@@ -167,6 +176,22 @@ struct replica_call {
 };
 /* Keeps `call` until its `done`, which never comes inside this call. */
 void partitions_control(struct partitions *partitions, struct replica_call *call);
+
+/* A replica is to move to another log directory of this broker, or to end doing so. The caller's
+ * until `done`, which may come inside this call. */
+struct replica_move {
+    struct slice topic;
+    int32_t partition;
+    struct log *future; /* where it moves: attached from now on. NULL: what is under way ends */
+    void (*done)(struct replica_move *move); /* on this shard */
+    /* ERR_NOT_FOUND: it is not here; ERR_OFFLINE. Then `future` is not attached. */
+    enum err err;
+    struct log
+        *left; /* result, when it ends: the future log, detached; NULL: none was on its way */
+};
+void partitions_move(struct partitions *partitions, struct replica_move *move);
+/* The answer to partitions_ops.moved. */
+void partitions_moved_heard(struct partitions *partitions, struct slice topic, int32_t partition);
 
 /* The topic's configuration changed: for all its partitions here, and for those of calls that wait.
  */
@@ -460,7 +485,9 @@ struct partitions_counts {
     struct gauge partitions, leaders, offline, under_replicated, under_min_isr, at_min_isr;
     struct gauge waiting_produce, waiting_fetch;
     struct counter isr_shrinks, isr_expands, isr_failed;
-    struct counter cleanings; /* of a log, to the end */
+    struct counter cleanings;         /* of a log, to the end */
+    struct gauge moves, moves_failed; /* between log directories */
+    struct counter moves_done, moved_bytes;
     /* The last replica standing: what syncing before an ISR change costs; partitions that came back
      * with less than they had promised, and records given up, by leading without them or by
      * following a leader that lacks them. */

@@ -18,6 +18,13 @@ void throttle_fini(struct throttle *throttle)
         rate_fini(&throttle->quotas[side].rate);
 }
 
+void throttle_set_windows(struct throttle *throttle, enum throttle_side side, int windows,
+                          int64_t window_ms)
+{
+    rate_fini(&throttle->quotas[side].rate);
+    rate_init(&throttle->quotas[side].rate, windows, window_ms);
+}
+
 void throttle_set_bound(struct throttle *throttle, enum throttle_side side, int64_t bound)
 {
     throttle->quotas[side].bound = bound;

@@ -8,7 +8,12 @@
 #include "cluster/quota.h"
 #include "runtime/metrics.h"
 
-enum throttle_side { THROTTLE_LEADER, THROTTLE_FOLLOWER, THROTTLE_SIDES };
+enum throttle_side {
+    THROTTLE_LEADER,
+    THROTTLE_FOLLOWER,
+    THROTTLE_MOVES, /* between log directories of this broker */
+    THROTTLE_SIDES
+};
 
 /* What one shard has counted; written by it alone, read by all. */
 struct throttle_cell {
@@ -30,6 +35,9 @@ struct throttle {
 void throttle_init(struct throttle *throttle, struct throttle_cell *cells, int count, int own,
                    int windows, int64_t window_ms);
 void throttle_fini(struct throttle *throttle);
+/* Other windows than those of throttle_init; before anything is recorded. */
+void throttle_set_windows(struct throttle *throttle, enum throttle_side side, int windows,
+                          int64_t window_ms);
 void throttle_set_bound(struct throttle *throttle, enum throttle_side side, int64_t bound);
 
 void throttle_record(struct throttle *throttle, enum throttle_side side, uint64_t bytes);

@@ -107,6 +107,13 @@ static void sync_done(struct disk_job *job)
 
     free(it);
     hosted->is_syncing = hosted->sync_again = false;
+    hosted->jobs--;
+    upkeep_synced(hosted, err, again);
+    if (hosted->is_leaving && hosted->jobs == 0) hosted_left(hosted);
+}
+
+void upkeep_synced(struct hosted *hosted, enum err err, bool again)
+{
     if (hosted->sync_wanted_to >= 0) {
         if (err != ERR_OK || log_recovery_point(hosted->log) >= hosted->sync_wanted_to)
             tell_synced(hosted, err != ERR_OK);
@@ -119,7 +126,6 @@ static void sync_done(struct disk_job *job)
     }
     if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
-    job_ended(hosted);
 }
 
 void upkeep_sync(struct hosted *hosted)
@@ -130,6 +136,7 @@ void upkeep_sync(struct hosted *hosted)
         hosted->sync_again = true;
         return;
     }
+    if (hosted->moving != NULL && moving_sync(hosted)) return;
     enum err err = log_sync_plan(hosted->log, env_wall_ms(hosted->of->shard->env), &sync);
     (void)hosted_log_failed(hosted, err);
     if (err != ERR_OK || sync == NULL) return;
@@ -216,7 +223,8 @@ void upkeep_appended(struct hosted *hosted, const struct log_appended *appended)
         upkeep_sync(hosted);
     else if (log_epochs_dirty(hosted->log))
         upkeep_save(hosted);
-    if (hosted->bytes_unwritten >= WRITE_BEHIND_BYTES && !hosted->is_writing_behind)
+    if (hosted->bytes_unwritten >= WRITE_BEHIND_BYTES && !hosted->is_writing_behind &&
+        !moving_wants_quiet(hosted))
         write_behind(hosted);
 }
 

@@ -33,7 +33,7 @@ common/zk/paths common/zk/docs common/zk/doc_json
 common/cluster/
 broker/log/check broker/log/scan broker/log/producers broker/log/epochs broker/log/policy
 broker/replica/partition broker/replica/isr broker/replica/sessions broker/replica/purgatory
-broker/replica/fetcher
+broker/replica/fetcher broker/replica/move
 broker/group/group broker/group/offsets broker/group/group_log
 broker/txn/txn broker/txn/markers broker/txn/txn_log
 controller/context controller/election controller/partition_machine controller/replica_machine
