@@ -32,7 +32,7 @@ static void znode(const char *path, char *out, int size)
                 "grep -E '^[{[0-9]'",
                 cluster_node(&cluster, NODE_ZOOKEEPER, 1)->folder,
                 cluster_node(&cluster, NODE_ZOOKEEPER, 1)->port, path);
-    snprintf(out, (size_t)size, "%s", all);
+    snprintf(out, (size_t)size, "%.*s", size - 1, all);
     out[strcspn(out, "\n")] = '\0';
 }
 
