@@ -181,7 +181,9 @@ static void split(struct context *context, struct topic *topic, struct replica_s
         for (int32_t r = 0; r < p->replicas.count; r++) {
             int32_t broker = p->replicas.at[r];
 
-            if (!replica_is_online(context, p, broker)) {
+            /* One that has answered KAFKA_STORAGE_ERROR is asked all the same: it may stand back
+             * from leading only, and if its disk has failed it says so again. */
+            if (!broker_is_live(context, broker)) {
                 replica_set_add(dead, p, broker);
                 topic->is_ineligible = true;
             } else if (partition_replica_state(p, broker) != REPLICA_DELETION_SUCCESSFUL) {

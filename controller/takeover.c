@@ -192,7 +192,7 @@ static bool has_offline_replica(const struct context *context, const struct topi
         const struct partition *p = topic->partitions[i];
 
         for (int32_t r = 0; r < p->replicas.count; r++)
-            if (!replica_is_online(context, p, p->replicas.at[r])) return true;
+            if (!broker_is_live(context, p->replicas.at[r])) return true;
     }
     return false;
 }

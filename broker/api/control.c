@@ -47,6 +47,7 @@ struct item {
     struct slice topic;
     struct uuid topic_id;
     int32_t partition;
+    bool is_new; /* LeaderAndIsr says so */
     int shard;
     int place; /* in `changes` or `stops` */
     int16_t code;
@@ -65,6 +66,10 @@ struct work {
     int *log_items;             /* for which item each */
     struct log_config *configs;
     int log_count;
+    int *stray_items; /* of which items there is a log of another topic of that name */
+    int stray_count;
+    struct work *cause;                 /* the LeaderAndIsr for which such logs are put aside */
+    void (*ordered)(struct work *work); /* every shard has done its part */
 };
 
 /* ---- one after the other ---- */
@@ -250,7 +255,8 @@ static int16_t partition_code(enum err err)
 
 /* ---- work: the partitions of a request, by shard ---- */
 
-static struct work *work_create(struct request *request, int capacity)
+static struct work *work_create(struct request *request, int capacity,
+                                void (*ordered)(struct work *work))
 {
     struct arena *arena = &request->arena;
     struct work *work = arena_zalloc(arena, sizeof(*work));
@@ -258,8 +264,8 @@ static struct work *work_create(struct request *request, int capacity)
     work->control = request->at->control;
     work->request = request;
     work->capacity = capacity;
+    work->ordered = ordered;
     work->items = arena_zalloc(arena, sizeof(*work->items) * (size_t)(capacity + 1));
-    request->state = work;
     return work;
 }
 
@@ -290,13 +296,11 @@ static void work_place(struct work *work)
         work->items[i].place = at[work->items[i].shard]++;
 }
 
-static void work_ordered(struct work *work);
-
 static void on_order_done(struct order_control *order)
 {
     struct work *work = order->owner;
 
-    if (--work->waiting == 0) work_ordered(work);
+    if (--work->waiting == 0) work->ordered(work);
 }
 
 static void work_order(struct work *work)
@@ -321,7 +325,7 @@ static void work_order(struct work *work)
         work->waiting++;
         order_control(api, s, &work->orders[s]);
     }
-    if (--work->waiting == 0) work_ordered(work);
+    if (--work->waiting == 0) work->ordered(work);
 }
 
 /* ---- LeaderAndIsr ---- */
@@ -337,12 +341,34 @@ static int count_leader_and_isr(const struct leader_and_isr_request *in)
     return (int)count;
 }
 
+static void want_log(struct work *work, const struct item *item)
+{
+    struct store_new_log *log = &work->logs[work->log_count];
+
+    work->log_items[work->log_count++] = (int)(item - work->items);
+    *log = (struct store_new_log){.topic = item->topic,
+                                  .partition = item->partition,
+                                  .topic_id = item->topic_id,
+                                  .is_new = item->is_new};
+}
+
+/* Its topic was deleted, and another made under the name: ids are given once. So it is with what a
+ * reassignment took from this broker while it was away. */
+static bool is_stray(const struct log *log, struct uuid topic_id)
+{
+    struct uuid ours = log_topic_id(log);
+
+    return !uuid_is_zero(topic_id) && !uuid_is_zero(ours) && !uuid_equal(topic_id, ours) &&
+           !atomic_load(&log_directory(log)->is_offline);
+}
+
 static void fill_change(struct work *work, struct item *item,
                         const struct leader_and_isr_request_partition_state *state)
 {
     struct replica_change *change = &work->changes[item->place];
     struct broker_ids replicas = {state->replicas.at, state->replicas.count};
 
+    item->is_new = state->is_new;
     *change = (struct replica_change){
         .topic = item->topic,
         .topic_id = item->topic_id,
@@ -368,14 +394,10 @@ static void fill_change(struct work *work, struct item *item,
     }
     change->log = store_find(work->control->store, item->topic, item->partition);
     change->future = store_find_future(work->control->store, item->topic, item->partition);
-    if (change->log == NULL) {
-        struct store_new_log *log = &work->logs[work->log_count];
-        work->log_items[work->log_count++] = (int)(item - work->items);
-        *log = (struct store_new_log){.topic = item->topic,
-                                      .partition = item->partition,
-                                      .topic_id = item->topic_id,
-                                      .is_new = state->is_new};
-    }
+    if (change->log == NULL)
+        want_log(work, item);
+    else if (is_stray(change->log, item->topic_id))
+        work->stray_items[work->stray_count++] = (int)(item - work->items);
 }
 
 static void lisr_made(void *to)
@@ -440,6 +462,61 @@ static void lisr_configured(void *to)
         store_create_many(work->control->store, work->logs, work->log_count, lisr_made, work);
 }
 
+/* What is created reads its configuration first, each topic once. */
+static void lisr_configure(struct work *work)
+{
+    work->waiting = 1;
+    for (int i = 0; i < work->log_count; i++) {
+        if (i > 0 && slice_equal(work->logs[i].topic, work->logs[i - 1].topic)) continue;
+        work->waiting++;
+        topic_configs_read(work->control->topic_configs, work->logs[i].topic, lisr_configured,
+                           work);
+    }
+    lisr_configured(work);
+}
+
+/* ---- logs of topics that are no more, where one of the same name is now ---- */
+
+static void stop_ordered(struct work *work);
+
+static void aside_finish(struct work *aside)
+{
+    struct work *work = aside->cause;
+
+    for (int i = 0; i < aside->count; i++) {
+        struct item *item = &work->items[work->stray_items[i]];
+        struct replica_change *change = &work->changes[item->place];
+        change->log = change->future = NULL;
+        change->log_err = aside->stops[aside->items[i].place].err;
+        if (change->log_err == ERR_OK) want_log(work, item);
+    }
+    lisr_configure(work);
+}
+
+/* As by a StopReplica, but that what it lets go is kept. */
+static void put_strays_aside(struct work *work)
+{
+    struct work *aside = work_create(work->request, work->stray_count, stop_ordered);
+
+    aside->cause = work;
+    for (int i = 0; i < work->stray_count; i++) {
+        const struct item *item = &work->items[work->stray_items[i]];
+        work_add(aside, item->topic, item->partition);
+    }
+    work_place(aside);
+    aside->stops =
+        arena_zalloc(&work->request->arena, sizeof(*aside->stops) * (size_t)(aside->count + 1));
+    for (int i = 0; i < aside->count; i++)
+        aside->stops[aside->items[i].place] =
+            (struct replica_stop){.topic = aside->items[i].topic,
+                                  .partition = aside->items[i].partition,
+                                  .leader_epoch = EPOCH_NONE,
+                                  .is_delete = true};
+    work_order(aside);
+}
+
+static void lisr_ordered(struct work *work);
+
 static void lisr_handle(struct request *request)
 {
     const struct leader_and_isr_request *in = request->body;
@@ -454,7 +531,7 @@ static void lisr_handle(struct request *request)
     }
     if (is_late(request, in->broker_epoch, in->controller_epoch)) return;
     int count = count_leader_and_isr(in);
-    struct work *work = work_create(request, count);
+    struct work *work = work_create(request, count, lisr_ordered);
     const struct leader_and_isr_request_partition_state **states =
         arena_zalloc(arena, sizeof(*states) * (size_t)(count + 1));
     for (int32_t p = 0; p < in->ungrouped_partition_states.count; p++) {
@@ -475,18 +552,13 @@ static void lisr_handle(struct request *request)
     work->changes = arena_zalloc(arena, sizeof(*work->changes) * (size_t)(count + 1));
     work->logs = arena_zalloc(arena, sizeof(*work->logs) * (size_t)(count + 1));
     work->log_items = arena_zalloc(arena, sizeof(*work->log_items) * (size_t)(count + 1));
+    work->stray_items = arena_zalloc(arena, sizeof(*work->stray_items) * (size_t)(count + 1));
     for (int i = 0; i < count; i++)
         fill_change(work, &work->items[i], states[i]);
-
-    /* What is created reads its configuration first, each topic once. */
-    work->waiting = 1;
-    for (int i = 0; i < work->log_count; i++) {
-        if (i > 0 && slice_equal(work->logs[i].topic, work->logs[i - 1].topic)) continue;
-        work->waiting++;
-        topic_configs_read(work->control->topic_configs, work->logs[i].topic, lisr_configured,
-                           work);
-    }
-    lisr_configured(work);
+    if (work->stray_count > 0)
+        put_strays_aside(work);
+    else
+        lisr_configure(work);
 }
 
 /* The answer by its version: flat with names, or grouped by topic id. */
@@ -619,7 +691,7 @@ static void stop_handle(struct request *request)
         return;
     }
     if (is_late(request, in->broker_epoch, in->controller_epoch)) return;
-    struct work *work = work_create(request, count_stop_replica(in));
+    struct work *work = work_create(request, count_stop_replica(in), stop_ordered);
     struct replica_stop *stops = list_stops(work, in);
     work_place(work);
     work->stops = arena_zalloc(&request->arena, sizeof(*work->stops) * (size_t)(work->count + 1));
@@ -672,6 +744,14 @@ static void stop_finish(struct work *work)
     finish(work->request, stop_answer(work->request, KAFKA_NONE, work));
 }
 
+static void stop_end(struct work *work)
+{
+    if (work->cause != NULL)
+        aside_finish(work);
+    else
+        stop_finish(work);
+}
+
 struct deletion {
     struct work *work;
     struct replica_stop *stop;
@@ -682,7 +762,7 @@ static void on_deleted(void *to, enum err err)
     struct deletion *deletion = to;
 
     if (err != ERR_OK) deletion->stop->err = err;
-    if (--deletion->work->waiting == 0) stop_finish(deletion->work);
+    if (--deletion->work->waiting == 0) stop_end(deletion->work);
 }
 
 static void delete_log(struct deletion *deletion)
@@ -692,6 +772,8 @@ static void delete_log(struct deletion *deletion)
 
     if (log == NULL)
         on_deleted(deletion, ERR_OK);
+    else if (deletion->work->cause != NULL)
+        store_put_aside(store, &log, on_deleted, deletion);
     else
         store_delete(store, &log, on_deleted, deletion);
 }
@@ -717,7 +799,12 @@ static void stop_ordered(struct work *work)
         struct replica_stop *stop = &work->stops[work->items[i].place];
         struct store *store = work->control->store;
         if (!stop->is_delete || stop->err != ERR_OK) continue;
+        struct log *log = store_find(store, stop->topic, stop->partition);
         struct log *future = store_find_future(store, stop->topic, stop->partition);
+        if (log != NULL && atomic_load(&log_directory(log)->is_offline)) {
+            stop->err = ERR_OFFLINE; /* no shard had it: it stands there */
+            continue;
+        }
         deletions[i] = (struct deletion){work, stop};
         work->waiting++;
         if (future != NULL)
@@ -725,15 +812,7 @@ static void stop_ordered(struct work *work)
         else
             delete_log(&deletions[i]);
     }
-    if (--work->waiting == 0) stop_finish(work);
-}
-
-static void work_ordered(struct work *work)
-{
-    if (work->changes != NULL)
-        lisr_ordered(work);
-    else
-        stop_ordered(work);
+    if (--work->waiting == 0) stop_end(work);
 }
 
 const struct api stop_replica_api = {

@@ -120,15 +120,29 @@ static struct slice hex(char *digits, struct uuid unique)
     return slice_of(digits, UNIQUE_DIGITS);
 }
 
-enum err names_deleting_for(char *name, struct slice topic, int32_t partition, struct slice unique)
+static enum err put_away(char *name, struct slice topic, int32_t partition, struct slice unique,
+                         const char *word)
 {
     char tail[UNIQUE_DIGITS + 32];
 
     if (unique.len > UNIQUE_DIGITS) return ERR_LIMIT;
-    int len = snprintf(tail, sizeof(tail), "-%d.%.*s-delete", partition, SLICE_ARGS(unique));
+    int len = snprintf(tail, sizeof(tail), "-%d.%.*s-%s", partition, SLICE_ARGS(unique), word);
     size_t room = NAMES_MAX - (size_t)len;
     if (topic.len > room) topic.len = room;
     return fits(snprintf(name, NAMES_MAX + 1, "%.*s%s", SLICE_ARGS(topic), tail), NAMES_MAX + 1);
+}
+
+enum err names_deleting_for(char *name, struct slice topic, int32_t partition, struct slice unique)
+{
+    return put_away(name, topic, partition, unique, "delete");
+}
+
+void names_stray(char *name, struct slice topic, int32_t partition, struct uuid unique)
+{
+    char digits[UNIQUE_DIGITS + 1];
+
+    /* Cannot be too long: the topic is cut. */
+    (void)!put_away(name, topic, partition, hex(digits, unique), "stray");
 }
 
 void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique)

@@ -42,7 +42,9 @@ bool names_parse_directory(const char *name, struct names_directory *out);
 MUST_CHECK enum err names_live(char *name, struct slice topic, int32_t partition);
 /* "<topic>-<partition>.<32 hex digits>-delete", the topic cut so that it fits. */
 void names_deleting(char *name, struct slice topic, int32_t partition, struct uuid unique);
-/* The same with the `unique` of a future directory (names_parse_directory): the two belong
+/* "<topic>-<partition>.<32 hex digits>-stray", cut in the same way. */
+void names_stray(char *name, struct slice topic, int32_t partition, struct uuid unique);
+/* As names_deleting with the `unique` of a future directory (names_parse_directory): the two belong
  * together, see future.h. ERR_LIMIT: it is longer than any that a broker gives. */
 MUST_CHECK enum err names_deleting_for(char *name, struct slice topic, int32_t partition,
                                        struct slice unique);

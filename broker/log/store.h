@@ -107,6 +107,12 @@ void store_create_many(struct store *store, struct store_new_log *logs, int coun
 void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),
                   void *to);
 
+/* Takes a detached log that belongs to no partition of this broker's any more: renames its
+ * directory to "…-stray" and forgets it. Nobody removes it but people. `done` as of store_delete.
+ */
+void store_put_aside(struct store *store, struct log **log, void (*done)(void *to, enum err err),
+                     void *to);
+
 /* ---- Moves between log directories (future.h), decided by others and done by a shard ---- */
 
 /* The directory of that path, which is absolute and written as in log.dirs; or NULL. */

@@ -754,83 +754,117 @@ void store_create(struct store *store, struct slice topic, int32_t partition, st
     store_create_many(store, &single->log, 1, single_done, single);
 }
 
-/* ---- delete ---- */
+/* ---- delete, and put aside ---- */
 
-struct delete
-{
+struct leaving {
     struct disk_job job;
     struct store *store;
     struct store_dir *dir;
     char *name, *from, *to_path;
     bool is_live; /* its name is busy */
-    int64_t delay_ms;
+    int64_t delay_ms; /* of the removal; −1: it stays */
     enum err err;
     void (*done)(void *to, enum err err);
     void *to;
 };
 
-static void delete_run(struct disk_job *job)
+static void leaving_run(struct disk_job *job)
 {
-    struct delete *delete = list_entry(job, struct delete, job);
-    const struct env *env = delete->store->options.env;
+    struct leaving *leaving = list_entry(job, struct leaving, job);
+    const struct env *env = leaving->store->options.env;
 
-    delete->err = files_rename(env, delete->from, delete->to_path);
-    if (delete->err == ERR_OK) delete->err = files_sync_directory(env, delete->dir->path);
+    leaving->err = files_rename(env, leaving->from, leaving->to_path);
+    if (leaving->err == ERR_OK) leaving->err = files_sync_directory(env, leaving->dir->path);
 }
 
-static void delete_done(struct disk_job *job)
+static void leaving_done(struct disk_job *job)
 {
-    struct delete *delete = list_entry(job, struct delete, job);
-    struct store *store = delete->store;
-    enum err err = delete->err;
+    struct leaving *leaving = list_entry(job, struct leaving, job);
+    struct store *store = leaving->store;
+    enum err err = leaving->err;
 
-    if (delete->is_live) map_remove(&store->busy, slice_text(delete->name));
+    if (leaving->is_live) map_remove(&store->busy, slice_text(leaving->name));
     if (err == ERR_OK) {
-        store_add_deleted(delete->dir, delete->to_path,
-                          env_wall_ms(store->options.env) + delete->delay_ms);
-        delete->to_path = NULL;
+        if (leaving->delay_ms >= 0) {
+            store_add_deleted(leaving->dir, leaving->to_path,
+                              env_wall_ms(store->options.env) + leaving->delay_ms);
+            leaving->to_path = NULL;
+        }
         store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_LOG_STARTS | STORE_HIGH_WATERMARKS);
     } else {
-        store_dir_failed(delete->dir, err);
+        store_dir_failed(leaving->dir, err);
     }
-    if (delete->done != NULL) delete->done(delete->to, err);
-    free(delete->name);
-    free(delete->from);
-    free(delete->to_path);
-    free(delete);
+    if (leaving->done != NULL) leaving->done(leaving->to, err);
+    free(leaving->name);
+    free(leaving->from);
+    free(leaving->to_path);
+    free(leaving);
     store_job_ended(store);
+}
+
+/* To the directory `name`, out of the map `of`; takes the log. */
+static void leave(struct store *store, struct map *of, struct log **log, const char *name,
+                  int64_t delay_ms, void (*done)(void *to, enum err err), void *to)
+{
+    struct log *l = *log;
+    struct leaving *leaving = ensure_zalloc(sizeof(*leaving));
+    char live[NAMES_MAX + 1], path[FILES_PATH_MAX];
+
+    ensure(names_live(live, l->topic, l->partition) == ERR_OK);
+    struct store_dir *dir = store_dir_of(store, l);
+    ensure(names_join(path, dir->path, name) == ERR_OK);
+    *leaving = (struct leaving){
+        .job = {.run = leaving_run, .done = leaving_done},
+        .store = store,
+        .dir = dir,
+        .name = ensure_strdup(live),
+        .from = ensure_strdup(l->path),
+        .to_path = ensure_strdup(path),
+        .delay_ms = delay_ms,
+        .done = done,
+        .to = to,
+    };
+    map_remove(of, slice_text(live));
+    if (of == &store->logs) map_set(&store->busy, slice_text(live), store);
+    leaving->is_live = of == &store->logs;
+    dir->log_count--;
+    log_destroy(log);
+    store_submit(store, DISK_SOON, &leaving->job);
+}
+
+/* One draw after the other: C does not say which of two arguments comes first. */
+static struct uuid draw_unique(const struct store *store, const char *purpose)
+{
+    uint64_t high = env_random(store->options.env, purpose);
+    uint64_t low = env_random(store->options.env, purpose);
+
+    return uuid_from_random(high, low);
 }
 
 void store_delete_of(struct store *store, struct map *of, struct log **log,
                      void (*done)(void *to, enum err err), void *to)
 {
     struct log *l = *log;
-    struct delete *delete = ensure_zalloc(sizeof(*delete));
-    char live[NAMES_MAX + 1], name[NAMES_MAX + 1], path[FILES_PATH_MAX];
-    struct uuid unique = uuid_from_random(env_random(store->options.env, "delete"),
-                                          env_random(store->options.env, "delete"));
+    char name[NAMES_MAX + 1];
 
-    ensure(names_live(live, l->topic, l->partition) == ERR_OK);
-    names_deleting(name, l->topic, l->partition, unique);
-    struct store_dir *dir = store_dir_of(store, l);
-    ensure(names_join(path, dir->path, name) == ERR_OK);
-    *delete = (struct delete){
-        .job = {.run = delete_run, .done = delete_done},
-        .store = store,
-        .dir = dir,
-        .name = ensure_strdup(live),
-        .from = ensure_strdup(l->path),
-        .to_path = ensure_strdup(path),
-        .delay_ms = l->config.file_delete_delay_ms,
-        .done = done,
-        .to = to,
-    };
-    map_remove(of, slice_text(live));
-    if (of == &store->logs) map_set(&store->busy, slice_text(live), store);
-    delete->is_live = of == &store->logs;
-    dir->log_count--;
-    log_destroy(log);
-    store_submit(store, DISK_SOON, &delete->job);
+    names_deleting(name, l->topic, l->partition, draw_unique(store, "delete"));
+    leave(store, of, log, name, l->config.file_delete_delay_ms, done, to);
+}
+
+void store_put_aside(struct store *store, struct log **log, void (*done)(void *to, enum err err),
+                     void *to)
+{
+    struct log *l = *log;
+    char name[NAMES_MAX + 1], id[UUID_TEXT_LEN + 1];
+
+    names_stray(name, l->topic, l->partition, draw_unique(store, "stray"));
+    uuid_text(l->topic_id, id);
+    log_warn("log", "put_aside",
+             "topic=%.*s partition=%d topic_id=%s end=%lld path=%s/%s hint=\"the log of a replica "
+             "that this broker no longer has: nothing reads it, and it may be removed\"",
+             SLICE_ARGS(l->topic), l->partition, id, (long long)log_end_offset(l),
+             log_directory(l)->path, name);
+    leave(store, &store->logs, log, name, -1, done, to);
 }
 
 void store_delete(struct store *store, struct log **log, void (*done)(void *to, enum err err),

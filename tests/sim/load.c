@@ -284,6 +284,31 @@ void load_make_topic(struct load *load, const char *name, int partitions)
     sim_heap_use(was);
 }
 
+void load_reassign(struct load *load, const char *topic, int partitions, int32_t *replicas,
+                   int count)
+{
+    struct ensemble *ensemble = sim_zookeeper_ensemble(load->world->zookeeper);
+    struct sim_heap *was = sim_heap_use_world();
+    struct doc_topic_partition at[ORACLE_PARTITIONS_MAX] = {0};
+    struct doc_topic_partitions list = {.at = at, .count = partitions};
+    struct buf json;
+
+    ensure(partitions <= ORACLE_PARTITIONS_MAX);
+    for (int p = 0; p < partitions; p++) {
+        at[p].topic = slice_text(topic);
+        at[p].partition = p;
+        at[p].replicas = (struct doc_ints){.at = replicas, .count = count};
+    }
+    buf_init(&json);
+    doc_reassign_write(&json, &list);
+    const struct zk_op op = {
+        .kind = ZK_CREATE, .path = PATH_REASSIGN, .data = buf_slice(&json), .acl = ZK_ACL_OPEN};
+    enum err err = ensemble_write(ensemble, &op, 1, NULL);
+    if (err != ERR_OK) world_trace(load->world, "%s is not moved: %s", topic, err_name(err));
+    buf_fini(&json);
+    sim_heap_use(was);
+}
+
 /* ---- the end of a run ---- */
 
 static bool topic_is_whole(struct load *load, const char *name, char *why, size_t size)
@@ -376,12 +401,17 @@ static void wake_operator(void *arg)
     operator_start(arg);
 }
 
-void load_give_up(struct load *load)
+void load_wake_operator(struct load *load)
 {
     struct client *client = &load->clients[0];
 
-    load->is_given_up = true; /* the operator may sleep until a change that is long to come */
     process_at(client->process, load->world->now, wake_operator, client);
+}
+
+void load_give_up(struct load *load)
+{
+    load->is_given_up = true;
+    load_wake_operator(load);
 }
 
 struct load_topic *load_topics(struct load *load, int *count)
@@ -435,7 +465,6 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->burst_length = world_option(world, "load.burst-length", 1, 60);
     load->send_pause_ms = world_option(world, "load.send-pause-ms", 1, 500);
     load->record_bytes = world_option_of(world, "load.record-bytes", bytes, 4);
-    load->meets_known_defects = world_option(world, "load.known-defects", 0, 0) != 0;
     load->in_flight = world_option(world, "load.in-flight", 1, 5);
     load->idempotent = world_option(world, "load.idempotent", 0, 2);
     load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);

@@ -94,7 +94,7 @@ struct load {
     struct load_topic topics[LOAD_TOPICS_MAX];
     struct load_group *groups;
     int group_count;
-    bool is_calm, is_given_up, meets_known_defects;
+    bool is_calm, is_given_up;
     struct instant calm_since;
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */
@@ -116,6 +116,9 @@ void load_configure(struct load *load, const char *topic, const char *key, const
 /* Makes a topic as a tool does that writes to ZooKeeper itself, all brokers its replicas. It is not
  * one of the load's: nobody writes to it. */
 void load_make_topic(struct load *load, const char *name, int partitions);
+/* Moves all partitions of a topic, as a tool does that writes to ZooKeeper itself. */
+void load_reassign(struct load *load, const char *topic, int partitions, int32_t *replicas,
+                   int count);
 
 /* traffic.c */
 void traffic_start(struct client *client);
@@ -128,6 +131,9 @@ void load_groups_create(struct load *load);
 void load_groups_start(struct client *client);
 /* Since the calm began somebody was told what each group has committed. */
 bool load_groups_are_drained(const struct load *load, char *why, size_t size);
+
+/* It may sleep until a change that is long to come. */
+void load_wake_operator(struct load *load);
 
 /* operator.c */
 void operator_start(struct client *client);

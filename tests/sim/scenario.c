@@ -702,6 +702,48 @@ static void topics_are_made_while_the_controller_looks(struct scene *s)
     }
 }
 
+static struct load_topic *topic_of(struct scene *s)
+{
+    int count = 0;
+    struct load_topic *topics = load_topics(s->load, &count);
+
+    for (int t = 0; t < count; t++)
+        if (strcmp(topics[t].name, s->topic) == 0) return &topics[t];
+    return NULL;
+}
+
+/* A replica is taken from a broker that is away, and the topic made again under its name: the log
+ * that comes back belongs to the topic before. */
+static void a_log_comes_back_to_another_topic(struct scene *s)
+{
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s));
+        struct load_topic *topic = topic_of(s);
+        struct member *away = broker(s, round == 0 ? leader_of(s) : follower_of(s, 0));
+        int32_t kept[2], count = 0;
+        for (int id = 1; id <= 3; id++)
+            if (id != away->id) kept[count++] = id;
+        kill_it(away);
+        UNTIL(s, leader_of(s) > 0 && leader_of(s) != away->id);
+        load_reassign(s->load, s->topic, topic->partitions, kept, 2);
+        for (int p = 0; p < topic->partitions; p++)
+            UNTIL(s, state_of(s, p).replica_count == 2);
+        topic->state = TOPIC_DRAINING;
+        load_wake_operator(s->load);
+        UNTIL(s, topic->state == TOPIC_ABSENT);
+        if (round == 2) start_it(away); /* it is there when it is asked to make the new one */
+        if (round == 2) pass_s(s, 20);
+        load_make_topic(s->load, s->topic, topic->partitions); /* for all three, two are there */
+        topic->min_insync = 1;
+        topic->state = TOPIC_CREATING;
+        load_wake_operator(s->load);
+        UNTIL(s, topic->state == TOPIC_LIVE);
+        pass_ms(s, between(s, 1, 20000));
+        start_it(away);
+    }
+    UNTIL(s, is_whole(s));
+}
+
 #define PLAY(name, what, ...)                                                                      \
     {                                                                                              \
 #name, what, name,                                                                         \
@@ -744,6 +786,7 @@ const struct scenario scenarios[] = {
          {"log.flush.offset.checkpoint.interval.ms", 5000}, {"log.segment.bytes", 16384}),
     PLAY(topics_are_made_while_the_controller_looks, "watches"),
     PLAY(orders_come_from_the_past, "KIP-320, KIP-380"),
+    PLAY(a_log_comes_back_to_another_topic, "KIP-516", {"inter.broker.protocol.version", 0}),
 };
 const int scenario_count = (int)(sizeof(scenarios) / sizeof(scenarios[0]));
 

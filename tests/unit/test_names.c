@@ -62,6 +62,9 @@ START_TEST(a_deleted_directory_fits_into_a_name)
 
     names_deleting(name, SLICE("orders"), 7, id);
     ck_assert_str_eq(name, "orders-7.abcd0000000000000000000000000000-delete");
+    names_stray(name, SLICE("orders"), 7, id);
+    ck_assert_str_eq(name, "orders-7.abcd0000000000000000000000000000-stray");
+    expect_dir(name, NAMES_STRAY, "orders", 7);
     memset(topic, 't', 249);
     topic[249] = '\0';
     names_deleting(name, slice_text(topic), 12345, id);

@@ -686,6 +686,32 @@ START_TEST(deletion_renames_and_removes_later)
 }
 END_TEST
 
+START_TEST(what_is_put_aside_stays_until_people_remove_it)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    append_some(a, 2);
+    deletions = 0;
+    store_put_aside(store, &a, on_deleted, NULL);
+    ck_assert_ptr_null(a);
+    ck_assert_ptr_null(store_find(store, SLICE("a"), 0));
+    world_run_jobs(w);
+    ck_assert_int_eq(deletions, 1);
+    ck_assert_int_eq(count_matching("d0", "-stray"), 1);
+    ck_assert_ptr_nonnull(create("a", 0)); /* the name is free */
+    ck_assert_int_eq(log_end_offset(created), 0);
+    w->wall_ms += 3600000;
+    store_tick(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(count_matching("d0", "-stray"), 1);
+    start_again(1);
+    ck_assert_int_eq(store_log_count(store), 1);
+    ck_assert_int_eq(count_matching("d0", "-stray"), 1);
+    ck_assert_int_eq(log_end_offset(store_find(store, SLICE("a"), 0)), 0);
+    end();
+}
+END_TEST
+
 START_TEST(a_broken_disk_takes_one_directory)
 {
     begin(2);
@@ -983,9 +1009,9 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_truncation_waits_until_the_checkpoints_say_less, damaged_checkpoints_cost_what_kafka_says,
      strange_directories_stop_the_start, creation_answers_once_for_each,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
-     deletion_renames_and_removes_later, a_broken_disk_takes_one_directory,
-     a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
-     a_synced_roll_moves_the_recovery_point_on_disk,
+     deletion_renames_and_removes_later, what_is_put_aside_stays_until_people_remove_it,
+     a_broken_disk_takes_one_directory, a_checkpoint_that_did_not_change_is_not_written,
+     no_marker_when_a_log_could_not_be_closed, a_synced_roll_moves_the_recovery_point_on_disk,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
