@@ -315,6 +315,28 @@ static void compare_brokers(struct context *context, struct changed *c)
     ids_fini(&known);
 }
 
+static bool has_lost(const struct changed *c, int32_t id)
+{
+    return ids_have(&c->bounced, id) && read_of(c, id)->is_cache_lost;
+}
+
+/* Those that ended and came back since the last look leave the ISRs, and the last one stays: where
+ * there is a choice that is not one whose machine has lost what was not synced. */
+static void doubt_bounced(struct context *context, const struct changed *c)
+{
+    each_partition(entry, topic, i, context)
+    {
+        struct partition *p = topic->partitions[i];
+        const struct ids *isr = &p->now.isr;
+        int32_t sure = 0;
+
+        for (int32_t r = 0; r < isr->count; r++)
+            sure += !has_lost(c, isr->at[r]);
+        for (int32_t r = 0; r < isr->count && sure > 0 && sure < isr->count; r++)
+            partition_hosted(p, isr->at[r])->is_doubted = has_lost(c, isr->at[r]);
+    }
+}
+
 /* Adds them to the context with a channel to each. */
 static void admit(struct context *context, struct changed *c, const struct ids *ids)
 {
@@ -368,6 +390,7 @@ static void changed_run(struct context *context, struct task *task)
             brokers_start_up(context, &c->fresh);
         return;
     case 3:
+        if (c->bounced.count > 0) doubt_bounced(context, c);
         dismiss(context, &c->bounced);
         brokers_failed(context, &c->bounced, false);
         return;

@@ -630,6 +630,29 @@ static void a_replica_dies_as_it_joins(struct scene *s)
     start_it(other);
 }
 
+/* All of an ISR end and are back before the controller looks; only one of them has lost power. */
+static void an_isr_returns_while_the_controller_sleeps(struct scene *s)
+{
+    UNTIL(s, is_whole(s) && active(s) != NULL);
+    struct member *away = broker(s, follower_of(s, 0));
+    kill_it(away);
+    UNTIL(s, !is_in_sync(s, away->id) && leader_of(s) > 0);
+    struct load_partition at = state_of(s, 0);
+    int64_t first = between(s, 0, 1);
+    struct member *killed = broker(s, at.isr[first]), *lost = broker(s, at.isr[1 - first]);
+    pass_s(s, 15);
+    struct member *controller = active(s);
+    pause_it(controller);
+    kill_it(killed);
+    power_off(s, lost);
+    start_it(killed);
+    start_it(lost);
+    pass_ms(s, between(s, 300, 1500)); /* else another takes over */
+    resume_it(controller);
+    pass_s(s, 10);
+    start_it(away);
+}
+
 /* One broker after another loses power, and leads when it is back. */
 static void power_is_lost_in_turn(struct scene *s)
 {
@@ -782,6 +805,9 @@ const struct scenario scenarios[] = {
     PLAY(an_isr_change_loses_its_answer, "KIP-497"),
     PLAY(a_replica_dies_as_it_joins, "KIP-841", {"replica.lag.time.max.ms", 30000},
          {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(an_isr_returns_while_the_controller_sleeps, "a lost page cache",
+         {"inter.broker.protocol.version", 0}, {"zookeeper.session.timeout.ms", 18000},
+         {"replica.high.watermark.checkpoint.interval.ms", 600000}),
     PLAY(power_is_lost_in_turn, "what is on the device",
          {"log.flush.offset.checkpoint.interval.ms", 5000}, {"log.segment.bytes", 16384}),
     PLAY(topics_are_made_while_the_controller_looks, "watches"),
