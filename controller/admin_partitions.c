@@ -48,17 +48,25 @@ void tell_controlled_shutdown(struct asked *asked, struct event *event)
 
 /* ---- AlterPartition ---- */
 
-static void take_isr(struct leadership *out, int version,
+static void take_isr(struct event *event, struct event_item *item, int version,
                      const struct alter_partition_request_topic_partition *from)
 {
+    struct leadership *out = &item->state;
+
     out->leader_epoch = from->leader_epoch;
     out->partition_epoch = from->partition_epoch;
     out->is_recovering = from->leader_recovery_state == 1;
-    if (version < 3)
+    if (version < 3) {
         ids_set(&out->isr, from->new_isr.at, from->new_isr.count);
-    else
-        for (int32_t i = 0; i < from->new_isr_with_epochs.count; i++)
-            ids_add(&out->isr, from->new_isr_with_epochs.at[i].broker_id);
+        return;
+    }
+    int32_t count = from->new_isr_with_epochs.count < 0 ? 0 : from->new_isr_with_epochs.count;
+    int64_t *epochs = arena_zalloc(&event->arena, (size_t)(count + 1) * sizeof(*epochs));
+    for (int32_t i = 0; i < count; i++) {
+        ids_add(&out->isr, from->new_isr_with_epochs.at[i].broker_id);
+        epochs[i] = from->new_isr_with_epochs.at[i].broker_epoch;
+    }
+    item->broker_epochs = epochs;
 }
 
 void ask_alter_partition(struct asked *asked)
@@ -82,8 +90,7 @@ void ask_alter_partition(struct asked *asked)
             item->has_id = asked->head.api_version >= 2;
             item->topic_id = request->topics.at[t].topic_id;
             item->partition = request->topics.at[t].partitions.at[i].partition_index;
-            take_isr(&item->state, asked->head.api_version,
-                     &request->topics.at[t].partitions.at[i]);
+            take_isr(event, item, asked->head.api_version, &request->topics.at[t].partitions.at[i]);
         }
     asked->work = request;
     ask(asked, event);

@@ -28,6 +28,17 @@ static void alter_fini(struct task *task)
     partition_set_fini(&a->touched);
 }
 
+/* What the leader saw of that member it saw before the member's broker was registered anew, and it
+ * may have less by now (KIP-903). */
+static bool is_of_another_life(const struct context *context, const struct event_item *item,
+                               int32_t member)
+{
+    const struct broker *broker = context_broker(context, item->state.isr.at[member]);
+
+    return broker != NULL && item->broker_epochs != NULL && item->broker_epochs[member] >= 0 &&
+           item->broker_epochs[member] != broker->epoch && !planted(broker_epoch_ignored);
+}
+
 /* `item->state`: what the leader asks for. Kafka's order of checks. */
 static enum answer check(const struct context *context, const struct event *event,
                          const struct event_item *item, const struct partition *p, bool *is_same)
@@ -54,9 +65,11 @@ static enum answer check(const struct context *context, const struct event *even
     if (asked->isr.count == 0 || (asked->is_recovering && asked->isr.count > 1) ||
         (asked->is_recovering && !now->is_recovering))
         return ANSWER_INVALID_REQUEST;
-    for (int32_t i = 0; i < asked->isr.count; i++)
+    for (int32_t i = 0; i < asked->isr.count; i++) {
         if (!broker_is_live(context, asked->isr.at[i]) && !planted(dead_join_isr))
             return ANSWER_INELIGIBLE_REPLICA;
+        if (is_of_another_life(context, item, i)) return ANSWER_INELIGIBLE_REPLICA;
+    }
     return ANSWER_OK;
 }
 

@@ -180,6 +180,9 @@ struct event_item {
     enum answer answer;
     /* alter partition: asked, and on success what is committed now; elect: nothing more */
     struct leadership state; /* its isr borrows from the event's arena */
+    /* alter partition: the broker epochs of that isr, as their fetches said; −1: not said. NULL:
+     * the version has none. In the event's arena. */
+    const int64_t *broker_epochs;
     /* reassign: NULL `at` with is_cancel */
     struct ids replicas;
     bool is_cancel;

@@ -4,7 +4,6 @@
 #include "base/map.h"
 #include "broker/api/forward.h"
 #include "broker/api/isr_writer.h"
-#include "cluster/image.h"
 #include "cluster/level.h"
 #include "wire/gen/alter_partition.h"
 #include "wire/protocol.h"
@@ -25,6 +24,7 @@ struct msg_isr {
     enum isr_verdict verdict;
     int isr_count;
     int32_t isr[ISR_SLOTS_MAX];
+    int64_t broker_epochs[ISR_SLOTS_MAX]; /* of a proposal's members; −1: not known */
     size_t topic_len;
     char topic[256];
 };
@@ -72,6 +72,8 @@ void alter_propose(void *owner, const struct isr_change *change)
     say->is_recovered = change->is_recovered;
     say->isr_count = change->isr_count;
     memcpy(say->isr, change->isr, sizeof(*say->isr) * (size_t)change->isr_count);
+    memcpy(say->broker_epochs, change->broker_epochs,
+           sizeof(*say->broker_epochs) * (size_t)change->isr_count);
     memcpy(say->topic, change->topic.ptr, change->topic.len);
     say->topic_len = change->topic.len;
     mailbox_call(api->shard->mailbox, (uint8_t)api->process->shards, &say->msg);
@@ -317,9 +319,9 @@ static void write_request(struct peer_call *peer, int version, struct buf *body)
             &alter->arena, sizeof(*part->new_isr_with_epochs.at) * (size_t)(change->isr_count + 1));
         part->new_isr_with_epochs.count = change->isr_count;
         for (int i = 0; i < change->isr_count; i++) {
-            const struct image_broker *broker = image_broker(alter->control->image, change->isr[i]);
             part->new_isr_with_epochs.at[i].broker_id = change->isr[i];
-            part->new_isr_with_epochs.at[i].broker_epoch = broker == NULL ? -1 : broker->epoch;
+            part->new_isr_with_epochs.at[i].broker_epoch =
+                change->isr[i] == out.broker_id ? out.broker_epoch : change->broker_epochs[i];
         }
     }
     wire_write(body, version, &alter_partition_request_wire, &out);

@@ -761,7 +761,7 @@ struct leaving {
     struct store *store;
     struct store_dir *dir;
     char *name, *from, *to_path;
-    bool is_live; /* its name is busy */
+    bool is_live;     /* its name is busy */
     int64_t delay_ms; /* of the removal; −1: it stays */
     enum err err;
     void (*done)(void *to, enum err err);

@@ -93,6 +93,7 @@ static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_ev
         .log_start = -1,
         .leader_end_at_fetch = -1,
         .broker_epoch = -1,
+        .proposed_epoch = -1,
         .fetched_at = ISR_LONG_AGO,
         .known_at = ISR_LONG_AGO,
         .caught_up_at = is_in ? event->now : ISR_LONG_AGO,
@@ -103,7 +104,6 @@ static struct isr_slot slot_for_epoch(const struct isr *old, const struct isr_ev
     if (before > 0) {
         slot.end_offset = old->slots[before].end_offset;
         slot.log_start = old->slots[before].log_start;
-        slot.broker_epoch = old->slots[before].broker_epoch;
         slot.leader_end_at_fetch = lead->end_offset;
         slot.fetched_at = is_in ? event->now : ISR_LONG_AGO;
     }
@@ -144,7 +144,9 @@ static void note_fetch(struct isr *isr, const struct isr_fetched *fetched, struc
 {
     ensure(fetched->slot > 0 && fetched->slot < isr->count);
     struct isr_slot *it = &isr->slots[fetched->slot];
+    bool is_past = fetched->broker_epoch >= 0 && fetched->broker_epoch < it->broker_epoch;
 
+    if (is_past && !planted(broker_epoch_ignored)) return;
     /* A follower that reaches, with each fetch, what our end was at the one before keeps up,
      * however fast we grow: that is what the second line is for. */
     if (fetched->fetch_offset >= fetched->leader_end)
@@ -232,6 +234,8 @@ static uint64_t wanted_after_tick(const struct isr *isr, struct instant now)
 static void want(struct isr *isr, uint64_t wanted, struct isr_effects *out)
 {
     isr->proposed = wanted;
+    for (int slot = 0; slot < isr->count; slot++)
+        isr->slots[slot].proposed_epoch = isr->slots[slot].broker_epoch;
     if (isr_set_count(wanted) < isr_set_count(isr->committed) &&
         isr_set_count(wanted) < isr_min_effective(isr) && !planted(last_replica_rule_off)) {
         isr->pending = ISR_SYNCING;

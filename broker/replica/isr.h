@@ -14,7 +14,12 @@
  * at once: the watermark stands still meanwhile, so nothing new is promised.
  *
  * Where the topic asks for it (flush.messages), the leader's own log counts only as far as it is on
- * the device; followers ask for the next offset when theirs is. */
+ * the device; followers ask for the next offset when theirs is.
+ *
+ * A follower that restarts may have less than its last fetch said (KIP-903). Its broker epoch tells
+ * its lives apart: a fetch of an earlier life than the latest is not counted, and a proposal says
+ * of which life each member was when it was chosen, also when it is sent again, so that the
+ * controller refuses one that is another by then. */
 #pragma once
 #include "base/time.h"
 #include <stdbool.h>
@@ -30,7 +35,8 @@ struct isr_slot {
     int64_t end_offset;          /* it has all below; −1 not known yet */
     int64_t log_start;           /* −1 not known yet */
     int64_t leader_end_at_fetch; /* our end when it last fetched */
-    int64_t broker_epoch;        /* as its last fetch said; −1 */
+    int64_t broker_epoch;        /* as its last fetch said; −1: none has said it in this epoch */
+    int64_t proposed_epoch;      /* that one, when the set on its way was chosen */
     struct instant fetched_at;
     struct instant known_at; /* at least so late it took us for the leader */
     struct instant caught_up_at;

@@ -181,10 +181,14 @@ static void propose(struct hosted *hosted, const struct isr_effects *effects)
     struct partitions *partitions = hosted->of;
     const struct isr *isr = &hosted->machine.isr;
     int32_t brokers[ISR_SLOTS_MAX];
+    int64_t epochs[ISR_SLOTS_MAX];
     int count = 0;
 
-    for (int slot = 0; slot < isr->count; slot++)
-        if ((effects->set & (UINT64_C(1) << slot)) != 0) brokers[count++] = isr->slots[slot].broker;
+    for (int slot = 0; slot < isr->count; slot++) {
+        if ((effects->set & (UINT64_C(1) << slot)) == 0) continue;
+        epochs[count] = isr->slots[slot].proposed_epoch;
+        brokers[count++] = isr->slots[slot].broker;
+    }
     log_info("replica", "isr_proposed", "topic=%.*s partition=%d leader_epoch=%d from=%d to=%d",
              SLICE_ARGS(hosted_topic(hosted)), hosted->partition, effects->leader_epoch,
              isr_set_count(isr->committed), count);
@@ -198,6 +202,7 @@ static void propose(struct hosted *hosted, const struct isr_effects *effects)
                                          .partition_epoch = effects->partition_epoch,
                                          .controller_epoch = hosted->controller_epoch,
                                          .isr = brokers,
+                                         .broker_epochs = epochs,
                                          .isr_count = count,
                                          .is_recovered = effects->is_recovered,
                                      });

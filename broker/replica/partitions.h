@@ -62,6 +62,7 @@ struct isr_change {
     int32_t leader_epoch, partition_epoch;
     int32_t controller_epoch; /* of the LeaderAndIsr that made us leader */
     const int32_t *isr;
+    const int64_t *broker_epochs; /* of these, as their fetches said; −1: not known, or ours */
     int isr_count;
     bool is_recovered; /* ends a leader recovery state 1 */
 };

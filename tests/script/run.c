@@ -157,7 +157,19 @@ static void shut_down(struct world *world, struct words *words)
     world_post(world, &event);
 }
 
-/* alter 1 orders-0 isr=1,2 epoch=3 version=4 */
+static const int64_t *epochs_of(struct event *event, const char *text)
+{
+    int64_t *epochs;
+    char *end;
+
+    if (*text == '\0') return NULL;
+    epochs = arena_zalloc(&event->arena, strlen(text) * sizeof(*epochs));
+    for (int32_t i = 0; *text != '\0'; i++, text = *end == ',' ? end + 1 : end)
+        epochs[i] = strtoll(text, &end, 10);
+    return epochs;
+}
+
+/* alter 1 orders-0 isr=1,2 epoch=3 version=4; "epochs=-1,7": the broker epochs of that isr */
 static void alter(struct world *world, struct words *words)
 {
     struct event *event = asked(world, EVENT_ALTER_PARTITION);
@@ -173,6 +185,7 @@ static void alter(struct world *world, struct words *words)
         wanted->partition_epoch = words_number(words, "version", 0);
         wanted->is_recovering = words_number(words, "recovering", 0) == 1;
         world_ids(words_value(words, "isr", ""), &wanted->isr);
+        event->items[i].broker_epochs = epochs_of(event, words_value(words, "epochs", ""));
     }
     world_post(world, &event);
 }

@@ -630,6 +630,35 @@ static void a_replica_dies_as_it_joins(struct scene *s)
     start_it(other);
 }
 
+/* KIP-903: that a replica may join the ISR is said when it has all, and heard when it is back with
+ * less. */
+static void a_replica_returns_with_less_as_it_joins(struct scene *s)
+{
+    UNTIL(s, is_whole(s));
+    struct member *leader = broker(s, leader_of(s)), *joins = broker(s, follower_of(s, 0)),
+                  *other = broker(s, follower_of(s, 1));
+    kill_it(joins);
+    UNTIL(s, !is_in_sync(s, joins->id));
+    pass_s(s, 20);
+    for (int i = 0; i < s->cluster->controllers; i++)
+        cut(s, leader, cluster_controller(s->cluster, i));
+    start_it(joins);
+    pass_ms(s, between(s, 4000, 8000)); /* the leader has asked for it by now */
+    cut(s, joins, leader);
+    power_off(s, joins);
+    start_it(joins);
+    pass_ms(s, between(s, 4000, 8000)); /* it is registered anew */
+    for (int i = 0; i < s->cluster->controllers; i++)
+        heal(s, leader, cluster_controller(s->cluster, i));
+    pass_ms(s, between(s, 1000, 4000));
+    kill_it(leader);
+    kill_it(other);
+    pass_s(s, 30);
+    heal(s, joins, leader);
+    start_it(leader);
+    start_it(other);
+}
+
 /* All of an ISR end and are back before the controller looks; only one of them has lost power. */
 static void an_isr_returns_while_the_controller_sleeps(struct scene *s)
 {
@@ -805,6 +834,9 @@ const struct scenario scenarios[] = {
     PLAY(an_isr_change_loses_its_answer, "KIP-497"),
     PLAY(a_replica_dies_as_it_joins, "KIP-841", {"replica.lag.time.max.ms", 30000},
          {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(a_replica_returns_with_less_as_it_joins, "KIP-903", {"inter.broker.protocol.version", 0},
+         {"replica.lag.time.max.ms", 30000}, {"controller.broker.heartbeat.timeout.ms", 30000},
+         {"replica.high.watermark.checkpoint.interval.ms", 600000}),
     PLAY(an_isr_returns_while_the_controller_sleeps, "a lost page cache",
          {"inter.broker.protocol.version", 0}, {"zookeeper.session.timeout.ms", 18000},
          {"replica.high.watermark.checkpoint.interval.ms", 600000}),

@@ -422,10 +422,12 @@ static void count_failures(void *to, enum log_level level, struct slice line)
 START_TEST(at_the_end_a_proposal_is_not_sent_again)
 {
     static const int32_t isr[] = {1};
+    static const int64_t epochs[] = {-1};
     struct isr_change change = {.topic = SLICE("led"),
                                 .topic_id = uuid_from_random(1, 2),
                                 .leader_epoch = 4,
                                 .isr = isr,
+                                .broker_epochs = epochs,
                                 .isr_count = 1};
     bool is_stopped = false;
     int failures = 0;

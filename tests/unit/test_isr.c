@@ -474,7 +474,70 @@ START_TEST(a_new_leader_knows_nobody_and_gives_the_isr_its_time)
 }
 END_TEST
 
-UNIT(the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_watermark,
+static struct isr_effects fetched_by(struct isr *isr, int64_t ms, int slot, int64_t offset,
+                                     int64_t broker_epoch)
+{
+    return step(isr, ms,
+                (struct isr_event){.type = ISR_FETCHED,
+                                   .fetched = {.slot = slot,
+                                               .fetch_offset = offset,
+                                               .leader_end = isr->slots[0].end_offset,
+                                               .broker_epoch = broker_epoch}});
+}
+
+/* KIP-903: what made a follower eligible was said in the life that the proposal names, however
+ * often it is sent and whatever a later life has said since. */
+START_TEST(a_proposal_names_the_life_that_was_eligible)
+{
+    struct isr isr;
+
+    open_isr(&isr, 2);
+    lead(&isr, 0, 1, 3, 100);
+    fetched_by(&isr, 1, 1, 100, 20);
+    struct isr_effects out = fetched_by(&isr, 2, 2, 100, 30);
+    ck_assert(out.propose);
+    ck_assert_uint_eq(out.set, 7);
+    ck_assert_int_eq(isr.slots[1].proposed_epoch, 20);
+    ck_assert_int_eq(isr.slots[2].proposed_epoch, 30);
+    fetched_by(&isr, 3, 2, 40, 31); /* it was restarted, and has less */
+    out = decided(&isr, 4, ISR_SAYS_RETRY, 1, 10, 0);
+    ck_assert(out.propose);
+    ck_assert_int_eq(isr.slots[2].proposed_epoch, 30);
+    decided(&isr, 5, ISR_SAYS_REFUSED, 1, 10, 0);
+    out = fetched_by(&isr, 2000, 2, 99, 31);
+    ck_assert(!out.propose);
+    out = fetched_by(&isr, 2001, 2, 100, 31);
+    ck_assert(out.propose);
+    ck_assert_int_eq(isr.slots[2].proposed_epoch, 31);
+    isr_fini(&isr);
+}
+END_TEST
+
+/* The last request of a process that has ended may come after the first one of the next. */
+START_TEST(what_an_earlier_life_has_fetched_does_not_count)
+{
+    struct isr isr;
+
+    open_isr(&isr, 2);
+    lead(&isr, 0, 1, 7, 100);
+    fetched_by(&isr, 1, 1, 40, 21);
+    struct isr_effects out = fetched_by(&isr, 2, 1, 100, 20);
+    ck_assert_int_eq(isr.slots[1].end_offset, 40);
+    ck_assert_int_eq(isr.slots[1].broker_epoch, 21);
+    out = fetched_by(&isr, 3, 2, 100, -1);
+    ck_assert(out.advance);
+    ck_assert_int_eq(out.high_watermark, 40);
+    fetched_by(&isr, 4, 1, 50, -1); /* of a version that does not say */
+    ck_assert_int_eq(isr.slots[1].end_offset, 50);
+    /* In a new leader epoch nobody has said anything yet. */
+    lead(&isr, 5, 2, 7, 100);
+    ck_assert_int_eq(isr.slots[2].broker_epoch, -1);
+    isr_fini(&isr);
+}
+END_TEST
+
+UNIT(a_proposal_names_the_life_that_was_eligible, what_an_earlier_life_has_fetched_does_not_count,
+     the_next_fetch_is_the_acknowledgement, an_unknown_follower_holds_the_watermark,
      a_silent_follower_holds_the_watermark_until_the_controller_agrees,
      a_follower_that_always_reaches_the_end_of_its_last_fetch_stays,
      joining_takes_the_watermark_and_the_start_of_the_epoch,
