@@ -10,6 +10,8 @@
 #include "broker/api/orders.h"
 #include "broker/api/produce.h"
 #include "broker/api/topic_configs.h"
+#include "broker/census.h"
+#include "broker/pages.h"
 #include "broker/replica/fetchers.h"
 #include "cluster/image.h"
 #include <stdlib.h>
@@ -681,6 +683,7 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
         return err;
     }
     open_control(broker);
+    if (options->metrics != NULL) broker->censuses = censuses_create(broker);
     control_set_store(broker->control, broker->store);
     *out = broker;
     return ERR_OK;
@@ -716,11 +719,23 @@ enum err broker_run(struct broker *broker)
     return broker->result;
 }
 
+struct status_pages broker_pages(struct broker *broker)
+{
+    ensure(broker->censuses != NULL);
+    return pages_of(broker);
+}
+
+void broker_end_pages(struct broker *broker)
+{
+    censuses_stop(broker->censuses);
+}
+
 void broker_destroy(struct broker **it)
 {
     struct broker *broker = *it;
 
     if (broker == NULL) return;
+    censuses_destroy(&broker->censuses);
     alter_destroy(&broker->alter);
     producer_ids_destroy(&broker->producer_ids);
     if (broker->configs != NULL) broker_configs_destroy(&broker->configs);

@@ -47,6 +47,11 @@ enum err broker_result(const struct broker *broker);
 /* How far it is; for the page that watches it. On the control shard. */
 enum status_readiness broker_readiness(struct broker *broker);
 
+/* What it adds to the pages of its process, when it has `metrics`. Until broker_end_pages, after
+ * which nobody who asks is kept waiting. */
+struct status_pages broker_pages(struct broker *broker);
+void broker_end_pages(struct broker *broker);
+
 /* Asks for the orderly end. On the control shard. */
 void broker_stop(struct broker *broker);
 

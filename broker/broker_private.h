@@ -77,6 +77,7 @@ struct broker {
 
     /* start.c */
     struct broker_report report;
+    struct censuses *censuses; /* NULL: nobody asks */
     struct zk *zk;
     unsigned needs; /* start_need that are missing */
     bool are_shards_running; /* the data shards hear orders */

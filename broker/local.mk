@@ -25,8 +25,11 @@ libottla_broker_a_SOURCES += \
 	broker/api/update.c broker/api/update.h \
 	broker/api/versions.c \
 	broker/broker.c broker/broker.h broker/broker_private.h \
+	broker/census.c broker/census.h \
+	broker/pages.c broker/pages.h broker/pages_parts.c \
 	broker/report.c broker/report.h \
 	broker/start.c \
+	broker/tally.c broker/tally.h \
 	broker/stop.c \
 	broker/messages.c broker/messages.h
 

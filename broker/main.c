@@ -26,7 +26,8 @@ static enum err open_status(struct watched *watched, const struct program *progr
     struct status_options status = {.listen = listen,
                                     .metrics = watched->metrics,
                                     .beat = &watched->beat,
-                                    .env = program->env};
+                                    .env = program->env,
+                                    .pages = broker_pages(watched->broker)};
 
     if (listen == NULL || listen[0] == '\0') return ERR_OK;
     watched->beat.each = each_beat;
@@ -62,6 +63,7 @@ static enum err run(const struct program *program)
         err = open_status(&watched, program);
         if (err == ERR_OK) err = broker_run(watched.broker);
         status_beat_stop(&watched.beat);
+        broker_end_pages(watched.broker);
         status_close(&watched.status);
         /* After a failure things are as they are: the next start recovers. */
         if (err == ERR_OK) broker_destroy(&watched.broker);

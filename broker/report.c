@@ -5,7 +5,9 @@
 #include "broker/replica/partitions.h"
 #include <stdio.h>
 
-#define LABELS_MAX 64
+#define LABELS_MAX   64
+#define IDLE_WHOLE   1000000
+#define IDLE_SECONDS 60
 
 struct counted {
     size_t offset;
@@ -123,6 +125,12 @@ static void add_connections(struct metrics *metrics, const struct conn_limits *l
                         "Connections accepted.");
     metrics_add_counter(metrics, &limits->closed_limit, "ottla_connections_closedforlimits_total",
                         NULL, "Connections closed because they broke a limit.");
+    metrics_add_counter(metrics, &limits->waits_memory, "ottla_connections_waits_total",
+                        "for=\"memory\"", "Times that reading of a connection stopped.");
+    metrics_add_counter(metrics, &limits->waits_pending, "ottla_connections_waits_total",
+                        "for=\"pending\"", "Times that reading of a connection stopped.");
+    metrics_add_counter(metrics, &limits->waits_replies, "ottla_connections_waits_total",
+                        "for=\"replies\"", "Times that reading of a connection stopped.");
     metrics_add_counter(metrics, &limits->bytes_in,
                         "kafka_server_socketservermetrics_incoming_byte_total", NULL,
                         "Bytes received.");
@@ -140,6 +148,75 @@ static void add_shard(struct metrics *metrics, const struct shard *shard, int nu
                         "Turns of the shard's loop.");
     metrics_add_counter(metrics, &shard->turns_long, "ottla_shard_longturns_total", labels,
                         "Turns that took long.");
+    metrics_add_counter_in(metrics, &shard->busy_ns, "ottla_shard_busy_seconds_total", labels,
+                           "Time that the shard did not wait.", 1e9);
+}
+
+static void add_groups(struct metrics *metrics, struct groups_counts *counts)
+{
+    metrics_add_gauge(metrics, &counts->groups,
+                      "kafka_coordinator_group_groupmetadatamanager_numgroups", NULL,
+                      "Groups coordinated here.");
+    metrics_add_gauge(metrics, &counts->loading, "ottla_groups_loading", NULL,
+                      "Partitions of __consumer_offsets that are being read.");
+    metrics_add_counter(metrics, &counts->rebalances, "ottla_groups_rebalances_total", NULL,
+                        "Rebalances that were completed.");
+    metrics_add_counter(metrics, &counts->commits, "ottla_groups_commits_total", NULL,
+                        "Commits of offsets.");
+    metrics_add_counter(metrics, &counts->commits_failed, "ottla_groups_commitfailures_total",
+                        NULL, "Commits of offsets that failed.");
+    metrics_add_counter(metrics, &counts->expired, "ottla_groups_expiredoffsets_total", NULL,
+                        "Offsets that expired.");
+}
+
+/* Kafka has two pools of threads; here both are the data shards. Exporters have either ending. */
+static void add_idle(struct metrics *metrics, const struct gauge *idle)
+{
+    static const char *const names[] = {
+        "kafka_network_socketserver_networkprocessoravgidlepercent",
+        "kafka_network_socketserver_networkprocessoravgidle_percent",
+        "kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent",
+        "kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        metrics_add_gauge_in(metrics, idle, names[i], NULL,
+                             "How idle the data shards were in the last minute, of 1.",
+                             IDLE_WHOLE);
+}
+
+/* An average that forgets, as of Kafka's one-minute rates. */
+static void take_idle(struct broker *broker)
+{
+    struct broker_report *report = &broker->report;
+    struct instant now = shard_now(&broker->main->shard);
+    int64_t elapsed_ns = instant_ns_between(report->idle_at, now) * broker->data_shards;
+    uint64_t busy_ns = 0;
+
+    for (int i = 0; i < broker->data_shards; i++)
+        busy_ns += counter_value(&broker->shards[i].shard.busy_ns);
+    bool is_first = report->idle_at.ns == 0;
+    double busy = elapsed_ns <= 0 ? 0 : (double)(busy_ns - report->busy_ns) / (double)elapsed_ns;
+    double idle = busy > 1 ? 0 : IDLE_WHOLE * (1 - busy);
+    double before = (double)gauge_value(&report->idle);
+    double weight = (double)elapsed_ns / broker->data_shards / (IDLE_SECONDS * 1e9);
+    if (weight > 1) weight = 1;
+    gauge_set(&report->idle, is_first ? IDLE_WHOLE : (int64_t)(before + weight * (idle - before)));
+    report->busy_ns = busy_ns;
+    report->idle_at = now;
+}
+
+static void take_dirs(struct broker *broker)
+{
+    int64_t offline = 0, full = 0;
+
+    for (int i = 0; i < store_dir_count(broker->store); i++) {
+        const struct log_dir *dir = store_dir(broker->store, i);
+        offline += atomic_load(&dir->is_offline);
+        full += atomic_load(&dir->is_full);
+    }
+    gauge_set(&broker->report.dirs_offline, offline);
+    gauge_set(&broker->report.dirs_full, full);
 }
 
 void broker_report_open(struct broker *broker)
@@ -151,11 +228,18 @@ void broker_report_open(struct broker *broker)
         struct broker_shard *shard = &broker->shards[i];
         add_partitions(metrics, partitions_counts(shard->partitions));
         add_fetchers(metrics, fetchers_counts(shard->api.fetchers));
+        add_groups(metrics, groups_counts(shard->api.groups));
         add_connections(metrics, &shard->api.limits);
         phases_register(&shard->api.phases, metrics);
         add_shard(metrics, &shard->shard, i);
     }
     add_shard(metrics, &broker->main->shard, broker->data_shards);
+    add_idle(metrics, &broker->report.idle);
+    metrics_add_gauge(metrics, &broker->report.dirs_offline,
+                      "kafka_log_logmanager_offlinelogdirectorycount", NULL,
+                      "Log directories that have failed.");
+    metrics_add_gauge(metrics, &broker->report.dirs_full, "ottla_logdirs_reserveused", NULL,
+                      "Log directories whose reserve is used up: nothing is written there.");
     metrics_add_gauge(metrics, &broker->report.state, "kafka_server_kafkaserver_brokerstate", NULL,
                       "1 starting, 3 running, 6 shutting down.");
     metrics_add_gauge(metrics, &broker->report.zookeeper, "ottla_zookeeper_connected", NULL,
@@ -172,6 +256,8 @@ enum status_readiness broker_readiness(struct broker *broker)
                                       : !broker->is_registered ? STATUS_CUT_OFF
                                                                : STATUS_READY;
 
+    take_idle(broker);
+    take_dirs(broker);
     gauge_set(&broker->report.zookeeper, broker->is_registered);
     gauge_set(&broker->report.state, broker->is_stopping ? 6 : broker->is_started ? 3 : 1);
     return readiness;

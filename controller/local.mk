@@ -12,6 +12,7 @@ libottla_controller_a_SOURCES += \
 	controller/outbox.c controller/outbox.h \
 	controller/partition_machine.c controller/partition_machine.h \
 	controller/reassign.c controller/reassign.h \
+	controller/pages.c controller/pages.h \
 	controller/report.c controller/report.h \
 	controller/replica_machine.c controller/replica_machine.h \
 	controller/takeover.c \

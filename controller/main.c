@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "controller/controller.h"
+#include "controller/pages.h"
 #include "controller/report.h"
 #include "program/program.h"
 #include "runtime/process.h"
@@ -22,6 +23,7 @@ struct process {
     /* The page that watches it. */
     struct report report;
     struct metrics *metrics;
+    struct pages *pages;
     struct status *status;
     struct status_beat beat;
 };
@@ -80,6 +82,8 @@ static enum err open_status(struct process *process, const struct program *progr
 
     if (listen == NULL || listen[0] == '\0') return ERR_OK;
     report_open(&process->report, process->metrics);
+    process->pages = pages_create(&process->controller, &process->report);
+    status.pages = pages_status(process->pages);
     process->beat.each = each_beat;
     process->beat.of = process;
     status_beat_start(&process->beat, &process->shard);
@@ -126,7 +130,9 @@ static enum err run(const struct program *program)
         shard_run(&process->shard);
         process_watchdog_stop(&process->watchdog);
         status_beat_stop(&process->beat);
+        if (process->pages != NULL) pages_stop(process->pages);
         status_close(&process->status);
+        pages_destroy(&process->pages);
         if (process->has_failed) return ERR_TIMED_OUT;
         controller_fini(&process->controller);
     }

@@ -26,6 +26,8 @@ void report_open(struct report *report, struct metrics *metrics)
          "Partitions that are being reassigned."},
     };
 
+    metrics_add_gauge(metrics, &report->brokers, "kafka_brokers", NULL,
+                      "Brokers that are registered and answer; 0 on who stands by.");
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
         metrics_add_gauge(metrics, gauges[i].gauge, gauges[i].name, NULL, gauges[i].help);
     metrics_add_counter(metrics, &report->unclean_elections,

@@ -4,6 +4,9 @@ EXAMPLES = etc/examples/one-host/broker-1.properties etc/examples/one-host/contr
 	etc/examples/three-hosts/broker-1.properties etc/examples/three-hosts/broker-2.properties \
 	etc/examples/three-hosts/broker-3.properties etc/examples/three-hosts/controller-101.properties \
 	etc/examples/three-hosts/controller-102.properties etc/examples/three-hosts/zoo.cfg
+# For Prometheus and Grafana.
+WATCHING = etc/prometheus/ottla.rules.yml etc/prometheus/ottla.rules.test.yml etc/grafana/ottla.json
+EXTRA_DIST += $(WATCHING)
 EXTRA_DIST += $(UNITS) $(EXAMPLES) etc/README.md docs/deployment.md
 
 unitdir = $(prefix)/lib/systemd/system
@@ -25,6 +28,10 @@ install-units:
 	    to="$(DESTDIR)$(docdir)/$${example#etc/}"; \
 	    $(MKDIR_P) "$${to%/*}" && $(INSTALL_DATA) "$(srcdir)/$$example" "$$to" || exit 1; \
 	done
+	for file in etc/prometheus/ottla.rules.yml etc/grafana/ottla.json; do \
+	    $(MKDIR_P) "$(DESTDIR)$(docdir)/watching" && \
+	        $(INSTALL_DATA) "$(srcdir)/$$file" "$(DESTDIR)$(docdir)/watching/" || exit 1; \
+	done
 uninstall-units:
 	for unit in $(UNITS); do rm -f "$(DESTDIR)$(unitdir)/$${unit##*/}"; done
-	rm -rf "$(DESTDIR)$(docdir)/examples"
+	rm -rf "$(DESTDIR)$(docdir)/examples" "$(DESTDIR)$(docdir)/watching"

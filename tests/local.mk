@@ -93,3 +93,5 @@ tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/b
 tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)
 TESTS += tests/cluster/test_config tests/cluster/test_tools
 EXTRA_DIST += tests/cluster/test_tools
+TESTS += tests/cluster/prometheus.sh
+EXTRA_DIST += tests/cluster/prometheus.sh

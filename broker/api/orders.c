@@ -301,6 +301,8 @@ static void hear_gone(void *owner, struct msg *msg)
     if (api->groups != NULL)
         groups_partitions_gone(api->groups, slice_of(order->topic, order->topic_len), order->gone,
                                order->gone_count);
+    if (api->partitions != NULL)
+        partitions_topic_deleted(api->partitions, slice_of(order->topic, order->topic_len));
     mailbox_reply(api->shard->mailbox, msg);
 }
 

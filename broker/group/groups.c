@@ -68,6 +68,7 @@ struct hosted_group *hosted_group_add(struct coordinator *coordinator, struct sl
     if (!coordinator->is_loading)
         hosted->machine = group_create(id, &groups->settings->group, groups_wall_ms(groups));
     ensure(map_set(&coordinator->groups, id, hosted) == NULL);
+    list_push(&groups->all, &hosted->all);
     gauge_add(&groups->counts.groups, 1);
     return hosted;
 }
@@ -81,6 +82,8 @@ void hosted_group_remove(struct hosted_group *hosted)
         list_remove(node);
     }
     timer_cancel(groups->shard, &hosted->timer);
+    if (groups->walk_next == &hosted->all) groups->walk_next = hosted->all.next;
+    list_remove(&hosted->all);
     list_remove(&hosted->aging);
     list_remove(&hosted->restoring);
     ensure(map_remove(&hosted->of->groups, hosted_group_id(hosted)) == hosted);
@@ -377,6 +380,7 @@ struct groups *groups_create(struct shard *shard, struct partitions *partitions,
     groups->partitions = partitions;
     groups->settings = settings;
     map_init(&groups->coordinators);
+    list_init(&groups->all);
     list_init(&groups->ended);
     list_init(&groups->stored);
     list_init(&groups->aging);

@@ -120,6 +120,23 @@ struct groups_listed {
 bool groups_list(struct groups *groups, struct arena *arena, struct groups_listed **out,
                  int *count);
 
+/* ---- what there is, in pieces: for the pages that watch a broker */
+struct group_fact {
+    struct slice group; /* borrowed for the call */
+    enum group_state state;
+    int members;
+};
+struct groups_watcher {
+    int32_t (*group)(void *to, const struct group_fact *fact); /* gives what stands for it below */
+    void (*offset)(void *to, int32_t group, struct slice topic, int32_t partition, int64_t offset);
+    void *to;
+};
+/* One walk at a time; another one begins anew. */
+void groups_walk_begin(struct groups *groups);
+/* Groups until they and their commits are about `max`; one group is told as a whole. False: that
+ * was the last. Between pieces groups may come and go. */
+bool groups_walk(struct groups *groups, int max, const struct groups_watcher *watcher);
+
 struct groups_counts {
     struct gauge groups, loading, members;
     struct counter rebalances, commits, commits_failed, expired;

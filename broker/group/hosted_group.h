@@ -10,6 +10,7 @@
 struct group_metadata_value;
 
 struct hosted_group {
+    struct list_node all; /* groups.all */
     struct coordinator *of;
     struct group *machine; /* NULL while its log is read */
     struct offsets *offsets;
@@ -37,6 +38,8 @@ struct groups {
     struct partitions *partitions;
     const struct groups_settings *settings;
     struct map coordinators; /* partition → struct coordinator */
+    struct list all;         /* struct hosted_group */
+    struct list_node *walk_next; /* of groups_walk.c */
     struct list ended;       /* calls to be told */
     struct list stored;      /* struct group_append of groups, to be told */
     struct post tell;

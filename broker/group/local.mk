@@ -9,6 +9,7 @@ libottla_broker_a_SOURCES += \
 	broker/group/groups_ask.c \
 	broker/group/groups_load.c \
 	broker/group/groups_log.c \
+	broker/group/groups_walk.c \
 	broker/group/offsets.c broker/group/offsets.h
 
 libottla_broker_a_SOURCES += \

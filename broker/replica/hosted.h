@@ -11,11 +11,24 @@
 #include "broker/replica/partition.h"
 #include "broker/replica/partitions.h"
 
+/* Of walk.c: what went through the partitions of one topic on this shard. */
+struct topic_traffic {
+    struct list_node node; /* partitions.topics */
+    uint64_t bytes_in, messages_in, bytes_out;
+    int32_t hosted;
+    bool is_deleted;
+    uint32_t walk; /* the last that has told it, and as what */
+    int32_t index;
+    size_t name_len;
+    char name[];
+};
+
 struct hosted {
     struct partitions *of;
     struct list_node all;     /* partitions.all */
     struct instant retain_at; /* of upkeep.c: not before; zero: not set */
     struct partition machine;
+    struct topic_traffic *traffic;
     struct log *log; /* attached; NULL when it has been given back */
     struct wait_line commits;
     struct wait_line deletions; /* for the low watermark */
@@ -74,6 +87,10 @@ struct partitions {
     struct log_files *files;
     struct map by_name;
     struct list all;
+    struct map traffics;    /* topic → struct topic_traffic */
+    struct list topics;     /* the same */
+    uint32_t walks;         /* so many have begun */
+    struct list_node *walk_topic, *walk_hosted; /* what comes next in the walk */
     struct purgatory purgatory;
     struct timer purgatory_timer;
     struct purgatory deletions;
@@ -161,6 +178,13 @@ void upkeep_save(struct hosted *hosted);
 /* It may have files to unlink. */
 void upkeep_garbage(struct hosted *hosted);
 void upkeep_forget(struct hosted *hosted);
+
+/* walk.c */
+void walk_init(struct partitions *partitions);
+void walk_fini(struct partitions *partitions); /* after the last partition */
+/* It has been put into partitions.all; it is about to be taken out. */
+void walk_enter(struct hosted *hosted);
+void walk_leave(struct hosted *hosted);
 
 /* deletion.c */
 /* Where log starts, or who is alive, may have changed: waits that have been reached end. */

@@ -20,6 +20,7 @@ libottla_broker_a_SOURCES += \
 	broker/replica/cleaning.c \
 	broker/replica/deletion.c \
 	broker/replica/upkeep.c \
+	broker/replica/walk.c \
 	broker/api/delete_records.c broker/api/delete_records.h \
 	broker/api/fetch.c broker/api/fetch.h \
 	broker/api/leaders.c broker/api/leaders.h \

@@ -113,6 +113,7 @@ static struct hosted *hosted_create(struct partitions *partitions,
     ensure(name_key(change->topic, change->partition, &key));
     ensure(map_set(&partitions->by_name, slice_of(key.bytes, key.len), hosted) == NULL);
     list_push(&partitions->all, &hosted->all);
+    walk_enter(hosted);
     gauge_add(&partitions->counts.partitions, 1);
     return hosted;
 }
@@ -134,6 +135,7 @@ static struct log *hosted_destroy(struct hosted *hosted)
     }
     timer_cancel(partitions->shard, &hosted->tick);
     list_remove(&hosted->dirty);
+    walk_leave(hosted);
     list_remove(&hosted->all);
     ensure(name_key(hosted_topic(hosted), hosted->partition, &key));
     ensure(map_remove(&partitions->by_name, slice_of(key.bytes, key.len)) == hosted);
@@ -755,6 +757,7 @@ struct partitions *partitions_create(const struct partitions_options *options)
     partitions->files = log_files_create(options->shard->env, options->files_open_max);
     map_init(&partitions->by_name);
     list_init(&partitions->all);
+    walk_init(partitions);
     list_init(&partitions->decided);
     list_init(&partitions->dirty);
     list_init(&partitions->ready);
@@ -821,6 +824,7 @@ void partitions_destroy(struct partitions **partitions)
     shard_unpost(&it->closed_post);
     purgatory_fini(&it->purgatory);
     purgatory_fini(&it->deletions);
+    walk_fini(it);
     map_fini(&it->by_name);
     buf_fini(&it->rebuilt);
     log_files_destroy(&it->files);

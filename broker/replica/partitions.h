@@ -498,3 +498,31 @@ struct partitions_counts {
     struct counter produce_requests, fetch_requests, produce_failed, fetch_failed;
 };
 struct partitions_counts *partitions_counts(struct partitions *partitions);
+
+/* What this shard has, in pieces. Counters of a topic begin with its first partition here and last
+ * until partitions_topic_deleted, so that they never fall. */
+struct topic_fact {
+    struct slice topic; /* borrowed for the call */
+    int32_t hosted;     /* partitions of it here, now */
+    uint64_t bytes_in, messages_in, bytes_out;
+};
+struct partition_fact {
+    int32_t topic_index; /* what `topic` gave for it */
+    int32_t partition, leader, leader_epoch;
+    bool is_leader, is_offline;
+    int32_t isr_count, replica_count; /* 0 unless it is led here */
+    int64_t log_start, high_watermark, end;
+    int64_t size_bytes; /* of its log here */
+};
+struct partitions_watcher {
+    int32_t (*topic)(void *to, const struct topic_fact *fact);
+    void (*partition)(void *to, const struct partition_fact *fact);
+    void *to;
+};
+/* One walk at a time; another one begins anew. Topics come before partitions. */
+void partitions_walk_begin(struct partitions *partitions);
+/* Up to `max` of them; false: that was the last. Between pieces partitions may come and go. */
+bool partitions_walk(struct partitions *partitions, int max,
+                     const struct partitions_watcher *watcher);
+/* The topic has been deleted from the cluster. */
+void partitions_topic_deleted(struct partitions *partitions, struct slice topic);

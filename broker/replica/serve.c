@@ -70,6 +70,8 @@ static void note_appended(struct hosted *hosted, const struct log_appended *appe
     upkeep_appended(hosted, appended);
     counter_add(&counts->bytes_in, checked->len);
     counter_add(&counts->messages_in, (uint64_t)checked->record_count);
+    hosted->traffic->bytes_in += checked->len;
+    hosted->traffic->messages_in += (uint64_t)checked->record_count;
 }
 
 void partitions_append(struct partitions *partitions, struct append *append)
@@ -425,10 +427,12 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->last_stable = last_stable(hosted);
     read->log_start_here = machine->log_start;
     read->is_throttled = reader->replica >= 0 && hosted->is_leader_throttled;
-    if (reader->replica >= 0)
+    if (reader->replica >= 0) {
         counter_add(&partitions->counts.replication_bytes_out, (uint64_t)read->slice.len);
-    else
+    } else {
         counter_add(&partitions->counts.bytes_out, (uint64_t)read->slice.len);
+        hosted->traffic->bytes_out += (uint64_t)read->slice.len;
+    }
 }
 
 /* ---- coordinators ---- */

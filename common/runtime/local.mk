@@ -10,6 +10,7 @@ libottla_common_a_SOURCES += \
 	common/runtime/files_posix.c \
 	common/runtime/listener.c \
 	common/runtime/mailbox.c common/runtime/mailbox.h \
+	common/runtime/meeting.c common/runtime/meeting.h \
 	common/runtime/metrics.c common/runtime/metrics.h \
 	common/runtime/net.c common/runtime/net.h \
 	common/runtime/net_posix.c \

@@ -157,6 +157,20 @@ void metrics_add_counter(struct metrics *metrics, const struct counter *counter,
     add(metrics, &(struct metric){.kind = METRIC_COUNTER, .cell = counter}, name, labels, help);
 }
 
+void metrics_add_counter_in(struct metrics *metrics, const struct counter *counter,
+                            const char *name, const char *labels, const char *help, double unit)
+{
+    add(metrics, &(struct metric){.kind = METRIC_COUNTER, .cell = counter, .unit = unit}, name,
+        labels, help);
+}
+
+void metrics_add_gauge_in(struct metrics *metrics, const struct gauge *gauge, const char *name,
+                          const char *labels, const char *help, double unit)
+{
+    add(metrics, &(struct metric){.kind = METRIC_GAUGE, .cell = gauge, .unit = unit}, name, labels,
+        help);
+}
+
 void metrics_add_counter_used(struct metrics *metrics, const struct counter *counter,
                               const char *name, const char *labels, const char *help)
 {
@@ -324,10 +338,35 @@ static bool is_hidden(const struct metric *metric, const struct sum *sum)
     return false;
 }
 
+static void print_number(struct buf *out, const struct metric *metric, const struct sum *sum)
+{
+    const char *labels = metric->labels;
+    const char *open = labels[0] == '\0' ? "" : "{", *close = labels[0] == '\0' ? "" : "}";
+
+    buf_printf(out, "%s%s%s%s ", metric->name, open, labels, close);
+    if (metric->unit > 0)
+        buf_printf(out, "%.9g\n", (double)sum->value / metric->unit);
+    else
+        buf_printf(out, "%" PRId64 "\n", sum->value);
+}
+
+static void add_nothing(void *of, const char *name, struct buf *out)
+{
+    (void)of;
+    (void)name;
+    (void)out;
+}
+
 void metrics_print(struct metrics *metrics, struct buf *out)
 {
+    metrics_print_with(metrics, out, add_nothing, NULL);
+}
+
+void metrics_print_with(struct metrics *metrics, struct buf *out,
+                        void (*more)(void *of, const char *name, struct buf *out), void *of)
+{
     static const char *const kinds[] = {"counter", "gauge", "summary", "histogram"};
-    const char *named = "";
+    const char *named = NULL;
     struct sum sum;
 
     pthread_mutex_lock(&metrics->lock);
@@ -336,7 +375,9 @@ void metrics_print(struct metrics *metrics, struct buf *out)
         const struct metric *metric = list_entry(node, struct metric, node);
         node = sum_same(metrics, node, &sum);
         if (is_hidden(metric, &sum)) continue;
-        if (strcmp(named, metric->name) != 0)
+        bool is_next = named == NULL || strcmp(named, metric->name) != 0;
+        if (is_next && named != NULL) more(of, named, out);
+        if (is_next)
             buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help,
                        metric->name, kinds[metric->kind]);
         named = metric->name;
@@ -344,11 +385,10 @@ void metrics_print(struct metrics *metrics, struct buf *out)
             print_summary(out, metric, &sum);
         else if (metric->kind == METRIC_BUCKETS)
             print_buckets(out, metric, &sum);
-        else if (metric->labels[0] == '\0')
-            buf_printf(out, "%s %" PRId64 "\n", metric->name, sum.value);
         else
-            buf_printf(out, "%s{%s} %" PRId64 "\n", metric->name, metric->labels, sum.value);
+            print_number(out, metric, &sum);
     }
+    if (named != NULL) more(of, named, out);
     pthread_mutex_unlock(&metrics->lock);
 }
 
@@ -372,22 +412,52 @@ void metrics_window(struct metrics *metrics)
     pthread_mutex_unlock(&metrics->lock);
 }
 
+/* Under the lock; NULL: not registered. */
+static struct list_node *find(struct metrics *metrics, const char *name, const char *labels)
+{
+    list_each (node, &metrics->all) {
+        const struct metric *metric = list_entry(node, struct metric, node);
+        if (strcmp(metric->name, name) == 0 &&
+            strcmp(metric->labels, labels == NULL ? "" : labels) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+enum err metrics_quantile(struct metrics *metrics, const char *name, const char *labels,
+                          int permille, double *out)
+{
+    enum err err = ERR_NOT_FOUND;
+    struct sum sum, late;
+
+    pthread_mutex_lock(&metrics->lock);
+    struct list_node *node = find(metrics, name, labels);
+    if (node != NULL) {
+        const struct metric *metric = list_entry(node, struct metric, node);
+        sum_same(metrics, node, &sum);
+        since_before(metric, &sum, &late);
+        if (metric->kind == METRIC_SUMMARY && late.count > 0) {
+            *out = (double)quantile_of(&late, permille) / metric->unit;
+            err = ERR_OK;
+        }
+    }
+    pthread_mutex_unlock(&metrics->lock);
+    return err;
+}
+
 enum err metrics_value(struct metrics *metrics, const char *name, const char *labels, int64_t *out)
 {
     enum err err = ERR_NOT_FOUND;
     struct sum sum;
 
     pthread_mutex_lock(&metrics->lock);
-    list_each (node, &metrics->all) {
+    struct list_node *node = find(metrics, name, labels);
+    if (node != NULL) {
         const struct metric *metric = list_entry(node, struct metric, node);
-        if (strcmp(metric->name, name) != 0 ||
-            strcmp(metric->labels, labels == NULL ? "" : labels) != 0)
-            continue;
-        sum_same(metrics, node, &sum);
         bool is_histogram = metric->kind == METRIC_SUMMARY || metric->kind == METRIC_BUCKETS;
+        sum_same(metrics, node, &sum);
         *out = is_histogram ? (int64_t)sum.count : sum.value;
         err = ERR_OK;
-        break;
     }
     pthread_mutex_unlock(&metrics->lock);
     return err;

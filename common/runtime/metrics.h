@@ -110,6 +110,11 @@ void metrics_add_part_buckets(struct metrics *metrics, const struct histogram *h
 /* A counter that is shown once it is not 0. */
 void metrics_add_counter_used(struct metrics *metrics, const struct counter *counter,
                               const char *name, const char *labels, const char *help);
+/* The same, shown divided by `unit`. */
+void metrics_add_counter_in(struct metrics *metrics, const struct counter *counter,
+                            const char *name, const char *labels, const char *help, double unit);
+void metrics_add_gauge_in(struct metrics *metrics, const struct gauge *gauge, const char *name,
+                          const char *labels, const char *help, double unit);
 /* One that is not registered is fine. */
 void metrics_remove(struct metrics *metrics, const void *cell);
 
@@ -117,6 +122,12 @@ void metrics_remove(struct metrics *metrics, const void *cell);
 void metrics_window(struct metrics *metrics);
 /* Everything in Prometheus text format 0.0.4, by name and labels in byte order. From any thread. */
 void metrics_print(struct metrics *metrics, struct buf *out);
+/* The same; behind the lines of each name `more` may add lines of that name with other labels. */
+void metrics_print_with(struct metrics *metrics, struct buf *out,
+                        void (*more)(void *of, const char *name, struct buf *out), void *of);
+/* A quantile of a summary as it is shown. ERR_NOT_FOUND: not registered, or nothing lately. */
+MUST_CHECK enum err metrics_quantile(struct metrics *metrics, const char *name, const char *labels,
+                                     int permille, double *out);
 /* The value of one counter or gauge, summed over its cells. ERR_NOT_FOUND. */
 MUST_CHECK enum err metrics_value(struct metrics *metrics, const char *name, const char *labels,
                                   int64_t *out);

@@ -163,6 +163,7 @@ static void note_length(struct shard *shard)
     int64_t took_ns = instant_ns_between(shard->now, env_now(shard->env));
 
     counter_add(&shard->turns, 1);
+    counter_add(&shard->busy_ns, (uint64_t)(took_ns > 0 ? took_ns : 0));
     if (took_ns <= TURN_LONG_NS) return;
     counter_add(&shard->turns_long, 1);
     log_debug("runtime", "long-turn", "shard=%d took_ms=%lld turn=%llu", shard->id,

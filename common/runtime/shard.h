@@ -46,7 +46,7 @@ struct shard {
     struct sleeper sleeper;
     _Atomic bool is_stopping;
     bool is_busy; /* a bound was reached: the next turn does not wait */
-    struct counter turns, turns_long;
+    struct counter turns, turns_long, busy_ns;
 };
 
 #define SHARD_SCRATCH_BYTES 65536

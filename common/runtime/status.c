@@ -22,6 +22,7 @@
 #define CONNECTIONS_MAX   32
 #define CONNECTION_SECS   10
 #define CONNECTION_MEMORY 16384
+#define THREAD_STACK      (1 << 20)
 #define LISTEN_MAX        300
 #define WINDOW_NS         INT64_C(60000000000) /* of quantiles */
 
@@ -110,39 +111,80 @@ static void turn_window(struct status *status)
         metrics_window(status->options.metrics);
 }
 
-static unsigned answer(struct status *status, const char *path, struct buf *out)
+static void print_metrics(struct status *status, struct buf *out)
+{
+    const struct status_pages *pages = &status->options.pages;
+
+    if (pages->begin == NULL) {
+        metrics_print(status->options.metrics, out);
+    } else {
+        void *taken = pages->begin(pages->of);
+        metrics_print_with(status->options.metrics, out, pages->more, taken);
+        pages->end(pages->of, taken, out);
+    }
+    turn_window(status); /* afterwards: what is shown is of more than a moment */
+    print_process(out);
+}
+
+static void answer(struct status *status, const struct status_ask *ask, struct status_answer *out)
 {
     static const char *const why[] = {"starting", "ready", "no session with ZooKeeper", "stopping"};
+    const struct status_pages *pages = &status->options.pages;
 
-    if (strcmp(path, "/metrics") == 0) {
-        metrics_print(status->options.metrics, out);
-        turn_window(status); /* afterwards: what is shown is of more than a moment */
-        print_process(out);
-        return MHD_HTTP_OK;
-    }
-    if (strcmp(path, "/healthz") == 0) {
+    if (strcmp(ask->path, "/metrics") == 0) {
+        print_metrics(status, &out->body);
+    } else if (strcmp(ask->path, "/healthz") == 0) {
         bool is_well = is_alive(status);
-        buf_add_text(out, is_well ? "ok\n" : "the control shard stands still\n");
-        return is_well ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
-    }
-    if (strcmp(path, "/readyz") == 0) {
+        buf_add_text(&out->body, is_well ? "ok\n" : "the control shard stands still\n");
+        if (!is_well) out->code = MHD_HTTP_SERVICE_UNAVAILABLE;
+    } else if (strcmp(ask->path, "/readyz") == 0) {
         int readiness =
             atomic_load_explicit(&status->options.beat->readiness, memory_order_relaxed);
         bool is_ready = readiness == STATUS_READY && is_alive(status);
-        buf_printf(out, "%s\n",
+        buf_printf(&out->body, "%s\n",
                    is_ready || readiness != STATUS_READY ? why[readiness] : "standing still");
-        return is_ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+        if (!is_ready) out->code = MHD_HTTP_SERVICE_UNAVAILABLE;
+    } else if (pages->page == NULL || !pages->page(pages->of, ask, out)) {
+        buf_add_text(&out->body, "no such page\n");
+        out->code = MHD_HTTP_NOT_FOUND;
     }
-    buf_add_text(out, "there are /metrics, /healthz and /readyz\n");
-    return MHD_HTTP_NOT_FOUND;
+}
+
+const char *status_argument(const struct status_ask *ask, const char *name)
+{
+    return MHD_lookup_connection_value(ask->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* Takes the answer's body. */
+static enum MHD_Result send_answer(struct MHD_Connection *connection, struct status_answer *answer)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->body.len, answer->body.len == 0 ? (void *)(uintptr_t)"" : answer->body.ptr,
+        answer->body.len == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL) {
+        buf_fini(&answer->body);
+        return MHD_NO;
+    }
+    if (answer->body.len == 0) buf_fini(&answer->body);
+    (void)MHD_add_response_header(response, "Content-Type", answer->type);
+    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    if (answer->policy[0] != '\0')
+        (void)MHD_add_response_header(response, "Content-Security-Policy", answer->policy);
+    enum MHD_Result result = MHD_queue_response(connection, answer->code, response);
+    MHD_destroy_response(response);
+    return result;
 }
 
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_size, void **state)
 {
-    struct status *status = owner;
-    struct buf text = {0};
+    const struct status_ask ask = {.path = url, .connection = connection};
+    struct status_answer out = {.code = MHD_HTTP_OK,
+                                .type = "text/plain; version=0.0.4; charset=utf-8"};
 
     (void)version, (void)data;
     /* First the head only; then what it sends besides, which is thrown away; then the answer. */
@@ -154,22 +196,13 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection
         *data_size = 0;
         return MHD_YES;
     }
-    bool is_known = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    unsigned code = MHD_HTTP_METHOD_NOT_ALLOWED;
-    if (is_known)
-        code = answer(status, url, &text);
-    else
-        buf_add_text(&text, "only GET and HEAD\n");
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(text.len, text.ptr, MHD_RESPMEM_MUST_COPY);
-    buf_fini(&text);
-    if (response == NULL) return MHD_NO;
-    (void)MHD_add_response_header(response, "Content-Type",
-                                  "text/plain; version=0.0.4; charset=utf-8");
-    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
-    enum MHD_Result result = MHD_queue_response(connection, code, response);
-    MHD_destroy_response(response);
-    return result;
+    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
+        answer(owner, &ask, &out);
+    } else {
+        buf_add_text(&out.body, "only GET and HEAD\n");
+        out.code = MHD_HTTP_METHOD_NOT_ALLOWED;
+    }
+    return send_answer(connection, &out);
 }
 
 /* ---- the server ---- */
@@ -246,8 +279,10 @@ enum err status_open(const struct status_options *options, struct status **out)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     status->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,
-        status, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+            MHD_USE_ITC,
+        0, NULL, NULL, on_request, status, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_SECS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -4,9 +4,9 @@
  *     GET /healthz   200 while the shard that beats does so, else 503
  *     GET /readyz    200 when it has said that it serves, else 503 with why not
  *
- * It reads atomics and the register of metrics, nothing else of the process, and holds nobody up:
- * few connections, small requests, and a limit of time for each. It may be left out: nothing waits
- * for it. */
+ * and what the process adds. It reads atomics and the register of metrics, nothing else of the
+ * process, and holds nobody up: few connections, each on a thread of its own, small requests, and a
+ * limit of time for each. It may be left out: nothing waits for it. */
 #pragma once
 #include "runtime/metrics.h"
 #include "runtime/shard.h"
@@ -26,11 +26,41 @@ enum status_readiness { STATUS_STARTING, STATUS_READY, STATUS_CUT_OFF, STATUS_ST
 void status_beat_start(struct status_beat *beat, struct shard *shard);
 void status_beat_stop(struct status_beat *beat);
 
+/* One request for a page of the process's own. */
+struct status_ask {
+    const char *path;
+    void *connection; /* of status.c */
+};
+/* What stands behind `name=` in the query, decoded; NULL: nothing. Borrowed for the call. */
+const char *status_argument(const struct status_ask *ask, const char *name);
+
+#define STATUS_POLICY_MAX 400
+struct status_answer {
+    unsigned code;      /* 200, 404, 503 */
+    const char *type;   /* text/plain … */
+    char policy[STATUS_POLICY_MAX]; /* Content-Security-Policy; "": none */
+    struct buf body;
+};
+
+/* What a process adds; any may be NULL. On the thread of the request, which may wait some seconds.
+ */
+struct status_pages {
+    /* Around each /metrics: `begin` gives what `more` (metrics_print_with) gets, and `end` takes it
+     * back, adding what has names of its own. */
+    void *(*begin)(void *of);
+    void (*more)(void *taken, const char *name, struct buf *out);
+    void (*end)(void *of, void *taken, struct buf *out);
+    /* Any other path. False: there is no such page. `answer` is 200, text/plain and empty. */
+    bool (*page)(void *of, const struct status_ask *ask, struct status_answer *answer);
+    void *of;
+};
+
 struct status_options {
     const char *listen;      /* "host:port", "[::1]:port", ":port" for all addresses */
     struct metrics *metrics; /* kept */
     struct status_beat *beat;
     const struct env *env; /* kept: its clock */
+    struct status_pages pages;
 };
 
 struct status;
