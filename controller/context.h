@@ -55,6 +55,7 @@ struct hosted {
     /* It is in the ISR by what it had before its machine lost power, unseen: takeover.c. Until it
      * is out of the ISR, or leads. */
     bool is_doubted;
+    uint64_t deletion; /* the number of the last order to delete it; 0: there was none */
 };
 
 struct partition {
@@ -188,6 +189,7 @@ struct event_item {
     bool is_cancel;
     bool is_storage_error; /* leader-and-isr answer */
     bool is_error;         /* stop answer */
+    uint64_t deletion;     /* stop answer: to which order */
 };
 
 /* Made by event_create, given to context_post. With a caller it comes back in EFFECT_REPLY and is
@@ -258,6 +260,7 @@ struct control_item {
     bool is_new;          /* leader and isr */
     bool is_delete;       /* stop */
     int32_t leader_epoch; /* stop: −2 deletion, −1 none */
+    uint64_t deletion;    /* stop with is_delete: see struct hosted */
 };
 struct control_broker {
     int32_t id;
@@ -325,6 +328,7 @@ struct context {
     struct map topics_by_id;
     int32_t partition_count, reassigning_count;
     uint64_t elections, elections_unclean; /* since the process began */
+    uint64_t deletions;                    /* orders to delete a replica, likewise */
     bool has_reassign_node;                /* /admin/reassign_partitions was there when last seen */
 
     struct list events; /* waiting */

@@ -401,6 +401,16 @@ void deletions_changed(struct context *context, struct event *event)
 
 /* ---- what brokers said ---- */
 
+/* A broker that was suspect keeps its channel: what it says to an order of before may come when it is
+ * back and has been told, in this order, that it hosts the replica and to delete it again. Taken for
+ * the answer to the second it would end the topic, and the broker, which makes the replica by then,
+ * would keep it, should we not live to send the rest. */
+static bool is_answer_to_last(struct partition *p, const struct event *event,
+                              const struct event_item *item)
+{
+    return item->deletion == partition_hosted(p, event->broker)->deletion;
+}
+
 void stop_answered(struct context *context, struct event *event)
 {
     const struct broker *broker = context_broker(context, event->broker);
@@ -413,7 +423,8 @@ void stop_answered(struct context *context, struct event *event)
         struct partition *p = context_find_item(context, &event->items[i]);
 
         if (p == NULL || !p->topic->is_deletion_started ||
-            partition_replica_state(p, event->broker) != REPLICA_DELETION_STARTED)
+            partition_replica_state(p, event->broker) != REPLICA_DELETION_STARTED ||
+            !is_answer_to_last(p, event, &event->items[i]))
             continue;
         bool is_failed = event->is_refused || event->items[i].is_error;
         replica_set_add(is_failed ? &failed : &done, p, event->broker);

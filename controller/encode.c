@@ -354,13 +354,15 @@ static struct event *read_leader_and_isr(const struct control *control, int vers
     return event;
 }
 
-static bool is_deleted_in(const struct control *control, struct slice topic, int32_t partition)
+/* NULL: it was not to be deleted. */
+static const struct control_item *deleted_in(const struct control *control, struct slice topic,
+                                             int32_t partition)
 {
     for (int32_t i = 0; i < control->count; i++)
         if (control->items[i].partition->partition == partition &&
             slice_equal(control->items[i].partition->topic, topic))
-            return control->items[i].is_delete;
-    return false;
+            return control->items[i].is_delete ? &control->items[i] : NULL;
+    return NULL;
 }
 
 /* Only what was to be deleted: the rest nobody waits for. A broker that refuses the whole names no
@@ -383,11 +385,13 @@ static struct event *read_stop(const struct control *control, int version, struc
     for (int32_t i = 0; i < response.partition_errors.count; i++) {
         const struct stop_replica_response_partition_error *e = &response.partition_errors.at[i];
 
-        if (!is_deleted_in(control, e->topic_name, e->partition_index)) continue;
+        const struct control_item *asked = deleted_in(control, e->topic_name, e->partition_index);
+        if (asked == NULL) continue;
         struct event_item *item = &event->items[event->count++];
         item->topic = arena_copy(&event->arena, e->topic_name);
         item->partition = e->partition_index;
         item->is_error = e->error_code != KAFKA_NONE;
+        item->deletion = asked->deletion;
     }
     if (event->count == 0) event_destroy(&event);
     return event;

@@ -11,6 +11,7 @@ struct entry {
     struct partition *partition;
     bool is_new, is_delete;
     int32_t leader_epoch; /* stop */
+    uint64_t deletion;    /* stop */
 };
 
 /* Partitions in order of arrival, found by their address. */
@@ -144,6 +145,7 @@ void outbox_stop(struct context *context, int32_t broker, struct partition *p, b
     struct entry *entry = entries_add(&addressee_of(context->outbox, broker)->stop, p);
 
     entry->is_delete |= is_delete;
+    if (is_delete) entry->deletion = partition_hosted(p, broker)->deletion;
     entry->leader_epoch = p->topic->is_deleting ? STOP_EPOCH_DELETED
                           : p->has_leadership   ? p->now.leader_epoch
                                                 : STOP_EPOCH_NONE;
@@ -247,6 +249,7 @@ static struct control_item *make_items(struct sending *s, struct entries *entrie
             .is_new = e->is_new,
             .is_delete = e->is_delete,
             .leader_epoch = e->leader_epoch,
+            .deletion = e->deletion,
         };
     }
     qsort(items, n, sizeof(*items), by_topic);

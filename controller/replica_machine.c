@@ -97,6 +97,7 @@ static void go(struct context *context, const struct replica *r, enum replica_st
         become_online(context, r);
         return;
     case REPLICA_DELETION_STARTED:
+        partition_hosted(p, r->broker)->deletion = ++context->deletions;
         outbox_stop(context, r->broker, p, true);
         break;
     case REPLICA_NONEXISTENT:

@@ -215,7 +215,7 @@ static void reassign(struct world *world, struct words *words)
     world_post(world, &event);
 }
 
-/* stopped 2 orders-0 …; "failed=1": with an error each */
+/* stopped 2 orders-0 …; "failed=1": with an error each; "before=1": to the order before the last */
 static void stopped(struct world *world, struct words *words)
 {
     struct event *event = event_create(EVENT_STOP_ANSWERED);
@@ -223,8 +223,14 @@ static void stopped(struct world *world, struct words *words)
     event->broker = words_at(words, 1);
     event->broker_epoch = words_number(words, "epoch", (int32_t)epoch_of(world, event->broker));
     items_of(event, words, 2);
-    for (int32_t i = 0; i < event->count; i++)
-        event->items[i].is_error = words_number(words, "failed", 0) == 1;
+    for (int32_t i = 0; i < event->count; i++) {
+        struct event_item *item = &event->items[i];
+        struct partition *p = context_find_item(&world->context, item);
+
+        item->is_error = words_number(words, "failed", 0) == 1;
+        if (p != NULL) item->deletion = partition_hosted(p, event->broker)->deletion;
+        item->deletion -= (uint64_t)words_number(words, "before", 0);
+    }
     world_post(world, &event);
 }
 

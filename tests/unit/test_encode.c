@@ -36,7 +36,7 @@ static void begin(enum control_kind kind)
             .replicas = {isr, 2, 2},
         };
         items[i] = (struct control_item){
-            .partition = &partitions[i], .is_new = i == 1, .is_delete = i == 1, .leader_epoch = 4};
+            .partition = &partitions[i], .is_new = i == 1, .is_delete = i == 1, .leader_epoch = 4, .deletion = 7};
     }
     control = (struct control){.kind = kind,
                                .broker = 2,
@@ -208,6 +208,7 @@ START_TEST(a_stop_answer_counts_for_what_was_to_be_deleted)
     ck_assert_int_eq(event->count, 1);
     ck_assert_int_eq(event->items[0].partition, 1);
     ck_assert(event->items[0].is_error);
+    ck_assert_uint_eq(event->items[0].deletion, 7); /* which order it answers */
     event_destroy(&event);
     end();
 }

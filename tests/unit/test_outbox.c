@@ -138,9 +138,11 @@ START_TEST(a_stop_says_deletion_epoch_or_none)
     outbox_batch_destroy(&batch);
 
     partition->topic->is_deleting = true;
+    partition_hosted(partition, 1)->deletion = 5;
     outbox_stop(&context, 1, partition, true);
     sent();
     ck_assert_int_eq(batch->at[0].items[0].leader_epoch, -2);
+    ck_assert_uint_eq(batch->at[0].items[0].deletion, 5);
     ck_assert(batch->at[0].items[0].is_delete);
     end();
 }
