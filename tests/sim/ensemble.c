@@ -1194,11 +1194,19 @@ static struct list_node *any_of(struct ensemble *ensemble, const struct list *li
     return at;
 }
 
+/* Mostly short. One draw after the other: C does not say which of two operands comes first. */
+static int64_t draw_ms(struct ensemble *ensemble, int64_t seconds_max)
+{
+    int64_t ms = draw(ensemble, 1, 1000);
+
+    return ms * draw(ensemble, 1, seconds_max);
+}
+
 static void stall_one(struct ensemble *ensemble)
 {
     struct list_node *node = any_of(ensemble, &ensemble->links);
     int64_t which = draw(ensemble, 1, 3);
-    int64_t ms = draw(ensemble, 1, 1000) * draw(ensemble, 1, 40);
+    int64_t ms = draw_ms(ensemble, 40);
 
     if (node == NULL) return;
     struct zk_link *link = list_entry(node, struct zk_link, node);
@@ -1212,7 +1220,7 @@ static void stall_one(struct ensemble *ensemble)
 static void strike(struct ensemble *ensemble, enum nemesis_kind kind)
 {
     struct server *server = &ensemble->servers[draw(ensemble, 0, ensemble->count - 1)];
-    int64_t ms = draw(ensemble, 1, 1000) * draw(ensemble, 1, 20);
+    int64_t ms = draw_ms(ensemble, 20);
     struct list_node *node = NULL;
 
     switch (kind) {

@@ -283,10 +283,11 @@ static void change_something(struct client *client)
         reassign(client, topic);
         return;
     case 5:
-    case 6:
-        elect(client, topic, (int32_t)client_draw(client, 0, topic->partitions - 1),
-              topic->is_unclean && client_draw(client, 0, 1) == 0);
+    case 6: {
+        bool is_unclean = topic->is_unclean && client_draw(client, 0, 1) == 0;
+        elect(client, topic, (int32_t)client_draw(client, 0, topic->partitions - 1), is_unclean);
         return;
+    }
     default:
         configure(client, topic);
     }
