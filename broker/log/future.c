@@ -46,13 +46,18 @@ int64_t future_common(const struct log *current, const struct log *future)
 int64_t future_gap(struct log *current, const struct log *future, int64_t bytes_max)
 {
     struct log_position from;
+    int64_t gap = 0;
+    int i = current->count;
 
     if (future->end >= current->end) return 0;
-    if (log_locate(current, future->end, &from) != ERR_OK) return INT64_MAX;
-    struct log_position end = log_end_position(current);
-    if (from.segment_base != end.segment_base || end.position - from.position > bytes_max)
+    /* From the end on: where it is much, nothing needs to be looked up. */
+    while (i > 0 && current->segments[i - 1]->base > future->end && gap <= bytes_max)
+        gap += current->segments[--i]->size;
+    if (i == 0 || gap > bytes_max || log_locate(current, future->end, &from) != ERR_OK)
         return INT64_MAX;
-    return end.position - from.position;
+    if (from.segment_base == current->segments[i - 1]->base)
+        gap += current->segments[i - 1]->size - from.position;
+    return gap > bytes_max ? INT64_MAX : gap;
 }
 
 /* ---- a step ---- */
@@ -63,9 +68,9 @@ enum err future_plan(struct log *current, struct log *future, enum future_do wha
     struct future_step *step;
     struct log_slice slice = {0};
 
-    if (what != FUTURE_COPY && offset < future->end && !log_may_cut(future, offset))
-        return ERR_BUSY;
-    if (what == FUTURE_COPY) {
+    bool copies = what == FUTURE_COPY || what == FUTURE_REST;
+    if (!copies && offset < future->end && !log_may_cut(future, offset)) return ERR_BUSY;
+    if (copies) {
         const struct log_read read = {.offset = future->end,
                                       .bytes_max = bytes_max,
                                       .at_least_one = true,
@@ -198,6 +203,7 @@ void future_run(struct future_step *step)
     log_set_config(future, &step->config);
     switch (step->what) {
     case FUTURE_COPY:
+    case FUTURE_REST:
         err = copy(step);
         break;
     case FUTURE_CUT:
@@ -208,7 +214,7 @@ void future_run(struct future_step *step)
         break;
     }
     if (err == ERR_OK) err = follow(step);
-    if (err == ERR_OK) err = keep(future);
+    if (err == ERR_OK && step->what != FUTURE_REST) err = keep(future);
     step->result.err = err;
 }
 

@@ -25,9 +25,10 @@ bool log_is_future(const struct log *log);
  * end. To be asked again when a cut to it has changed what `future` knows. */
 int64_t future_common(const struct log *current, const struct log *future);
 
-/* One step: planned and done on the shard, run in a job (or there, where it is little). */
+/* One step: planned and done on the shard, run in a job. */
 enum future_do {
     FUTURE_COPY,    /* the next records of `current`, at most `bytes_max` or one batch */
+    FUTURE_REST,    /* the same, to be run on the shard: what may block is left for later */
     FUTURE_CUT,     /* `future` ends at `offset` */
     FUTURE_RESTART, /* … begins and ends there */
 };
@@ -48,7 +49,7 @@ struct future_result {
 /* Takes it. */
 struct future_result future_done(struct future_step **step);
 
-/* Bytes that `future` lacks, if they are few and in one piece; else INT64_MAX. */
+/* Bytes that `future` lacks, if they are at most `bytes_max`; else INT64_MAX. */
 int64_t future_gap(struct log *current, const struct log *future, int64_t bytes_max);
 
 /* Before both are synced for the last time: what is not in the records goes over, too (leader

@@ -35,6 +35,7 @@ check_PROGRAMS += \
 	tests/unit/test_fetchers \
 	tests/unit/test_isr \
 	tests/unit/test_move \
+	tests/unit/test_moving \
 	tests/unit/test_partition \
 	tests/unit/test_partitions \
 	tests/unit/test_purgatory \

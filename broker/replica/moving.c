@@ -232,7 +232,7 @@ static enum err copy_rest(struct moving *moving)
     while (err == ERR_OK && log_end_offset(future) < log_end_offset(current)) {
         int64_t before = log_end_offset(future);
         struct future_step *step = NULL;
-        err = future_plan(current, future, FUTURE_COPY, 0, moving->machine.gap_max, &step);
+        err = future_plan(current, future, FUTURE_REST, 0, moving->machine.gap_max, &step);
         if (err != ERR_OK) break;
         future_run(step);
         struct future_result result = future_done(&step);
@@ -389,11 +389,29 @@ static struct move_view look(const struct moving *moving)
     };
 }
 
+/* MAY_COPY, if there is room for one more copy, and the rate is not used up. */
+static int room(struct partitions *partitions)
+{
+    const struct replica_settings *settings = &partitions->options.settings;
+    int shards = partitions->options.shards < 1 ? 1 : partitions->options.shards;
+    int at_once = (settings->move_threads + shards - 1) / shards;
+
+    if (partitions->moves.running >= (at_once < 1 ? 1 : at_once)) return 0;
+    if (!throttle_is_exceeded(&partitions->throttle, THROTTLE_MOVES, shard_now(partitions->shard)))
+        return MAY_COPY;
+    wake(partitions, THROTTLED_MS);
+    return 0;
+}
+
 /* Does what is next. True: a sync of both has begun. */
 static bool act(struct moving *moving, int may)
 {
     struct hosted *hosted = moving->at;
     struct move_view view = look(moving);
+
+    /* Once it is set aside the rest is not waited for. */
+    if ((may & MAY_COPY) == 0 && !moving->machine.is_aside && view.future_end < view.end)
+        return false;
     struct move_next next = move_next(&moving->machine, &view);
     enum err err;
 
@@ -452,21 +470,11 @@ static bool may_act(struct partitions *partitions, struct moving *moving)
 
 static void turn(struct partitions *partitions)
 {
-    const struct replica_settings *settings = &partitions->options.settings;
-    int shards = partitions->options.shards < 1 ? 1 : partitions->options.shards;
-    int at_once = (settings->move_threads + shards - 1) / shards;
-    bool is_throttled =
-        !list_is_empty(&partitions->moves.all) &&
-        throttle_is_exceeded(&partitions->throttle, THROTTLE_MOVES, shard_now(partitions->shard));
-
-    if (at_once < 1) at_once = 1;
     list_each (node, &partitions->moves.all) {
         struct moving *moving = list_entry(node, struct moving, node);
         if (partitions->is_closing || !may_act(partitions, moving)) continue;
-        bool may_copy = !is_throttled && partitions->moves.running < at_once;
-        (void)act(moving, may_copy ? MAY_COPY | MAY_TAKE : MAY_TAKE);
+        (void)act(moving, room(partitions) | MAY_TAKE);
     }
-    if (is_throttled) wake(partitions, THROTTLED_MS);
 }
 
 bool moving_sync(struct hosted *hosted)
@@ -476,7 +484,7 @@ bool moving_sync(struct hosted *hosted)
     if (moving->is_running || moving->is_failed || is_over(moving) || hosted->is_leaving ||
         hosted->jobs > 0 || !instant_reached(shard_now(hosted->of->shard), moving->not_before))
         return false;
-    return act(moving, 0);
+    return act(moving, room(hosted->of));
 }
 
 /* ---- begin ---- */
