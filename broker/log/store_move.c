@@ -127,8 +127,9 @@ void store_create_future(struct store *store, const struct log *current, struct 
 {
     struct create_future *create = ensure_zalloc(sizeof(*create));
     struct slice topic = log_topic(current);
-    struct uuid unique = uuid_from_random(env_random(store->options.env, "future"),
-                                          env_random(store->options.env, "future"));
+    uint64_t high = env_random(store->options.env, "future");
+    uint64_t low = env_random(store->options.env, "future");
+    struct uuid unique = uuid_from_random(high, low);
 
     create->err = names_live(create->live, topic, current->partition);
     if (create->err == ERR_OK)
