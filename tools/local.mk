@@ -88,7 +88,7 @@ check_PROGRAMS += tests/unit/test_api_versions
 check_PROGRAMS += tests/unit/test_args tests/unit/test_assignor tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_get_offsets tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
-	tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
+	tests/unit/test_reassign_dirs tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
 	tests/unit/test_topics_text
 tests_unit_test_api_versions_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_args_LDADD = libottla_tools.a $(LDADD)
@@ -103,6 +103,7 @@ tests_unit_test_groups_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_lines_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_overview_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_partitioner_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_reassign_dirs_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_reassign_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_reassign_throttle_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_topics_text_LDADD = libottla_tools.a $(LDADD)

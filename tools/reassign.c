@@ -651,8 +651,7 @@ static enum err begin_dir_moves_on(struct session *s, int32_t broker, struct dir
 }
 
 /* Until all have begun: a replica that is new on its broker may not be there yet. */
-static enum err begin_dir_moves(struct session *s, const struct dir_move_list *list,
-                                const char *title)
+static enum err begin_dir_moves(struct session *s, const struct dir_move_list *list)
 {
     size_t room = (size_t)(list->count + 1);
     struct dir_move_list left = {arena_zalloc(s->arena, room * sizeof(*left.at)), list->count};
@@ -667,11 +666,7 @@ static enum err begin_dir_moves(struct session *s, const struct dir_move_list *l
         begun.count = 0;
         for (int32_t b = 0; err == ERR_OK && b < brokers.count; b++)
             err = begin_dir_moves_on(s, brokers.at[b], &left, &begun);
-        if (begun.count > 0) {
-            buf_printf(s->out, "%s%s for: ", title, begun.count > 1 ? "s" : "");
-            dir_moves_write_names(s->out, &begun);
-            buf_add_text(s->out, "\n");
-        }
+        dir_moves_write_begun(s->out, &begun);
         if (err != ERR_OK || left.count == 0) break;
         if (instant_reached(shard_now(cluster_shard(s->cluster)), deadline)) {
             buf_printf(s->message, "Timed out before log directory move%s could be started for: ",
@@ -717,7 +712,7 @@ static enum err cancel_dir_moves(struct session *s)
     if (back.count == 0)
         buf_add_text(s->out, "None of the specified partition moves are active.\n");
     else
-        err = begin_dir_moves(s, &back, "Successfully cancelled log directory move");
+        err = begin_dir_moves(s, &back);
     forget_dirs(&answers);
     return err;
 }
@@ -783,7 +778,7 @@ static enum err execute(struct session *s)
                s->wanted.count > 1 ? "s" : "");
     reassign_write_names(s->out, &s->wanted, ",");
     buf_add_text(s->out, "\n");
-    return begin_dir_moves(s, &s->dir_moves, "Successfully started log directory move");
+    return begin_dir_moves(s, &s->dir_moves);
 }
 
 static enum err cancel(struct session *s)

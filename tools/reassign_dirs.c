@@ -44,6 +44,17 @@ void dir_moves_write_names(struct buf *out, const struct dir_move_list *list)
                    list->at[i].at.partition, list->at[i].broker);
 }
 
+/* The blank at the end is Kafka's. */
+void dir_moves_write_begun(struct buf *out, const struct dir_move_list *list)
+{
+    for (int32_t i = 0; i < list->count; i++)
+        buf_printf(out,
+                   "Successfully started moving log directory to %.*s for replica %.*s-%d with "
+                   "broker %d \n",
+                   SLICE_ARGS(list->at[i].dir), SLICE_ARGS(list->at[i].at.topic),
+                   list->at[i].at.partition, list->at[i].broker);
+}
+
 /* ---- to begin ---- */
 
 static int by_dir(const void *a, const void *b)

@@ -23,6 +23,8 @@ void dir_moves_on(const struct dir_move_list *list, int32_t broker, struct arena
                   struct dir_move_list *out);
 /* "t-0-1,t-1-2": topic, partition, broker. */
 void dir_moves_write_names(struct buf *out, const struct dir_move_list *list);
+/* A line for each move that has begun. */
+void dir_moves_write_begun(struct buf *out, const struct dir_move_list *list);
 /* What a broker is asked for its moves; the arena's. */
 void dir_moves_fill(const struct dir_move_list *list, struct arena *arena,
                     struct alter_replica_log_dirs_request *body);

@@ -214,6 +214,19 @@ public class Interop {
         }
     }
 
+    /** What Admin.alterReplicaLogDirs says of partition 0. */
+    static void moveDir(String bootstrap, String topic, int broker, String path) throws Exception {
+        try (var admin = Admin.create(clientConfig(bootstrap))) {
+            var replica = new TopicPartitionReplica(topic, 0, broker);
+            try {
+                admin.alterReplicaLogDirs(Map.of(replica, path)).values().get(replica).get();
+                System.out.println("begun");
+            } catch (ExecutionException e) {
+                System.out.println(e.getCause().getClass().getSimpleName());
+            }
+        }
+    }
+
     static void admin(String bootstrap) throws Exception {
         try (var admin = Admin.create(clientConfig(bootstrap))) {
             var cluster = admin.describeCluster();
@@ -526,6 +539,7 @@ public class Interop {
                 break;
             case "read": readAll(args[1], args[2], Arrays.copyOfRange(args, 3, args.length)); break;
             case "tool": return tool(args[1], Arrays.copyOfRange(args, 2, args.length));
+            case "move-dir": moveDir(args[1], args[2], Integer.parseInt(args[3]), args[4]); break;
             case "offsets": offsets(args[1], args[2]).forEach(System.out::println); break;
             default: throw new IllegalArgumentException(args[0]);
             }

@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kafka
 start_zookeeper
 start_ottla_controller 101
-start_ottla 1
+start_ottla 1 "log.dirs=$work/data-1,$work/data-1b"
 start_ottla 2
 bootstrap=$(address_of ottla-1),$(address_of ottla-2)
 server=(--bootstrap-server "$bootstrap")
@@ -56,6 +56,44 @@ says "--verify" "Reassignment of partition moved-1 is completed." "$verified"
 says "--list" "No partition reassignments found." "$(reassign --list)"
 says "replicas" $'Partition: 1\tLeader: 1\tReplicas: 1\tIsr: 1' "$(ottla topics "${server[@]}" --describe --topic moved)"
 say "reassignment"
+
+# ---- the same, between the log directories of a broker; and Admin.alterReplicaLogDirs
+ottla topics "${server[@]}" --create --topic dirs --replica-assignment 1:2 > /dev/null
+head -c 2000000 /dev/urandom | base64 -w 2000 | ottla produce "${server[@]}" --topic dirs --request-required-acks -1
+to=$work/data-1b from=$work/data-1
+[[ -d $from/dirs-0 ]] || { to=$work/data-1 from=$work/data-1b; }
+printf '{"version":1,"partitions":[{"topic":"dirs","partition":0,"replicas":[1,2],"log_dirs":["%s","any"]}]}' "$to" > "$work/dirs.json"
+verify_both() { # both tools tell the same of the replica
+    expect_equal "--verify, kafka-reassign-partitions and ottla reassign," \
+        "$(reassign --verify --preserve-throttles --reassignment-json-file "$work/dirs.json" | grep -v '^Status')" \
+        "$(ottla reassign "${server[@]}" --verify --preserve-throttles --reassignment-json-file "$work/dirs.json" | grep -v '^Status')"
+}
+said=$(reassign --execute --replica-alter-log-dirs-throttle 1000 --reassignment-json-file "$work/dirs.json")
+says "--execute" "Successfully started moving log directory to $to for replica dirs-0 with broker 1" "$said"
+says "--verify" "Reassignment of replica dirs-0-1 is still in progress." "$(reassign --verify --reassignment-json-file "$work/dirs.json")"
+verify_both
+expect_equal "kafka-log-dirs of a replica that moves" 1 \
+    "$(tool org.apache.kafka.tools.LogDirsCommand "${server[@]}" --describe --topic-list dirs | dirs | grep -c ' True$')"
+says "--cancel" "Successfully started moving log directory to $from for replica dirs-0 with broker 1" \
+    "$(reassign --cancel --preserve-throttles --reassignment-json-file "$work/dirs.json")"
+verify_both
+expect_equal "a directory that is not the broker's" "LogDirNotFoundException" "$(interop move-dir "$bootstrap" dirs 1 /nowhere)"
+expect_equal "a partition that is not there" "ReplicaNotAvailableException" "$(interop move-dir "$bootstrap" absent 1 "$to")"
+expect_equal "Admin.alterReplicaLogDirs" "begun" "$(interop move-dir "$bootstrap" dirs 1 "$to")"
+configs() { tool kafka.admin.ConfigCommand "${server[@]}" "$@"; }
+says "throttle" "Completed" "$(configs --alter --broker 1 --delete-config replica.alter.log.dirs.io.max.bytes.per.second)"
+for _ in $(seq 60); do
+    verified=$(reassign --verify --reassignment-json-file "$work/dirs.json")
+    grep -q 'in progress' <<< "$verified" || break
+done
+says "--verify" "Reassignment of replica dirs-0-1 completed successfully." "$verified"
+verify_both
+[[ -d $to/dirs-0 && ! -d $from/dirs-0 ]] || fail "$(ls -d "$work"/data-1*/dirs*)"
+files="--deep-iteration --print-data-log --files $to/dirs-0/00000000000000000000.log"
+# shellcheck disable=SC2086
+expect_equal "the moved log, as both read it," "$(tool kafka.tools.DumpLogSegments $files | grep -c 'payload')" \
+    "$(ottla dump-log $files | grep -c 'payload')"
+say "moves between log directories"
 
 # ---- kafka-leader-election
 [[ $(leader_of 0) == 1 ]] || fail "a new order of replicas moved the leader: $(leader_of 0)"
