@@ -19,6 +19,8 @@ static const struct args_option options[] = {
     {"print-data-log", NULL, 0, "print keys and values of records"},
     {"deep-iteration", NULL, 0, "print a line for each record"},
     {"skip-record-metadata", NULL, 0, "of records print only keys and values"},
+    {"offsets-decoder", NULL, 0, "print records of __consumer_offsets as what they mean"},
+    {"transaction-log-decoder", NULL, 0, "print records of __transaction_state as what they mean"},
     {"verify-index-only", NULL, 0, "compare indexes with the segment, do not print them"},
     {"index-sanity-check", NULL, 0, "check that indexes are of the right form, nothing more"},
     {"max-message-size", "BYTES", 0, "a larger batch is an error (5242880)"},
@@ -359,7 +361,12 @@ static enum err read_options(struct dump *dump, const struct args *args, struct 
 {
     dump->message_max = 5242880;
     dump->bytes_max = INT32_MAX;
-    dump->text.print_data = args_has(args, "print-data-log");
+    bool has_offsets = args_has(args, "offsets-decoder");
+    bool has_transactions = args_has(args, "transaction-log-decoder");
+    dump->text.decoder = has_offsets        ? DUMP_OFFSETS
+                         : has_transactions ? DUMP_TRANSACTIONS
+                                            : DUMP_PLAIN;
+    dump->text.print_data = args_has(args, "print-data-log") || has_offsets || has_transactions;
     dump->text.deep = args_has(args, "deep-iteration");
     dump->text.skip_metadata = args_has(args, "skip-record-metadata");
     dump->verify_only = args_has(args, "verify-index-only");

@@ -27,10 +27,17 @@ static void note_offset(struct dump_log *log, int64_t offset)
     log->last_offset = offset;
 }
 
-static void add_content(const struct dump_options *options, const char *prefix, struct slice key,
-                        struct slice value, struct buf *out)
+static void add_content(const struct dump_options *options, const char *prefix, int64_t offset,
+                        struct slice key, struct slice value, struct buf *out)
 {
+    struct buf key_text = {0}, payload = {0};
+
     if (!options->print_data) return;
+    if (options->decoder != DUMP_PLAIN) {
+        dump_decode(options->decoder, offset, key, value, &key_text, &payload);
+        key = buf_slice(&key_text);
+        value = payload.len == 0 ? SLICE_NULL : buf_slice(&payload);
+    }
     if (!slice_is_null(key)) {
         buf_printf(out, "%skey: ", prefix);
         buf_add_slice(out, key);
@@ -40,6 +47,8 @@ static void add_content(const struct dump_options *options, const char *prefix, 
         buf_printf(out, "%spayload: ", prefix);
         buf_add_slice(out, value);
     }
+    buf_fini(&key_text);
+    buf_fini(&payload);
 }
 
 static int size_of(struct slice bytes)
@@ -94,7 +103,8 @@ static void add_record(const struct dump_options *options, const struct batch *b
         if (batch_is_control(batch)) add_marker(record, out);
     }
     if (!batch_is_control(batch))
-        add_content(options, options->skip_metadata ? "" : " ", record->key, record->value, out);
+        add_content(options, options->skip_metadata ? "" : " ", record_offset(batch, record),
+                    record->key, record->value, out);
     buf_add_text(out, "\n");
 }
 
@@ -188,7 +198,8 @@ static void dump_old_records(const struct dump_options *options, const struct ba
             buf_printf(out, "offset: %lld %s: %lld keySize: %d valueSize: %d",
                        (long long)message.offset, old_time_name(&message),
                        (long long)message.timestamp, size_of(message.key), size_of(message.value));
-        add_content(options, options->skip_metadata ? "" : " ", message.key, message.value, out);
+        add_content(options, options->skip_metadata ? "" : " ", message.offset, message.key,
+                    message.value, out);
         buf_add_text(out, "\n");
     }
     if (err == ERR_OK) err = reader.err;

@@ -1,13 +1,15 @@
 /* tools/dump_text.h - batches, records and entries of index files as lines of text. Pure. */
 #pragma once
 #include "base/arena.h"
+#include "tools/dump_records.h"
 #include "wire/oldset.h"
 #include "wire/record.h"
 
 struct dump_options {
-    bool print_data;    /* --print-data-log: keys and values, too */
-    bool deep;          /* --deep-iteration: a line for each record */
-    bool skip_metadata; /* --skip-record-metadata: keys and values, nothing else */
+    bool print_data;           /* --print-data-log: keys and values, too */
+    bool deep;                 /* --deep-iteration: a line for each record */
+    bool skip_metadata;        /* --skip-record-metadata: keys and values, nothing else */
+    enum dump_decoder decoder; /* of keys and values */
 };
 
 /* What has been seen of one segment, to tell gaps. */

@@ -13,6 +13,7 @@ libottla_tools_a_SOURCES = \
 	tools/consumer.c tools/consumer.h \
 	tools/delete_records.c tools/delete_records.h \
 	tools/dump.c tools/dump.h \
+	tools/dump_records.c tools/dump_records.h \
 	tools/dump_text.c tools/dump_text.h \
 	tools/elect.c tools/elect.h \
 	tools/format.c tools/format.h \
@@ -85,7 +86,7 @@ uninstall-names: ottla$(EXEEXT)
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_api_versions
-check_PROGRAMS += tests/unit/test_args tests/unit/test_assignor tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_text tests/unit/test_elect \
+check_PROGRAMS += tests/unit/test_args tests/unit/test_assignor tests/unit/test_configs_text tests/unit/test_dump tests/unit/test_dump_records tests/unit/test_dump_text tests/unit/test_elect \
 	tests/unit/test_format tests/unit/test_get_offsets tests/unit/test_groups_text tests/unit/test_lines tests/unit/test_overview_text \
 	tests/unit/test_partitioner \
 	tests/unit/test_reassign_dirs tests/unit/test_reassign_text tests/unit/test_reassign_throttle \
@@ -96,6 +97,7 @@ tests_unit_test_assignor_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_configs_text_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_dump_text_LDADD = libottla_tools.a $(LDADD)
+tests_unit_test_dump_records_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_elect_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_format_LDADD = libottla_tools.a $(LDADD)
 tests_unit_test_get_offsets_LDADD = libottla_tools.a $(LDADD)

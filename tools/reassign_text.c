@@ -211,14 +211,14 @@ void reassign_write(struct buf *out, const struct move_list *list)
         const struct move *move = &list->at[i];
 
         buf_add_text(out, i == 0 ? "{\"topic\":" : ",{\"topic\":");
-        doc_add_string(out, move->at.topic);
+        text_add_json(out, move->at.topic);
         buf_printf(out, ",\"partition\":%d,\"replicas\":[", move->at.partition);
         reassign_write_ids(out, move->replicas);
         buf_add_text(out, "],\"log_dirs\":[");
         for (int32_t j = 0; j < move->replicas.count; j++) {
             bool is_any = move->log_dirs == NULL || slice_is_null(move->log_dirs[j]);
             if (j > 0) buf_add_text(out, ",");
-            doc_add_string(out, is_any ? SLICE("any") : move->log_dirs[j]);
+            text_add_json(out, is_any ? SLICE("any") : move->log_dirs[j]);
         }
         buf_add_text(out, "]}");
     }

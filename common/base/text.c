@@ -38,23 +38,67 @@ struct slice text_trim(struct slice text)
     return text;
 }
 
+size_t text_character(struct slice text)
+{
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    uint8_t first = text.ptr[0];
+
+    if (first < 0x80) return 1;
+    if (first < 0xc2 || first > 0xf4) return 0;
+    size_t more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    uint32_t point = first & (0x3fu >> more);
+    if (more >= text.len) return 0;
+    for (size_t i = 1; i <= more; i++) {
+        if ((text.ptr[i] & 0xc0) != 0x80) return 0;
+        point = (point << 6) | (text.ptr[i] & 0x3f);
+    }
+    bool good = point >= least[more] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+    return good ? more + 1 : 0;
+}
+
+static void add_escaped(struct buf *out, uint8_t c)
+{
+    static const char names[] = "btn?fr"; /* 8, 9, 10, -, 12, 13 */
+
+    if (c == '"' || c == '\\')
+        buf_printf(out, "\\%c", c);
+    else if (c >= 8 && c <= 13 && c != 11)
+        buf_printf(out, "\\%c", names[c - 8]);
+    else
+        buf_printf(out, "\\u%04X", c);
+}
+
+void text_add_json(struct buf *out, struct slice text)
+{
+    if (slice_is_null(text)) {
+        buf_add_text(out, "null");
+        return;
+    }
+    buf_add_text(out, "\"");
+    for (size_t i = 0; i < text.len;) {
+        uint8_t c = text.ptr[i];
+        size_t len = text_character(slice_of(text.ptr + i, text.len - i));
+        if (len == 0)
+            buf_add_text(out, "\xef\xbf\xbd");
+        else if (c < 0x20 || c == '"' || c == '\\')
+            add_escaped(out, c);
+        else
+            buf_add(out, text.ptr + i, len);
+        i += len == 0 ? 1 : len;
+    }
+    buf_add_text(out, "\"");
+}
+
 /* One code point from the front; U+FFFD for a byte that begins none. */
 static uint32_t next_code_point(struct slice *text)
 {
-    uint8_t first = text->ptr[0];
-    size_t more = first < 0x80 ? 0 : first < 0xc2 ? 9 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
-    uint32_t point = more == 0 ? first : first & (0x3fu >> more);
-    bool good = more < text->len && first < 0xf5;
+    size_t len = text_character(*text), used = len == 0 ? 1 : len;
+    uint32_t point = len <= 1 ? text->ptr[0] : text->ptr[0] & (0x7fu >> len);
 
-    for (size_t i = 1; good && i <= more; i++) {
-        good = (text->ptr[i] & 0xc0) == 0x80;
-        point = (point << 6) | (text->ptr[i] & 0x3f);
-    }
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    good = good && point >= least[more] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
-    size_t used = good ? more + 1 : 1;
+    for (size_t i = 1; i < len; i++)
+        point = point << 6 | (text->ptr[i] & 0x3fu);
     *text = slice_of(text->ptr + used, text->len - used);
-    return good ? point : 0xfffd;
+    return len == 0 ? 0xfffd : point;
 }
 
 int32_t text_java_hash(struct slice text)

@@ -59,28 +59,11 @@ bool page_answer(const struct status_ask *ask, struct status_answer *answer)
 
 /* ---- text ---- */
 
-/* The length of the character at the beginning of `text`; 0: it is none. */
-static size_t character(struct slice text)
-{
-    uint8_t first = text.ptr[0];
-    size_t len = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    uint32_t code = len == 1 ? first : first & (0xffu >> (len + 1));
-
-    if ((first >= 0x80 && first < 0xc2) || first > 0xf4 || text.len < len) return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((text.ptr[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (text.ptr[i] & 0x3fu);
-    }
-    bool is_too_long = (len == 3 && code < 0x800) || (len == 4 && code < 0x10000);
-    bool is_no_character = code > 0x10ffff || (code >= 0xd800 && code < 0xe000);
-    return is_too_long || is_no_character ? 0 : len;
-}
-
 static void add_text(struct buf *out, struct slice text,
                      void (*add_special)(struct buf *out, uint8_t c))
 {
     while (text.len > 0) {
-        size_t len = character(text);
+        size_t len = text_character(text);
 
         if (len == 0)
             buf_add_text(out, "\xef\xbf\xbd");

@@ -114,6 +114,17 @@ void wire_write_spliced(struct buf *out, int version, const struct wire_struct *
  * ***, tagged fields only when they are set. */
 void wire_print(struct buf *out, int version, const struct wire_struct *type, const void *from);
 
+/* As Kafka's JSON converters write it: names in camel case, fields that the version has, tagged
+ * ones only when they are set, bytes in base64, `records` as their length, secrets too. `bytes`,
+ * which may be NULL, can write a bytes field in another way: false, and nothing written, if it does
+ * not. */
+struct wire_json_bytes {
+    bool (*write)(const struct wire_json_bytes *self, const char *field, struct slice bytes,
+                  struct buf *out);
+};
+void wire_json(struct buf *out, int version, const struct wire_struct *type, const void *from,
+               const struct wire_json_bytes *bytes);
+
 /* Whether both are written to the same bytes in this version. */
 bool wire_equal(int version, const struct wire_struct *type, const void *a, const void *b);
 

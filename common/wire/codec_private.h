@@ -1,4 +1,4 @@
-/* wire/codec_private.h - how the engine looks into structs: of codec.c and codec_text.c only. */
+/* wire/codec_private.h - how the engine looks into structs: of codec*.c only. */
 #pragma once
 #include "base/ensure.h"
 #include "wire/codec.h"
@@ -80,6 +80,15 @@ static inline int64_t codec_load_number(enum wire_type type, const void *at)
     default:
         return *(const int64_t *)at;
     }
+}
+
+static inline bool codec_is_null(const struct wire_field *field, const void *at)
+{
+    if (field->is_array) return codec_load_array(at).count < 0;
+    if (codec_is_pointer(field)) return codec_load_pointer(at) == NULL;
+    if (field->type == WIRE_STRING || field->type == WIRE_BYTES || field->type == WIRE_RECORDS)
+        return slice_is_null(codec_load_slice(at));
+    return false;
 }
 
 /* A string as the wire can carry it: cut before the UTF-8 character that does not fit. */

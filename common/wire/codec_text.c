@@ -98,15 +98,6 @@ static void print_array(struct buf *out, int version, const struct wire_field *f
     buf_add_text(out, "]");
 }
 
-static bool is_null(const struct wire_field *field, const void *at)
-{
-    if (field->is_array) return codec_load_array(at).count < 0;
-    if (codec_is_pointer(field)) return codec_load_pointer(at) == NULL;
-    if (field->type == WIRE_STRING || field->type == WIRE_BYTES || field->type == WIRE_RECORDS)
-        return slice_is_null(codec_load_slice(at));
-    return false;
-}
-
 static void print_struct(struct buf *out, int version, const struct wire_struct *type,
                          const uint8_t *from)
 {
@@ -121,7 +112,7 @@ static void print_struct(struct buf *out, int version, const struct wire_struct 
             continue;
         buf_printf(out, "%s%s=", gap, field->name);
         gap = " ";
-        if (is_null(field, at))
+        if (codec_is_null(field, at))
             buf_add_text(out, "null");
         else if (field->is_secret)
             buf_add_text(out, "***");
@@ -171,7 +162,7 @@ static bool one_equal(int version, const struct wire_field *field, const void *a
 static bool field_equal(int version, const struct wire_field *field, const void *a, const void *b)
 {
     if ((codec_may_be_null(field, version) || codec_is_pointer(field)) &&
-        is_null(field, a) != is_null(field, b))
+        codec_is_null(field, a) != codec_is_null(field, b))
         return false;
     if (field->is_array) {
         struct codec_array s = codec_load_array(a), t = codec_load_array(b);

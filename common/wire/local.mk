@@ -2,7 +2,7 @@
 libottla_common_a_SOURCES += \
 	common/wire/batch.c common/wire/batch.h \
 	common/wire/codec.c common/wire/codec.h common/wire/codec_private.h \
-	common/wire/codec_text.c \
+	common/wire/codec_json.c common/wire/codec_text.c \
 	common/wire/compress.c common/wire/compress.h \
 	common/wire/downconvert.c common/wire/downconvert.h \
 	common/wire/frame.c common/wire/frame.h \

@@ -55,8 +55,7 @@ void *doc_room(struct doc_reader *reader, size_t count, size_t size);
  * when there are none. */
 struct slice doc_extra(struct doc_reader *reader, const json_t *object, const char *const *known);
 
-/* Writing. Bytes that are no UTF-8 become U+FFFD. */
-void doc_add_string(struct buf *out, struct slice text); /* null is written null */
+/* Writing; strings by text_add_json. */
 void doc_add_ints(struct buf *out, const struct doc_ints *ints);
 /* ,"k":1,… before the closing brace. */
 void doc_add_extra(struct buf *out, struct slice extra);

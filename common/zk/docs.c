@@ -34,7 +34,7 @@ static void add_endpoints(struct buf *out, const struct doc_endpoint *endpoints,
         buf_add_text(&text, "://");
         add_host_and_port(&text, &endpoints[i]);
         if (i > 0) buf_add_text(out, ",");
-        doc_add_string(out, buf_slice(&text));
+        text_add_json(out, buf_slice(&text));
     }
     buf_add_text(out, "]");
     buf_fini(&text);
@@ -45,9 +45,9 @@ static void add_protocols(struct buf *out, const struct doc_endpoint *endpoints,
     buf_add_text(out, "{");
     for (int32_t i = 0; i < count; i++) {
         if (i > 0) buf_add_text(out, ",");
-        doc_add_string(out, endpoints[i].listener);
+        text_add_json(out, endpoints[i].listener);
         buf_add_text(out, ":");
-        doc_add_string(out, endpoints[i].protocol);
+        text_add_json(out, endpoints[i].protocol);
     }
     buf_add_text(out, "}");
 }
@@ -144,7 +144,7 @@ static void add_features(struct buf *out, const struct doc_feature *features, in
     buf_add_text(out, "{");
     for (int32_t i = 0; i < count; i++) {
         if (i > 0) buf_add_text(out, ",");
-        doc_add_string(out, features[i].name);
+        text_add_json(out, features[i].name);
         buf_add_text(out, ":{");
         if (min_key != NULL) buf_printf(out, "\"%s\":%d,", min_key, features[i].min);
         buf_printf(out, "\"%s\":%d}", max_key, features[i].max);
@@ -201,11 +201,11 @@ void doc_broker_write(struct buf *out, const struct doc_broker *broker)
     add_endpoints(out, broker->endpoints, broker->endpoint_count);
     buf_printf(out, ",\"jmx_port\":%d,\"port\":%d,\"host\":", broker->jmx_port,
                old == NULL ? -1 : old->port);
-    doc_add_string(out, old == NULL ? SLICE_NULL : old->host);
+    text_add_json(out, old == NULL ? SLICE_NULL : old->host);
     buf_printf(out, ",\"version\":%d", broker->version);
     if (broker->version >= 3 && !slice_is_null(broker->rack)) {
         buf_add_text(out, ",\"rack\":");
-        doc_add_string(out, broker->rack);
+        text_add_json(out, broker->rack);
     }
     if (broker->is_cache_lost) buf_add_text(out, ",\"ottla_cache_lost\":true");
     buf_printf(out, ",\"timestamp\":\"%lld\"}", (long long)broker->timestamp_ms);
@@ -254,7 +254,7 @@ void doc_controller_process_write(struct buf *out, const struct doc_controller_p
     const struct doc_endpoint *first = process->endpoint_count > 0 ? process->endpoints : NULL;
 
     buf_add_text(out, "{\"version\":1,\"host\":");
-    doc_add_string(out, first == NULL ? SLICE_NULL : first->host);
+    text_add_json(out, first == NULL ? SLICE_NULL : first->host);
     buf_printf(out, ",\"port\":%d,\"listeners\":", first == NULL ? -1 : first->port);
     add_endpoints(out, process->endpoints, process->endpoint_count);
     buf_add_text(out, ",\"listener_security_protocol_map\":");
@@ -468,7 +468,7 @@ static void add_list(struct buf *out, const struct doc_topic_partitions *list, b
     buf_add_text(out, "{\"version\":1,\"partitions\":[");
     for (int32_t i = 0; i < list->count; i++) {
         buf_add_text(out, i == 0 ? "{\"topic\":" : ",{\"topic\":");
-        doc_add_string(out, list->at[i].topic);
+        text_add_json(out, list->at[i].topic);
         buf_printf(out, ",\"partition\":%d", list->at[i].partition);
         if (with_replicas) {
             buf_add_text(out, ",\"replicas\":");

@@ -11,9 +11,9 @@ void doc_config_write(struct buf *out, const struct doc_config *config)
     buf_add_text(out, "{\"version\":1,\"config\":{");
     for (int32_t i = 0; i < config->count; i++) {
         if (i > 0) buf_add_text(out, ",");
-        doc_add_string(out, config->entries[i].name);
+        text_add_json(out, config->entries[i].name);
         buf_add_text(out, ":");
-        doc_add_string(out, config->entries[i].value);
+        text_add_json(out, config->entries[i].value);
     }
     buf_add_text(out, "}");
     doc_add_extra(out, config->extra);
@@ -49,7 +49,7 @@ enum err doc_config_read(struct slice json, struct arena *arena, struct doc_conf
 void doc_config_change_write(struct buf *out, struct slice entity_path)
 {
     buf_add_text(out, "{\"version\":2,\"entity_path\":");
-    doc_add_string(out, entity_path);
+    text_add_json(out, entity_path);
     buf_add_text(out, "}");
 }
 
@@ -93,7 +93,7 @@ enum err doc_config_change_read(struct slice json, struct arena *arena, struct s
 void doc_cluster_id_write(struct buf *out, struct slice id)
 {
     buf_add_text(out, "{\"version\":\"1\",\"id\":");
-    doc_add_string(out, id);
+    text_add_json(out, id);
     buf_add_text(out, "}");
 }
 
@@ -154,12 +154,12 @@ void doc_acls_write(struct buf *out, const struct doc_acls *acls)
     for (int32_t i = 0; i < acls->count; i++) {
         const struct doc_acl *acl = &acls->at[i];
         buf_add_text(out, i == 0 ? "{\"principal\":" : ",{\"principal\":");
-        doc_add_string(out, acl->principal);
+        text_add_json(out, acl->principal);
         buf_printf(out,
                    ",\"permissionType\":\"%s\",\"operation\":", acl->is_allow ? "Allow" : "Deny");
-        doc_add_string(out, acl->operation);
+        text_add_json(out, acl->operation);
         buf_add_text(out, ",\"host\":");
-        doc_add_string(out, acl->host);
+        text_add_json(out, acl->host);
         buf_add_text(out, "}");
     }
     buf_add_text(out, "]}");
@@ -221,9 +221,9 @@ void doc_acl_change_write(struct buf *out, const struct doc_acl_change *change)
         return;
     }
     buf_add_text(out, "{\"version\":1,\"resourceType\":");
-    doc_add_string(out, change->type);
+    text_add_json(out, change->type);
     buf_add_text(out, ",\"name\":");
-    doc_add_string(out, change->name);
+    text_add_json(out, change->name);
     buf_add_text(out, ",\"patternType\":\"PREFIXED\"}");
 }
 
@@ -287,7 +287,7 @@ void doc_token_write(struct buf *out, const struct doc_token *token)
                "],\"issueTimestamp\":%lld,\"maxTimestamp\":%lld,\"expiryTimestamp\":%lld"
                ",\"tokenId\":",
                (long long)token->issue_ms, (long long)token->max_ms, (long long)token->expiry_ms);
-    doc_add_string(out, token->token_id);
+    text_add_json(out, token->token_id);
     buf_add_text(out, "}");
 }
 

@@ -47,6 +47,12 @@ wanted_offsets=$(offsets "$apache")
 stop_node apache-1
 [[ $(find "$work/data-1" -name '*.txnindex' -size +0 | wc -l) -gt 0 ]] || fail "no aborted transactions: nothing tested"
 [[ $(find "$work/data-1" -name '*.snapshot' | wc -l) -gt 3 ]] || fail "no snapshots: nothing tested"
+logs=$(find "$work/data-1" -path '*/__transaction_state-*' -name '*.log' -size +0 | sort | paste -sd,)
+told() { sed 's/partitions=\[[^]]*\]//'; } # Kafka keeps those of a transaction in no order
+expect_equal "dump-log --transaction-log-decoder" \
+    "$(apache_tool kafka.tools.DumpLogSegments --transaction-log-decoder --files "$logs" 2> /dev/null | told)" \
+    "$(ottla dump-log --transaction-log-decoder --files "$logs" 2> /dev/null | told)"
+ottla dump-log --transaction-log-decoder --files "$logs" | grep -q 'partitions=\[transactions-lz4-[01]' || fail "no transaction told"
 # Records are compared: from here on nobody may compact any.
 echo log.cleaner.enable=false >> "$work/apache-1/server.properties"
 

@@ -101,6 +101,13 @@ try() { # cluster, bootstrap
     ottla_groups --delete --group other > /dev/null
     [[ -z $(ottla_groups --list | awk '$1 == "shared" || $1 == "other"') ]] || fail "$cluster: deleted groups are listed"
     say "$cluster: resets and deletions"
+
+    # What all of that has left in the log.
+    logs=$(find "$work"/data-* -path '*/__consumer_offsets-*' -name '*.log' -size +0 | sort | paste -sd,)
+    expect_equal "$cluster: dump-log --offsets-decoder" \
+        "$(apache_tool kafka.tools.DumpLogSegments --offsets-decoder --files "$logs" 2> /dev/null)" \
+        "$(ottla dump-log --offsets-decoder --files "$logs" 2> /dev/null)"
+    say "$cluster: $(ottla dump-log --offsets-decoder --files "$logs" 2> /dev/null | grep -c '^| ') records of groups are told alike"
 }
 
 start_ottla_controller 101

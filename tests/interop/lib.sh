@@ -204,6 +204,9 @@ start_apache() { # id, lines…
     run_node "apache-$id" 'started (kafka.server.KafkaServer)' java -Xmx384m -XX:+UseSerialGC \
         -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true \
         "-Dlog4j.configuration=file:$work/log4j.properties" -cp "$libs/*" kafka.Kafka
+    # It says so before its controller has told it that there is a broker.
+    until ottla cluster --bootstrap-server "$(address_of "apache-$id")" 2> /dev/null |
+        grep -q ":$(port_of "apache-$id")\>"; do sleep 0.1; done
 }
 
 stop_node() { # name [signal]
