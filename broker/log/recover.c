@@ -152,7 +152,7 @@ struct found {
 struct listing {
     struct found *at;
     int count, capacity;
-    bool has_epochs, has_topic_id;
+    bool has_epochs, has_topic_id, has_compacted;
 };
 
 static void list_one(void *to, const char *name, bool is_directory)
@@ -163,6 +163,7 @@ static void list_one(void *to, const char *name, bool is_directory)
     if (is_directory) return;
     listing->has_epochs |= strcmp(name, CHECKPOINT_EPOCHS) == 0;
     listing->has_topic_id |= strcmp(name, CHECKPOINT_TOPIC_ID) == 0;
+    listing->has_compacted |= strcmp(name, NAMES_COMPACTED) == 0;
     if (!names_parse_file(name, &file)) return;
     if (listing->count == listing->capacity) {
         listing->capacity = listing->capacity == 0 ? 4 : listing->capacity * 2;
@@ -365,10 +366,15 @@ static enum err delete_after(struct loading *l, int last)
 }
 
 /* The pages of one file may be lost whole, so that nothing is torn, while the next one's are there:
- * what follows a hole is of no use. Compaction leaves holes that mean nothing. */
-static bool is_hole(const struct log *log, int i, int64_t next)
+ * what follows a hole is of no use. Compaction leaves holes that mean nothing. That the log has been
+ * compacted its directory says: what its topic asks for may not be known yet, and may have changed. */
+static bool is_hole(const struct loading *l, int i, int64_t next)
 {
-    return !log->config.is_compacted && i + 1 < log->count && log->segments[i + 1]->base > next;
+    const struct log *log = l->log;
+    bool is_compacted =
+        log->config.is_compacted || l->listing.has_compacted || l->request->cleaned >= 0;
+
+    return !is_compacted && i + 1 < log->count && log->segments[i + 1]->base > next;
 }
 
 /* A truncation that the device has not heard of leaves a segment which reaches over the beginning
@@ -422,7 +428,7 @@ static enum err recover_segments(struct loading *l)
         if (i < from && find(l, segment->base, NAMES_OFFSETS) != NULL) continue;
         err = recover_one(l, segment, &next, &was_cut);
         if (err == ERR_OK) err = cut_overlap(l, i, &next);
-        if (err == ERR_OK && i >= from && (was_cut || is_hole(log, i, next))) {
+        if (err == ERR_OK && i >= from && (was_cut || is_hole(l, i, next))) {
             log_warn("log", "tail_cut", "partition=%.*s-%d segment=%lld end=%lld",
                      SLICE_ARGS(log->topic), log->partition, (long long)segment->base,
                      (long long)next);

@@ -201,6 +201,7 @@ START_TEST(the_last_record_of_each_key_stays)
     ck_assert_str_eq(content(), "1:b=1 3:c=1 4:a=3 5:d=1 6:b=9");
     ck_assert_int_eq(log_cleaned_offset(one.log), 6);
     ck_assert_int_eq(log_segment_count(one.log), 2); /* one group */
+    ck_assert(world_has(one.w, "t-0/" NAMES_COMPACTED));
     put("e", "1");
     ck_assert_int_eq(log_end_offset(one.log), 8);
     end();

@@ -604,6 +604,13 @@ START_TEST(what_follows_a_hole_between_segments_goes)
     reopen(false, 0);
     ck_assert_int_eq(log_end_offset(one.log), 12);
     end();
+
+    fill_segments(); /* the topic's configuration is not known at the start, but the directory's */
+    world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
+    world_put(one.w, "t-0/" NAMES_COMPACTED, SLICE(""));
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    end();
 }
 END_TEST
 
