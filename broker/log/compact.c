@@ -444,8 +444,8 @@ static enum err keep_time(const struct compact *compact)
     return err;
 }
 
-/* The next start may not know yet what the topic asks for, and must not take what is missing between
- * segments for lost. */
+/* The next start may not know yet what the topic asks for, and must not take what is missing
+ * between segments for lost. */
 static enum err note_holes(const struct compact *compact)
 {
     char path[FILES_PATH_MAX];

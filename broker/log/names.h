@@ -11,7 +11,8 @@
 #define NAMES_DELETED   ".deleted"
 #define NAMES_CLEANED   ".cleaned"
 #define NAMES_SWAP      ".swap"
-/* In a partition's directory, and empty: its log has been compacted, so that offsets are missing. */
+/* In a partition's directory, and empty: its log has been compacted, so that offsets are missing.
+ */
 #define NAMES_COMPACTED "ottla-compacted"
 #define NAMES_MAX       255 /* bytes of one name */
 

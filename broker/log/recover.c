@@ -366,8 +366,9 @@ static enum err delete_after(struct loading *l, int last)
 }
 
 /* The pages of one file may be lost whole, so that nothing is torn, while the next one's are there:
- * what follows a hole is of no use. Compaction leaves holes that mean nothing. That the log has been
- * compacted its directory says: what its topic asks for may not be known yet, and may have changed. */
+ * what follows a hole is of no use. Compaction leaves holes that mean nothing. That the log has
+ * been compacted its directory says: what its topic asks for may not be known yet, and may have
+ * changed. */
 static bool is_hole(const struct loading *l, int i, int64_t next)
 {
     const struct log *log = l->log;

@@ -361,9 +361,14 @@ bool load_is_drained(struct load *load, char *why, size_t size)
                 struct client_partition *at = &client->topics[t].at[p];
                 const struct oracle_partition *oracle = &topic->oracle->partitions[p];
                 bool has_all = oracle->is_lifted || at->position >= oracle->known_end;
-                if (instant_before(load->calm_since, at->told_at) &&
-                    at->position == at->high_watermark && has_all)
-                    continue;
+                bool is_at_end = instant_before(load->calm_since, at->told_at) &&
+                                 at->position == at->high_watermark && has_all;
+                if (is_at_end && !oracle->is_lifted && oracle_log_owed(&at->pass) >= 0)
+                    world_wrong(load->world,
+                                "%s-%d: the record at offset %lld is gone, and no later one of its "
+                                "key is there",
+                                topic->name, p, (long long)oracle_log_owed(&at->pass));
+                if (is_at_end) continue;
                 snprintf(why, size,
                          "client %d has read %s-%d up to %lld of %lld, known=%lld leader=%d "
                          "in-zookeeper=%d",
@@ -388,7 +393,7 @@ void load_calm(struct load *load)
         for (int c = 0; c < load->client_count; c++)
             for (int t = 0; t < LOAD_TOPICS_MAX; t++)
                 for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
-                    load->clients[c].topics[t].at[p].position = 0;
+                    client_seek(&load->clients[c].topics[t].at[p], 0);
     }
     load->is_calm = true;
     load->calm_since = load->world->now;
@@ -452,6 +457,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     struct load *load = ensure_zalloc(sizeof(*load));
     static const int64_t waits[] = {200, 2000, 10000, 30000};
     static const int64_t bytes[] = {16, 100, 300, 1000};
+    static const int64_t shares[] = {0, 0, 40};
     char name[32];
 
     load->world = world;
@@ -467,6 +473,9 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->record_bytes = world_option_of(world, "load.record-bytes", bytes, 4);
     load->in_flight = world_option(world, "load.in-flight", 1, 5);
     load->idempotent = world_option(world, "load.idempotent", 0, 2);
+    load->compacted = world_option_of(world, "load.compacted", shares, 3);
+    load->short_lived = world_option_of(world, "load.short-lived", shares, 3);
+    load->trimmed = world_option_of(world, "load.trimmed", shares, 3);
     load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);
     load_groups_create(load);
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {

@@ -26,6 +26,9 @@ struct load_topic {
     enum topic_state state;
     int partitions, replicas, min_insync;
     bool is_unclean;     /* unclean elections are allowed */
+    bool is_compacted;   /* its records have keys, and older ones of a key may go */
+    bool is_short_lived; /* records go by age or size */
+    bool is_trimmed;     /* records may be deleted by order */
     bool was_reassigned; /* a partition of this incarnation was */
     int users;           /* requests under way that name it */
     struct oracle_topic *oracle;

@@ -9,7 +9,8 @@
  * what it has, here as in Kafka, but can store nothing.
  *
  * A commit whose fate is not known ends the member: its next life commits in a later generation
- * only, so that a late copy of the old request is fenced. Commits are of the partitions of
+ * only, or as a static member (group.instance.id; in half of the seeds every other one is) under
+ * another id, so that a late copy of the old request is fenced. Commits are of the partitions of
  * __consumer_offsets itself: that topic stays. */
 #include "base/ensure.h"
 #include "cluster/types.h"
@@ -54,6 +55,7 @@ struct load_member {
     struct client *client;
     struct load_group *group;
     int number;
+    char instance[8]; /* group.instance.id; "": a dynamic member */
     struct peer *peers[MEMBERS_MAX];
     struct peer_call call;
     struct timer timer;
@@ -92,6 +94,11 @@ static int32_t epoch_of(const struct load_member *m)
 static bool is_judged(const struct load_member *m)
 {
     return m->epoch >= 0 && m->epoch == epoch_of(m);
+}
+
+static struct slice instance_of(const struct load_member *m)
+{
+    return m->instance[0] == '\0' ? SLICE_NULL : slice_text(m->instance);
 }
 
 static void forget(struct load_member *m)
@@ -135,6 +142,12 @@ static bool take_code(struct load_member *m, int16_t code)
     case KAFKA_ILLEGAL_GENERATION:
     case KAFKA_REBALANCE_IN_PROGRESS:
         rejoin(m);
+        break;
+    case KAFKA_FENCED_INSTANCE_ID: /* a late join of an earlier life has taken its place */
+        if (m->instance[0] == '\0')
+            world_wrong(world_of(m), "%s: a dynamic member is told that its instance is fenced",
+                        m->group->name);
+        forget(m);
         break;
     case KAFKA_UNKNOWN_TOPIC_OR_PARTITION: /* a broker that does not know the topic yet */
         m->coordinator = -1;
@@ -372,6 +385,7 @@ static void ask_join(struct load_member *m)
     body.session_timeout_ms = SESSION_MS;
     body.rebalance_timeout_ms = REBALANCE_MS;
     body.member_id = slice_text(m->id);
+    body.group_instance_id = instance_of(m);
     body.protocol_type = SLICE("sim");
     body.protocols.at = &protocol;
     body.protocols.count = 1;
@@ -389,6 +403,7 @@ static void ask_sync(struct load_member *m)
     body.group_id = slice_text(m->group->name);
     body.generation_id = m->generation;
     body.member_id = slice_text(m->id);
+    body.group_instance_id = instance_of(m);
     for (int p = 0; p < GROUP_PARTITIONS && m->leads && m->member_count > 0; p++)
         bits[client_draw(m->client, 0, m->member_count - 1)] |= (uint8_t)(1 << p);
     for (int i = 0; i < m->member_count; i++)
@@ -407,6 +422,7 @@ static void ask_beat(struct load_member *m)
     body.group_id = slice_text(m->group->name);
     body.generation_id = m->generation;
     body.member_id = slice_text(m->id);
+    body.group_instance_id = instance_of(m);
     ask(m, ASK_BEAT, m->coordinator, &body);
 }
 
@@ -430,6 +446,7 @@ static void ask_commit(struct load_member *m)
     body.group_id = slice_text(m->group->name);
     body.generation_id_or_member_epoch = m->generation;
     body.member_id = slice_text(m->id);
+    body.group_instance_id = instance_of(m);
     body.topics.at = &topic;
     body.topics.count = 1;
     ask(m, ASK_COMMIT, m->coordinator, &body);
@@ -456,7 +473,7 @@ static void ask_fetch(struct load_member *m)
 static void ask_leave(struct load_member *m)
 {
     struct leave_group_request_member who = {
-        .member_id = slice_text(m->id), .group_instance_id = SLICE_NULL, .reason = SLICE_NULL};
+        .member_id = slice_text(m->id), .group_instance_id = instance_of(m), .reason = SLICE_NULL};
     struct leave_group_request body;
 
     wire_default(&leave_group_request_wire, &body);
@@ -533,6 +550,8 @@ void load_groups_start(struct client *client)
         m->number = client->index;
         m->timer.fire = on_timer;
         m->coordinator = -1;
+        if (load->has_static_members && m->number % 2 == 0)
+            snprintf(m->instance, sizeof(m->instance), "i%d", m->number);
         forget(m);
         /* The first look makes the topic; commits begin when it has its promise. */
         timer_arm(&client->shard, &m->timer,
@@ -547,6 +566,7 @@ void load_groups_create(struct load *load)
 {
     load->group_count = (int)world_option(load->world, "load.groups", 0, 0);
     if (load->group_count == 0) return;
+    load->has_static_members = world_option(load->world, "load.static-members", 0, 1) != 0;
     load->groups = ensure_zalloc(sizeof(*load->groups) * (size_t)load->group_count);
     for (int g = 0; g < load->group_count; g++) {
         snprintf(load->groups[g].name, sizeof(load->groups[g].name), "g%d", g);

@@ -36,8 +36,9 @@ struct client_partition {
     int64_t high_watermark;       /* when it was last told, −1: not since … */
     struct instant told_at;
     struct oracle_watermark watermark;
-    int32_t sequence; /* of the idempotent producer: the next */
-    bool is_sending;  /* one of its batches is under way */
+    struct oracle_pass pass; /* up to the position */
+    int32_t sequence;        /* of the idempotent producer: the next */
+    bool is_sending;         /* one of its batches is under way */
 };
 
 struct client_topic {
@@ -68,6 +69,10 @@ struct client {
     struct peer_call producer_call;
     bool is_asking_id;
 
+    struct peer_call start_call; /* where does that partition begin? */
+    bool is_asking_start;
+    int start_topic, start_partition;
+
     struct timer produce_timer;
     int burst_left;
     int sends; /* under way or waiting for their next attempt */
@@ -79,7 +84,8 @@ struct client {
     struct timer operator_timer;
     struct peer_call operation;
     bool is_operating;
-    char operation_name[80];
+    char operation_name[120];
+    int64_t trimmed_to; /* what a DeleteRecords under way asks */
     struct instant next_change;
     struct instant asked[LOAD_TOPICS_MAX];
 };
@@ -94,12 +100,14 @@ struct load {
     struct load_topic topics[LOAD_TOPICS_MAX];
     struct load_group *groups;
     int group_count;
-    bool is_calm, is_given_up;
+    bool is_calm, is_given_up, has_static_members;
     struct instant calm_since;
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */
     int64_t fetch_wait_ms, burst_pause_ms, burst_length, send_pause_ms, record_bytes, in_flight,
         operation_pause_ms, idempotent; /* 0: no producer is */
+    /* Percent of new topics. */
+    int64_t compacted, short_lived, trimmed;
 };
 
 /* load.c */
@@ -121,6 +129,7 @@ void load_reassign(struct load *load, const char *topic, int partitions, int32_t
                    int count);
 
 /* traffic.c */
+void client_seek(struct client_partition *at, int64_t offset);
 void traffic_start(struct client *client);
 /* After news of leaders. */
 void traffic_kick(struct client *client);

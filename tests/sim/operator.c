@@ -5,6 +5,7 @@
 #include "wire/gen/alter_partition_reassignments.h"
 #include "wire/gen/create_partitions.h"
 #include "wire/gen/create_topics.h"
+#include "wire/gen/delete_records.h"
 #include "wire/gen/delete_topics.h"
 #include "wire/gen/elect_leaders.h"
 #include "wire/prim.h"
@@ -15,6 +16,7 @@
 #define AGAIN_MS       15000
 #define OPERATION_MS   20000
 #define PARTITIONS_MAX 6
+#define TRIM_VERSION   1
 
 static void on_operated(struct peer_call *call, enum err err, struct slice answer,
                         struct block *block)
@@ -29,16 +31,16 @@ static void on_operated(struct peer_call *call, enum err err, struct slice answe
                 answer.len);
 }
 
-static void ask(struct client *client, int16_t api, int version, const struct wire_struct *type,
-                const void *request)
+static void ask_broker(struct client *client, int32_t broker, int16_t api, int version,
+                       const struct wire_struct *type, const void *request,
+                       void (*done)(struct peer_call *call, enum err err, struct slice answer,
+                                    struct block *block))
 {
-    int32_t broker = (int32_t)client_draw(client, 1, client->load->cluster->brokers);
-
     client->operation = (struct peer_call){.api_key = api,
                                            .version_min = (int16_t)version,
                                            .version_max = (int16_t)version,
                                            .timeout_ms = OPERATION_MS,
-                                           .done = on_operated};
+                                           .done = done};
     buf_init(&client->operation.body);
     wire_write(&client->operation.body, version, type, request);
     client->is_operating = true;
@@ -46,34 +48,64 @@ static void ask(struct client *client, int16_t api, int version, const struct wi
     peer_send(client_peer(client, broker, PEER_ASK), &client->operation);
 }
 
+static void ask(struct client *client, int16_t api, int version, const struct wire_struct *type,
+                const void *request)
+{
+    ask_broker(client, (int32_t)client_draw(client, 1, client->load->cluster->brokers), api,
+               version, type, request, on_operated);
+}
+
 #define NAME(client, ...)                                                                          \
     snprintf((client)->operation_name, sizeof((client)->operation_name), __VA_ARGS__)
+
+static void add_config(struct create_topics_request_topic *topic, struct slice name,
+                       struct slice value)
+{
+    topic->configs.at[topic->configs.count++] =
+        (struct create_topics_request_topic_config){name, value};
+}
+
+/* Segments are small: only what is in closed ones goes. */
+static void add_cleanup(struct client *client, const struct load_topic *topic,
+                        struct create_topics_request_topic *wanted)
+{
+    if (topic->is_compacted) {
+        add_config(wanted, SLICE("cleanup.policy"), SLICE("compact"));
+        add_config(wanted, SLICE("min.cleanable.dirty.ratio"), SLICE("0.01"));
+    }
+    if (topic->is_short_lived && client_draw(client, 0, 1) == 0)
+        add_config(wanted, SLICE("retention.ms"), SLICE("90000"));
+    else if (topic->is_short_lived)
+        add_config(wanted, SLICE("retention.bytes"), SLICE("40000"));
+    if (topic->is_compacted || topic->is_short_lived || topic->is_trimmed)
+        add_config(wanted, SLICE("segment.bytes"), SLICE("16384"));
+}
 
 static void create(struct client *client, struct load_topic *topic)
 {
     struct create_topics_request request;
     struct create_topics_request_topic wanted;
-    struct create_topics_request_topic_config configs[2];
+    struct create_topics_request_topic_config configs[8];
     char min_insync[8];
 
     wire_default(&create_topics_request_wire, &request);
     wanted = (struct create_topics_request_topic){0};
     snprintf(min_insync, sizeof(min_insync), "%d", topic->min_insync);
-    configs[0] = (struct create_topics_request_topic_config){SLICE("min.insync.replicas"),
-                                                             slice_text(min_insync)};
-    configs[1] = (struct create_topics_request_topic_config){
-        SLICE("unclean.leader.election.enable"),
-        topic->is_unclean ? SLICE("true") : SLICE("false")};
+    wanted.configs.at = configs;
+    add_config(&wanted, SLICE("min.insync.replicas"), slice_text(min_insync));
+    add_config(&wanted, SLICE("unclean.leader.election.enable"),
+               topic->is_unclean ? SLICE("true") : SLICE("false"));
+    add_cleanup(client, topic, &wanted);
     wanted.name = slice_text(topic->name);
     wanted.num_partitions = topic->partitions;
     wanted.replication_factor = (int16_t)topic->replicas;
-    wanted.configs.at = configs;
-    wanted.configs.count = 2;
     request.topics.at = &wanted;
     request.topics.count = 1;
     request.timeout_ms = OPERATION_MS;
-    NAME(client, "create %s partitions=%d replicas=%d min-in-sync=%d unclean=%d", topic->name,
-         topic->partitions, topic->replicas, topic->min_insync, topic->is_unclean);
+    NAME(client, "create %s partitions=%d replicas=%d min-in-sync=%d unclean=%d cleanup=%s%s%s",
+         topic->name, topic->partitions, topic->replicas, topic->min_insync, topic->is_unclean,
+         topic->is_compacted ? "c" : "", topic->is_short_lived ? "s" : "",
+         topic->is_trimmed ? "t" : "");
     ask(client, API_CREATE_TOPICS, 5, &create_topics_request_wire, &request);
 }
 
@@ -166,6 +198,50 @@ static void elect(struct client *client, struct load_topic *topic, int32_t parti
     ask(client, API_ELECT_LEADERS, 2, &elect_leaders_request_wire, &request);
 }
 
+static void on_records_deleted(struct peer_call *call, enum err err, struct slice answer,
+                               struct block *block)
+{
+    struct client *client = list_entry(call, struct client, operation);
+    struct delete_records_response in;
+
+    if (err == ERR_OK) {
+        arena_reset(&client->arena);
+        err = wire_read(answer, TRIM_VERSION, &delete_records_response_wire, &client->arena, &in);
+        if (err != ERR_OK || in.topics.count != 1 || in.topics.at[0].partitions.count != 1)
+            world_wrong(client->load->world, "the answer to DeleteRecords cannot be read: %s",
+                        err_name(err));
+        const struct delete_records_response_topic_partition *told =
+            &in.topics.at[0].partitions.at[0];
+        if (told->error_code == KAFKA_NONE && told->low_watermark < client->trimmed_to)
+            world_wrong(client->load->world, "records below %lld are deleted, those from %lld stay",
+                        (long long)client->trimmed_to, (long long)told->low_watermark);
+    }
+    on_operated(call, err, answer, block);
+}
+
+static void trim(struct client *client, struct load_topic *topic)
+{
+    struct delete_records_request_topic_partition wanted = {0};
+    struct delete_records_request_topic named = {.name = slice_text(topic->name),
+                                                 .partitions = {&wanted, 1}};
+    struct delete_records_request request;
+    struct load_partition at;
+    int p = (int)client_draw(client, 0, topic->partitions - 1);
+    struct oracle_partition *oracle = &topic->oracle->partitions[p];
+
+    if (!load_partition(client->load, topic->name, p, &at) || at.leader < 0) return;
+    wanted.partition_index = p;
+    wanted.offset = client->trimmed_to = client_draw(client, 0, oracle->known_end);
+    if (wanted.offset > oracle->trimmed_to) oracle->trimmed_to = wanted.offset;
+    wire_default(&delete_records_request_wire, &request);
+    request.topics.at = &named;
+    request.topics.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    NAME(client, "delete records of %s-%d below %lld", topic->name, p, (long long)wanted.offset);
+    ask_broker(client, at.leader, API_DELETE_RECORDS, TRIM_VERSION, &delete_records_request_wire,
+               &request, on_records_deleted);
+}
+
 static void configure(struct client *client, struct load_topic *topic)
 {
     static const char *const settings[][2] = {
@@ -189,6 +265,10 @@ static void plan(struct client *client, struct load_topic *topic)
     topic->replicas = client_draw(client, 0, 5) == 0 ? (int)client_draw(client, 1, most) : most;
     topic->min_insync = topic->replicas >= 2 && client_draw(client, 0, 4) != 0 ? 2 : 1;
     topic->is_unclean = client_draw(client, 0, 9) == 0;
+    topic->is_compacted = client_draw(client, 0, 99) < client->load->compacted;
+    topic->is_short_lived =
+        !topic->is_compacted && client_draw(client, 0, 99) < client->load->short_lived;
+    topic->is_trimmed = !topic->is_compacted && client_draw(client, 0, 99) < client->load->trimmed;
     topic->was_reassigned = false;
     topic->state = TOPIC_CREATING;
 }
@@ -270,6 +350,10 @@ static void change_something(struct client *client)
         return;
     }
     if (topic->state != TOPIC_LIVE) return;
+    if (topic->is_trimmed && client_draw(client, 0, 2) == 0) {
+        trim(client, topic);
+        return;
+    }
     switch (client_draw(client, 0, 9)) {
     case 0:
         if (is_safe_to_delete(load, topic)) topic->state = TOPIC_DRAINING;
@@ -293,12 +377,13 @@ static void change_something(struct client *client)
     }
 }
 
-/* Below 3.2 LeaderAndIsr cannot say that an election was unclean: there only the configuration tells
- * a replica that stands back (docs/last-replica.md). */
+/* Below 3.2 LeaderAndIsr cannot say that an election was unclean: there only the configuration
+ * tells a replica that stands back (docs/last-replica.md). */
 static void give_up(struct client *client, struct load_topic *topic, int partition)
 {
     if (!topic->is_unclean &&
-        strcmp(cluster_setting(client->load->cluster, "inter.broker.protocol.version"), "3.2") < 0) {
+        strcmp(cluster_setting(client->load->cluster, "inter.broker.protocol.version"), "3.2") <
+            0) {
         topic->is_unclean = true;
         load_configure(client->load, topic->name, "unclean.leader.election.enable", "true");
     }
@@ -346,7 +431,8 @@ static void on_tick(struct timer *timer)
     }
     if ((load->is_calm || load->is_given_up) && !client->is_operating) give_up_lost(client);
     struct instant next = instant_add_ms(now, TICK_MS);
-    if (!is_busy && !load->is_calm && !load->is_given_up) next = instant_max(next, client->next_change);
+    if (!is_busy && !load->is_calm && !load->is_given_up)
+        next = instant_max(next, client->next_change);
     timer_arm(&client->shard, &client->operator_timer, next);
 }
 

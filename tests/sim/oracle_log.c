@@ -35,6 +35,7 @@ static void forget(struct oracle_partition *partition)
     partition->place_count = 0;
     partition->capacity = partition->known_end = 0;
     partition->is_lifted = false;
+    partition->trimmed_to = 0;
 }
 
 void oracle_log_destroy(struct oracle_log **it)
@@ -152,6 +153,45 @@ void oracle_log_value(const struct oracle_partition *partition, uint64_t number,
     put(to + 8, number, 8);
     for (size_t i = ORACLE_VALUE_MIN; i < len; i++)
         to[i] = (uint8_t)(number * 31 + i);
+}
+
+int oracle_log_key_of(uint64_t number)
+{
+    return (int)(number * UINT64_C(0x9e3779b97f4a7c15) >> 59);
+}
+
+size_t oracle_log_key(uint64_t number, char *to)
+{
+    return (size_t)snprintf(to, ORACLE_KEY_MAX, "k%d", oracle_log_key_of(number));
+}
+
+void oracle_log_passed(const struct oracle_partition *partition, struct oracle_pass *pass,
+                       int64_t from, int64_t to)
+{
+    for (int64_t offset = from; offset < to && offset < partition->known_end; offset++)
+        if (partition->slots[offset] != 0)
+            pass->owed[oracle_log_key_of(partition->slots[offset])] = offset + 1;
+}
+
+void oracle_log_met(const struct oracle_partition *partition, struct oracle_pass *pass,
+                    int64_t offset, struct slice key)
+{
+    char wanted[ORACLE_KEY_MAX];
+    uint64_t number = partition->slots[offset];
+
+    if (!slice_equal(key, slice_of(wanted, oracle_log_key(number, wanted))))
+        world_wrong(partition->topic->oracle->world,
+                    "%s-%d: record %llu at offset %lld has key %.*s", partition->topic->name,
+                    partition->partition, (unsigned long long)number, (long long)offset,
+                    SLICE_ARGS(key));
+    if (pass->owed[oracle_log_key_of(number)] <= offset) pass->owed[oracle_log_key_of(number)] = 0;
+}
+
+int64_t oracle_log_owed(const struct oracle_pass *pass)
+{
+    for (int k = 0; k < ORACLE_KEYS; k++)
+        if (pass->owed[k] != 0) return pass->owed[k] - 1;
+    return -1;
 }
 
 static void reserve(struct oracle_partition *partition, int64_t end)

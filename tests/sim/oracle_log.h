@@ -8,6 +8,10 @@
  *
  * A record of an idempotent producer stands at one offset at most, however often it was sent.
  *
+ * Of a compacted topic each record has a key, which follows from its number. A reader may pass over
+ * offsets there: for each that held a record it must meet a later one of the same key before the
+ * end.
+ *
  * A partition whose promise was lifted (unclean election, or a loss outside of the budget) is
  * judged for density and origin only. Anything else ends the run with world_wrong. All memory is
  * the world's. */
@@ -19,6 +23,8 @@ struct oracle_log;
 
 #define ORACLE_PARTITIONS_MAX 16
 #define ORACLE_VALUE_MIN      16
+#define ORACLE_KEYS           32
+#define ORACLE_KEY_MAX        8 /* bytes */
 
 struct oracle_partition {
     struct oracle_topic *topic;
@@ -29,6 +35,7 @@ struct oracle_partition {
     int32_t *epochs;             /* per offset: leader epoch of its batch as read, −1: not read */
     int64_t *places; /* per number: 0 may be written twice, else 1 + offset; −1 unknown */
     uint64_t place_count;
+    int64_t trimmed_to;            /* below it operators have asked to delete records */
     int64_t acked, read, repeated; /* records, for the report */
     bool is_lifted;
 };
@@ -65,6 +72,23 @@ void oracle_log_acked(struct oracle_partition *partition, int64_t base, uint64_t
 /* A consumer was given this. */
 void oracle_log_read(struct oracle_partition *partition, int64_t offset, struct slice value,
                      int32_t leader_epoch);
+/* The key that the record of that number has where keys matter: 0 … ORACLE_KEYS − 1; and its text:
+ * `to` has ORACLE_KEY_MAX bytes; gives its length. */
+int oracle_log_key_of(uint64_t number);
+size_t oracle_log_key(uint64_t number, char *to);
+/* One reader's way through a compacted partition; zero where it begins. */
+struct oracle_pass {
+    int64_t owed[ORACLE_KEYS]; /* 1 + the last offset of that key that it passed over; 0: none */
+};
+/* It was given nothing of offsets from … to − 1. */
+void oracle_log_passed(const struct oracle_partition *partition, struct oracle_pass *pass,
+                       int64_t from, int64_t to);
+/* After oracle_log_read of that offset, whose record had this key. */
+void oracle_log_met(const struct oracle_partition *partition, struct oracle_pass *pass,
+                    int64_t offset, struct slice key);
+/* An offset whose key has not been met since; −1: none. */
+int64_t oracle_log_owed(const struct oracle_pass *pass);
+
 /* As one client sees it over one connection after another; zero at first. */
 struct oracle_watermark {
     int64_t offset;

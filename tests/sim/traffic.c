@@ -4,6 +4,7 @@
 #include "wire/compress.h"
 #include "wire/gen/fetch.h"
 #include "wire/gen/init_producer_id.h"
+#include "wire/gen/list_offsets.h"
 #include "wire/gen/produce.h"
 #include "wire/protocol.h"
 #include "wire/record.h"
@@ -16,6 +17,9 @@
 #define PRODUCE_MAX         11
 
 #define PRODUCER_ID_VERSION 2
+
+#define START_VERSION       4
+#define EARLIEST            (-2)
 
 #define FETCH_MIN           4
 #define FETCH_NAMES_MAX     12
@@ -267,6 +271,8 @@ static void build_batch(struct send *send, struct send_part *part, struct buf *o
     int64_t wall_ms = env_wall_ms(&client->process->env);
     struct record_builder builder;
     uint8_t value[8192];
+    char key[ORACLE_KEY_MAX];
+    bool is_keyed = client->load->topics[send->topic].is_compacted;
 
     record_builder_begin(&builder, out);
     builder.head.attributes = (uint16_t)send->codec;
@@ -277,8 +283,10 @@ static void build_batch(struct send *send, struct send_part *part, struct buf *o
     }
     for (int i = 0; i < part->count; i++) {
         oracle_log_value(oracle, part->first + (uint64_t)i, value, (size_t)send->bytes);
-        record_builder_add(&builder, wall_ms, SLICE_NULL, slice_of(value, (size_t)send->bytes),
-                           NULL, 0);
+        struct slice key_slice =
+            is_keyed ? slice_of(key, oracle_log_key(part->first + (uint64_t)i, key)) : SLICE_NULL;
+        record_builder_add(&builder, wall_ms, key_slice, slice_of(value, (size_t)send->bytes), NULL,
+                           0);
     }
     record_builder_end(&builder);
 }
@@ -406,6 +414,71 @@ static void on_produce_timer(struct timer *timer)
 
 static void start_fetch(struct client_broker *broker);
 
+void client_seek(struct client_partition *at, int64_t offset)
+{
+    at->position = offset;
+    at->pass = (struct oracle_pass){0};
+}
+
+/* ---- where a partition begins whose records may go */
+
+static void on_start_told(struct peer_call *call, enum err err, struct slice answer,
+                          struct block *block)
+{
+    struct client *client = list_entry(call, struct client, start_call);
+    struct load_topic *topic = &client->load->topics[client->start_topic];
+    const struct oracle_partition *oracle = &topic->oracle->partitions[client->start_partition];
+    struct client_partition *at = &client->topics[client->start_topic].at[client->start_partition];
+    struct list_offsets_response in;
+
+    (void)block;
+    client->is_asking_start = false;
+    topic->users--;
+    if (err != ERR_OK) return;
+    arena_reset(&client->arena);
+    err = wire_read(answer, START_VERSION, &list_offsets_response_wire, &client->arena, &in);
+    if (err != ERR_OK || in.topics.count != 1 || in.topics.at[0].partitions.count != 1)
+        world_wrong(client->load->world, "the answer to ListOffsets cannot be read: %s",
+                    err_name(err));
+    const struct list_offsets_response_topic_partition *told = &in.topics.at[0].partitions.at[0];
+    if (told->error_code != KAFKA_NONE) return;
+    if (!topic->is_short_lived && !oracle->is_lifted && told->offset > oracle->trimmed_to)
+        world_wrong(client->load->world, "%s-%d begins at %lld, records below %lld were deleted",
+                    topic->name, client->start_partition, (long long)told->offset,
+                    (long long)oracle->trimmed_to);
+    if (told->offset > at->position) client_seek(at, told->offset);
+}
+
+static void ask_start(struct client *client, int t, int partition, int32_t broker)
+{
+    struct list_offsets_request_topic_partition wanted = {
+        .partition_index = partition, .current_leader_epoch = -1, .timestamp = EARLIEST};
+    struct list_offsets_request_topic topic = {.name = slice_text(client->load->topics[t].name),
+                                               .partitions = {&wanted, 1}};
+    struct list_offsets_request request;
+    struct peer *peer = client_peer(client, broker, PEER_ASK);
+
+    if (client->is_asking_start || peer == NULL) return;
+    wire_default(&list_offsets_request_wire, &request);
+    request.replica_id = -1;
+    request.topics.at = &topic;
+    request.topics.count = 1;
+    client->start_call = (struct peer_call){.api_key = API_LIST_OFFSETS,
+                                            .version_min = START_VERSION,
+                                            .version_max = START_VERSION,
+                                            .timeout_ms = 10000,
+                                            .done = on_start_told};
+    buf_init(&client->start_call.body);
+    wire_write(&client->start_call.body, START_VERSION, &list_offsets_request_wire, &request);
+    client->is_asking_start = true;
+    client->start_topic = t;
+    client->start_partition = partition;
+    client->load->topics[t].users++;
+    peer_send(peer, &client->start_call);
+}
+
+/* ---- fetches */
+
 static void release_topics(struct client_broker *broker)
 {
     for (int t = 0; t < LOAD_TOPICS_MAX; t++)
@@ -414,8 +487,9 @@ static void release_topics(struct client_broker *broker)
 }
 
 /* The records of one batch, from the position on. */
-static void read_batch(struct client *client, struct oracle_partition *oracle, int64_t *next,
-                       int64_t high_watermark, struct batch *batch)
+static void read_batch(struct client *client, struct oracle_partition *oracle,
+                       struct oracle_pass *pass, int64_t *next, int64_t high_watermark,
+                       struct batch *batch)
 {
     struct world *world = client->load->world;
     const char *name = oracle->topic->name;
@@ -436,14 +510,20 @@ static void read_batch(struct client *client, struct oracle_partition *oracle, i
     while (record_next(&reader, &record)) {
         int64_t offset = record_offset(batch, &record);
         if (offset < *next) continue;
-        if (offset != *next)
+        if (offset != *next && pass == NULL)
             world_wrong(world, "%s-%d: offset %lld follows %lld", name, oracle->partition,
                         (long long)offset, (long long)*next - 1);
+        if (pass != NULL) oracle_log_passed(oracle, pass, *next, offset);
         if (offset >= high_watermark)
             world_wrong(world, "%s-%d: offset %lld is given, the high watermark is %lld", name,
                         oracle->partition, (long long)offset, (long long)high_watermark);
         oracle_log_read(oracle, offset, record.value, batch->leader_epoch);
+        if (pass != NULL) oracle_log_met(oracle, pass, offset, record.key);
         *next = offset + 1;
+    }
+    if (pass != NULL && batch_last_offset(batch) >= *next) { /* its last ones are gone */
+        oracle_log_passed(oracle, pass, *next, batch_last_offset(batch) + 1);
+        *next = batch_last_offset(batch) + 1;
     }
     if (record_reader_end(&reader) != ERR_OK)
         world_wrong(world, "%s-%d: bad records in the batch at %lld", name, oracle->partition,
@@ -451,8 +531,10 @@ static void read_batch(struct client *client, struct oracle_partition *oracle, i
     buf_fini(&plain);
 }
 
-static void read_records(struct client *client, struct oracle_partition *oracle, int64_t *next,
-                         int64_t high_watermark, struct slice records)
+/* `pass`: NULL where all offsets must be there. */
+static void read_records(struct client *client, struct oracle_partition *oracle,
+                         struct oracle_pass *pass, int64_t *next, int64_t high_watermark,
+                         struct slice records)
 {
     struct world *world = client->load->world;
     struct batch_entry entry;
@@ -466,12 +548,13 @@ static void read_records(struct client *client, struct oracle_partition *oracle,
         if (err != ERR_OK)
             world_wrong(world, "%s-%d: what is given at %lld is no batch: %s", oracle->topic->name,
                         oracle->partition, (long long)*next, err_name(err));
-        read_batch(client, oracle, next, high_watermark, &batch);
+        read_batch(client, oracle, pass, next, high_watermark, &batch);
     }
 }
 
-static void on_fetched_partition(struct client *client, int t, int32_t leader_epoch, int64_t asked,
-                                 const struct fetch_response_topic_partition *told, bool *has_more)
+static void on_fetched_partition(struct client *client, int t, int32_t broker, int32_t leader_epoch,
+                                 int64_t asked, const struct fetch_response_topic_partition *told,
+                                 bool *has_more)
 {
     struct load *load = client->load;
     struct load_topic *topic = &load->topics[t];
@@ -484,7 +567,9 @@ static void on_fetched_partition(struct client *client, int t, int32_t leader_ep
         world_trace(load->world, "client%d: %s-%d out of range at %lld watermark=%lld",
                     client->index, topic->name, told->partition_index, (long long)at->position,
                     (long long)told->high_watermark);
-        if (oracle->is_lifted) at->position = 0;
+        if (topic->is_short_lived || topic->is_trimmed)
+            ask_start(client, t, told->partition_index, broker);
+        if (oracle->is_lifted) client_seek(at, 0);
     }
     if (told->error_code != KAFKA_NONE) {
         client_want_metadata(client);
@@ -494,14 +579,19 @@ static void on_fetched_partition(struct client *client, int t, int32_t leader_ep
         oracle_log_watermark(oracle, &at->watermark, told->high_watermark, leader_epoch);
     /* The position may have moved: while an old leader was asked, another answered. */
     int64_t next = asked;
-    read_records(client, oracle, &next, told->high_watermark, told->records);
-    if (at->position == asked) at->position = next;
+    struct oracle_pass pass = at->pass;
+    read_records(client, oracle, topic->is_compacted ? &pass : NULL, &next, told->high_watermark,
+                 told->records);
+    if (at->position == asked) {
+        at->position = next;
+        at->pass = pass;
+    }
     at->high_watermark = told->high_watermark;
     at->told_at = load->world->now;
     if (at->position < told->high_watermark) *has_more = true;
     /* Not at the end: with many partitions there would always be one that has gone back. */
     if (!load->is_calm && client_draw(client, 0, 99) == 0)
-        at->position = client_draw(client, 0, at->position);
+        client_seek(at, client_draw(client, 0, at->position));
 }
 
 static int topic_of(struct client *client, const struct fetch_response_topic *told, int version)
@@ -553,7 +643,7 @@ static void on_fetched(struct peer_call *call, enum err err, struct slice answer
                 int32_t epoch = broker->fetch_version >= 9
                                     ? broker->asked_epochs[t][told->partition_index]
                                     : -1;
-                on_fetched_partition(client, t, epoch,
+                on_fetched_partition(client, t, broker->id, epoch,
                                      broker->asked_offsets[t][told->partition_index], told,
                                      &has_more);
             }
