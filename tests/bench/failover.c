@@ -304,6 +304,7 @@ static double run_round(struct failover *it, int number)
     quiet = seconds_now() - quiet;
     if (it->how == GOES_WITH_CONTROLLER) controller = active_controller(it);
     note_use(it);
+    if (it->counts_errors) client_errors_forget(&it->errors); /* a new topic's are no round's */
     double begin = seconds_now();
     int64_t begin_ms = wall_ms_now();
     if (controller != NULL) node_signal(&it->cluster, controller, SIGKILL);
@@ -332,8 +333,6 @@ static double run_round(struct failover *it, int number)
     if (term) printf("; ended after %.0f ms", (gone - begin) * 1e3);
     printf(", failed %d %s\n", it->failed, it->failure);
     if (it->counts_errors) client_errors_print(&it->errors);
-    it->errors.kinds = 0;
-    memset(it->errors.of, 0, sizeof(it->errors.of));
     print_orders(it, begin_ms);
     printf("  the same records before it went: %.0f ms\n", quiet * 1e3);
     print_use(it);

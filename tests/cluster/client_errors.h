@@ -76,6 +76,14 @@ static inline int client_errors_but(struct client_errors *errors, const char *be
     return count;
 }
 
+static inline void client_errors_forget(struct client_errors *errors)
+{
+    pthread_mutex_lock(&errors->lock);
+    errors->kinds = 0;
+    memset(errors->of, 0, sizeof(errors->of));
+    pthread_mutex_unlock(&errors->lock);
+}
+
 static inline void client_errors_print(struct client_errors *errors)
 {
     pthread_mutex_lock(&errors->lock);
