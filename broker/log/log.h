@@ -227,6 +227,11 @@ bool log_sync_due(const struct log *log, int64_t now_ms); /* flush.ms */
 MUST_CHECK enum err log_sync_plan(struct log *log, int64_t now_ms, struct log_sync **out);
 MUST_CHECK enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync **out);
 void log_sync_run(struct log_sync *sync);
+/* The same for many: they wait together for what each alone would wait for, since one commit of a
+ * file system's journal takes all that was begun before it. */
+void log_syncs_run(struct log_sync *const *syncs, int count);
+/* Instead: nothing is synced, and log_sync_done leaves everything to be done as before. */
+void log_sync_leave(struct log_sync *sync);
 /* Takes it; the recovery point moves to the end as planned. ERR_IO, and the directory is offline,
  * when the device failed. */
 MUST_CHECK enum err log_sync_done(struct log *log, struct log_sync **sync);

@@ -119,12 +119,14 @@ MUST_CHECK enum err log_save_topic_id(struct log *log);
  * with files attached that are its own. */
 MUST_CHECK enum err log_finish(struct log *log, int64_t now_ms);
 /* The same for many logs that share the waits for the device, from jobs: of each detached log
- * log_finish_write, then files_sync_system; of each that gave a sync log_finish_rename, again
- * files_sync_system; of each log_sync_done, which gives what went wrong on the way. */
+ * log_finish_write, then files_sync_system; of each that gave a sync log_finish_rename, and if one
+ * has renamed something again files_sync_system; of each log_sync_done, which gives what went wrong
+ * on the way. */
 bool log_needs_finish(const struct log *log);
 /* Uses `files` while it runs. NULL in *out: nothing to do. */
 MUST_CHECK enum err log_finish_write(struct log *log, struct log_files *files, int64_t now_ms,
                                      struct log_sync **out);
-void log_finish_rename(struct log_sync *sync);
+/* False: there was nothing to rename. */
+bool log_finish_rename(struct log_sync *sync);
 /* A wait for the device failed. ERR_OK changes nothing. */
 void log_finish_failed(struct log_sync *sync, enum err err);

@@ -318,6 +318,8 @@ void store_renew_reserves(struct store *store)
 /* From this many logs with something to sync they share two waits for the device: each alone has
  * up to six, which is a quarter of an hour for 50,000 new partitions. */
 #define CLOSE_GROUPED_MIN 64
+/* At least: most of the end of many logs is the file system's work on their files' names. */
+#define CLOSERS_MIN 2
 
 /* One directory: some jobs finish its logs in turn; the last one's end starts the marker's. */
 struct dir_close {
@@ -378,11 +380,12 @@ static void group_run(struct disk_job *job)
 {
     struct dir_close *close = list_entry(job, struct dir_close, group);
     const struct env *env = close->dir->store->options.env;
+    bool has_renamed = false;
 
     enum err err = files_sync_system(env, close->dir->path);
     for (int i = 0; err == ERR_OK && i < close->count; i++)
-        if (close->syncs[i] != NULL) log_finish_rename(close->syncs[i]);
-    if (err == ERR_OK) err = files_sync_system(env, close->dir->path);
+        if (close->syncs[i] != NULL) has_renamed |= log_finish_rename(close->syncs[i]);
+    if (err == ERR_OK && has_renamed) err = files_sync_system(env, close->dir->path);
     for (int i = 0; i < close->count; i++) {
         if (close->syncs[i] == NULL) continue;
         log_finish_failed(close->syncs[i], err);
@@ -390,19 +393,36 @@ static void group_run(struct disk_job *job)
     }
 }
 
-/* All its logs are on the device: now it may be said. */
-static void mark_run(struct disk_job *job)
+static enum err each_checkpoint(const struct store_dir *dir,
+                                enum err (*step)(const struct env *env, const char *path))
 {
-    struct dir_close *close = list_entry(job, struct dir_close, mark);
-    const struct env *env = close->dir->store->options.env;
     char path[FILES_PATH_MAX];
     enum err err = ERR_OK;
 
     for (int i = 0; err == ERR_OK && i < STORE_CHECKPOINTS; i++) {
-        err = names_join(path, close->dir->path, checkpoint_files[i]);
-        if (err == ERR_OK) err = files_replace(env, path, buf_slice(&close->texts[i]));
+        err = names_join(path, dir->path, checkpoint_files[i]);
+        if (err == ERR_OK) err = step(dir->store->options.env, path);
     }
-    if (err == ERR_OK) err = names_join(path, close->dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
+    return err;
+}
+
+/* All its logs are on the device: now it may be said. */
+static void mark_run(struct disk_job *job)
+{
+    struct dir_close *close = list_entry(job, struct dir_close, mark);
+    const struct store_dir *dir = close->dir;
+    const struct env *env = dir->store->options.env;
+    char path[FILES_PATH_MAX];
+    enum err err = ERR_OK;
+
+    for (int i = 0; err == ERR_OK && i < STORE_CHECKPOINTS; i++) {
+        err = names_join(path, dir->path, checkpoint_files[i]);
+        if (err == ERR_OK) err = files_replace_write(env, path, buf_slice(&close->texts[i]));
+    }
+    if (err == ERR_OK) err = each_checkpoint(dir, files_replace_sync);
+    if (err == ERR_OK) err = each_checkpoint(dir, files_replace_rename);
+    if (err == ERR_OK) err = files_sync_directory(env, dir->path);
+    if (err == ERR_OK) err = names_join(path, dir->path, CHECKPOINT_CLEAN_SHUTDOWN);
     if (err == ERR_OK) err = files_replace(env, path, SLICE(CLEAN_SHUTDOWN_TEXT));
     close->err = err;
 }
@@ -479,9 +499,10 @@ static void close_dir(struct store_dir *dir)
 {
     struct store *store = dir->store;
     struct dir_close *close = ensure_zalloc(sizeof(*close));
-    int closers = store->options.recovery_threads < 1 ? 1 : store->options.recovery_threads;
+    int closers = store->options.recovery_threads;
     int to_sync = 0;
 
+    if (closers < CLOSERS_MIN) closers = CLOSERS_MIN;
     close->dir = dir;
     close->logs =
         ensure_malloc((store->logs.count + store->futures.count + 1) * sizeof(*close->logs));
@@ -503,7 +524,7 @@ static void close_dir(struct store_dir *dir)
     close->closers = ensure_zalloc((size_t)closers * sizeof(*close->closers));
     for (int i = 0; i < closers; i++) {
         close->closers[i] = (struct closer){{.run = close_run, .done = close_done}, close};
-        store_submit(store, DISK_LONG, &close->closers[i].job);
+        store_submit(store, DISK_SOON, &close->closers[i].job); /* nobody is served any more */
     }
 }
 

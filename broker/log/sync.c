@@ -15,6 +15,7 @@ struct log_sync {
     char *directory;
     const char *above; /* the log directory, where that is to be synced, too; or NULL */
     bool syncs_directory, has_epochs, has_topic_id, is_closing;
+    bool is_left; /* nothing was done */
     struct buf epochs, topic_id;
     struct small_file { /* synced by name: they are seldom, and never open */
         int64_t base;
@@ -215,22 +216,94 @@ static enum err sync_small(const struct log_sync *sync, const struct small_file 
     return err;
 }
 
-void log_sync_run(struct log_sync *sync)
+static enum err write_small(const struct log_sync *sync, const char *name, const struct buf *text)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_join(path, sync->directory, name);
+
+    return err == ERR_OK ? files_replace_write(sync->env, path, buf_slice(text)) : err;
+}
+
+static enum err write_smalls(const struct log_sync *sync)
 {
     enum err err = ERR_OK;
 
-    if (sync->has_topic_id)
-        err = replace(sync->env, sync->directory, CHECKPOINT_TOPIC_ID, &sync->topic_id);
+    if (sync->has_topic_id) err = write_small(sync, CHECKPOINT_TOPIC_ID, &sync->topic_id);
     if (err == ERR_OK && sync->has_epochs)
-        err = replace(sync->env, sync->directory, CHECKPOINT_EPOCHS, &sync->epochs);
+        err = write_small(sync, CHECKPOINT_EPOCHS, &sync->epochs);
+    return err;
+}
+
+/* One step of files_replace for the small files that are replaced. */
+static enum err each_small(const struct log_sync *sync,
+                           enum err (*step)(const struct env *env, const char *path))
+{
+    char path[FILES_PATH_MAX];
+    enum err err = ERR_OK;
+
+    if (sync->has_topic_id) err = names_join(path, sync->directory, CHECKPOINT_TOPIC_ID);
+    if (err == ERR_OK && sync->has_topic_id) err = step(sync->env, path);
+    if (err == ERR_OK && sync->has_epochs)
+        err = names_join(path, sync->directory, CHECKPOINT_EPOCHS);
+    if (err == ERR_OK && sync->has_epochs) err = step(sync->env, path);
+    return err;
+}
+
+static bool has_renamed(const struct log_sync *sync)
+{
+    return sync->has_topic_id || sync->has_epochs;
+}
+
+/* Their way to the device begins. */
+static void begin(struct log_sync *sync)
+{
+    sync->err = write_smalls(sync);
+    for (int i = 0; sync->err == ERR_OK && i < sync->count; i++)
+        (void)!file_write_behind(sync->env, sync->files[i]->file, 0, INT64_MAX);
+}
+
+static void await(struct log_sync *sync)
+{
+    enum err err = sync->err;
+
+    if (err == ERR_OK) err = each_small(sync, files_replace_sync);
     for (int i = 0; err == ERR_OK && i < sync->count; i++)
         if (!planted(sync_skipped)) err = sync_file(sync->env, sync->files[i]->file);
     for (int i = 0; err == ERR_OK && i < sync->small_count; i++)
         err = sync_small(sync, &sync->small[i]);
-    if (err == ERR_OK && sync->syncs_directory)
-        err = files_sync_directory(sync->env, sync->directory);
-    if (err == ERR_OK && sync->above != NULL) err = files_sync_directory(sync->env, sync->above);
     sync->err = err;
+}
+
+static void await_names(struct log_sync *sync)
+{
+    bool has_new = has_renamed(sync) && !planted(rename_without_directory_sync);
+
+    if (sync->err == ERR_OK && (sync->syncs_directory || has_new))
+        sync->err = files_sync_directory(sync->env, sync->directory);
+    if (sync->err == ERR_OK && sync->above != NULL)
+        sync->err = files_sync_directory(sync->env, sync->above);
+}
+
+void log_syncs_run(struct log_sync *const *syncs, int count)
+{
+    for (int i = 0; i < count; i++)
+        begin(syncs[i]);
+    for (int i = 0; i < count; i++)
+        await(syncs[i]);
+    for (int i = 0; i < count; i++)
+        if (syncs[i]->err == ERR_OK) syncs[i]->err = each_small(syncs[i], files_replace_rename);
+    for (int i = 0; i < count; i++)
+        await_names(syncs[i]);
+}
+
+void log_sync_run(struct log_sync *sync)
+{
+    log_syncs_run(&sync, 1);
+}
+
+void log_sync_leave(struct log_sync *sync)
+{
+    sync->is_left = true;
 }
 
 enum err log_sync_done(struct log *log, struct log_sync **sync)
@@ -239,7 +312,7 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
     enum err err = s->err;
 
     log->is_syncing = false;
-    if (err != ERR_OK) {
+    if (err != ERR_OK || s->is_left) {
         log->epochs_dirty |= s->has_epochs;
         log->topic_id_dirty |= s->has_topic_id;
         log->directory_dirty |= s->syncs_directory;
@@ -291,22 +364,6 @@ bool log_needs_finish(const struct log *log)
            active->synced < active->size || lacks_indexes(active);
 }
 
-static enum err write_small(const struct log_sync *sync, const char *name, const struct buf *text)
-{
-    char path[FILES_PATH_MAX];
-    enum err err = names_join(path, sync->directory, name);
-
-    return err == ERR_OK ? files_replace_write(sync->env, path, buf_slice(text)) : err;
-}
-
-static enum err rename_small(const struct log_sync *sync, const char *name)
-{
-    char path[FILES_PATH_MAX];
-    enum err err = names_join(path, sync->directory, name);
-
-    return err == ERR_OK ? files_replace_rename(sync->env, path) : err;
-}
-
 enum err log_finish_write(struct log *log, struct log_files *files, int64_t now_ms,
                           struct log_sync **out)
 {
@@ -325,22 +382,16 @@ enum err log_finish_write(struct log *log, struct log_files *files, int64_t now_
     struct log_sync *sync = NULL;
     err = plan(log, log->end, true, &sync);
     if (err != ERR_OK) return err;
-    if (sync->has_topic_id) err = write_small(sync, CHECKPOINT_TOPIC_ID, &sync->topic_id);
-    if (err == ERR_OK && sync->has_epochs)
-        err = write_small(sync, CHECKPOINT_EPOCHS, &sync->epochs);
-    sync->err = err;
-    if (err != ERR_OK) return log_sync_done(log, &sync);
+    sync->err = write_smalls(sync);
+    if (sync->err != ERR_OK) return log_sync_done(log, &sync);
     *out = sync;
     return ERR_OK;
 }
 
-void log_finish_rename(struct log_sync *sync)
+bool log_finish_rename(struct log_sync *sync)
 {
-    enum err err = ERR_OK;
-
-    if (sync->has_topic_id) err = rename_small(sync, CHECKPOINT_TOPIC_ID);
-    if (err == ERR_OK && sync->has_epochs) err = rename_small(sync, CHECKPOINT_EPOCHS);
-    log_finish_failed(sync, err);
+    log_finish_failed(sync, each_small(sync, files_replace_rename));
+    return has_renamed(sync);
 }
 
 void log_finish_failed(struct log_sync *sync, enum err err)

@@ -43,9 +43,10 @@ struct hosted {
 
     /* upkeep.c */
     struct list_node garbage; /* partitions.garbage: files to unlink when due */
-    struct list_node unsaved; /* partitions.unsaved: epochs to be saved */
+    struct list_node unsaved; /* partitions.unsaved or .due: epochs to be saved */
     int jobs;                 /* on the disk pool, using the log */
     bool is_syncing, sync_again;
+    bool is_saving; /* the sync counts in partitions.saving */
     bool is_writing_behind;
     int64_t sync_wanted_to; /* the ISR waits for this end to be on the device; −1 */
     struct instant sync_asked_at;
@@ -102,7 +103,11 @@ struct partitions {
     struct list calls; /* replica_call, in order */
     struct post work;
     struct list garbage;
-    struct list unsaved;
+    struct list unsaved, due; /* hosted; due: since the turn before */
+    int saving;               /* syncs of what was due that are under way */
+    struct sync_job *syncs;   /* of this turn, not on the pool yet; NULL: none */
+    struct post syncs_post;
+    _Atomic bool leaves_syncs; /* for jobs on the pool: store_close does it for all logs at once */
     struct timer upkeep;
     struct cleaning cleaning;
     struct moves moves;
@@ -162,6 +167,8 @@ void serve_refuse_commits(struct hosted *hosted, enum err err);
 
 /* upkeep.c */
 void upkeep_start(struct partitions *partitions);
+/* The end. Syncs that wait on the pool are left to whoever closes the logs. */
+void upkeep_stop(struct partitions *partitions);
 /* After an append: sync, write behind, as is due. */
 void upkeep_appended(struct hosted *hosted, const struct log_appended *appended);
 void upkeep_sync(struct hosted *hosted);

@@ -764,6 +764,7 @@ struct partitions *partitions_create(const struct partitions_options *options)
     list_init(&partitions->calls);
     list_init(&partitions->garbage);
     list_init(&partitions->unsaved);
+    list_init(&partitions->due);
     if (options->throttle_cells == NULL)
         throttle_init(&partitions->throttle, &partitions->throttle_alone, 1, 0,
                       options->settings.quota_windows, options->settings.quota_window_ms);
@@ -798,7 +799,7 @@ void partitions_close(struct partitions *partitions, void (*closed)(void *to), v
     partitions->closed_to = to;
     cleaning_stop(partitions);
     timer_cancel(partitions->shard, &partitions->moves.timer);
-    timer_cancel(partitions->shard, &partitions->upkeep);
+    upkeep_stop(partitions);
     if (list_is_empty(&partitions->all)) shard_post(partitions->shard, &partitions->closed_post);
     list_each (node, &partitions->all) {
         struct hosted *hosted = list_entry(node, struct hosted, all);
@@ -815,8 +816,8 @@ void partitions_destroy(struct partitions **partitions)
     if (it == NULL) return;
     ensure(list_is_empty(&it->all));
     cleaning_stop(it);
-    timer_cancel(it->shard, &it->upkeep);
     timer_cancel(it->shard, &it->moves.timer);
+    upkeep_stop(it);
     timer_cancel(it->shard, &it->purgatory_timer);
     timer_cancel(it->shard, &it->deletions_timer);
     shard_unpost(&it->wake);

@@ -12,12 +12,16 @@
 #define WRITE_BEHIND_BYTES    (8 << 20) /* of one log, before it is pushed to the device */
 #define RETAINED_PER_TURN_MIN 16
 #define RETAIN_FIRST_MS       30000
-#define SAVED_PER_TURN_MAX    64 /* so that 50,000 new epochs do not stand before other syncs */
+#define SYNCS_PER_JOB_MAX     64
 
+/* Syncs that were wanted in one turn: they wait for the device together. An ISR that shrinks, or a
+ * new leader, wants a thousand at once. */
 struct sync_job {
     struct disk_job job;
-    struct hosted *hosted;
-    struct log_sync *sync;
+    struct partitions *partitions;
+    int count;
+    struct hosted *hosted[SYNCS_PER_JOB_MAX];
+    struct log_sync *syncs[SYNCS_PER_JOB_MAX]; /* NULL: there was nothing to sync */
 };
 
 struct write_job {
@@ -95,17 +99,26 @@ void upkeep_sync_held(struct hosted *hosted)
 
 static void sync_run(struct disk_job *job)
 {
-    log_sync_run(list_entry(job, struct sync_job, job)->sync);
+    struct sync_job *it = list_entry(job, struct sync_job, job);
+    struct log_sync *syncs[SYNCS_PER_JOB_MAX];
+    int count = 0;
+
+    for (int i = 0; i < it->count; i++)
+        if (it->syncs[i] != NULL) syncs[count++] = it->syncs[i];
+    if (!atomic_load(&it->partitions->leaves_syncs)) {
+        log_syncs_run(syncs, count);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        log_sync_leave(syncs[i]);
 }
 
-static void sync_done(struct disk_job *job)
+static void synced(struct hosted *hosted, struct log_sync **sync)
 {
-    struct sync_job *it = list_entry(job, struct sync_job, job);
-    struct hosted *hosted = it->hosted;
-    enum err err = hosted_log_failed(hosted, log_sync_done(hosted->log, &it->sync));
+    enum err err = *sync == NULL ? ERR_OK : log_sync_done(hosted->log, sync);
     bool again = hosted->sync_again;
 
-    free(it);
+    err = hosted_log_failed(hosted, err);
     hosted->is_syncing = hosted->sync_again = false;
     hosted->jobs--;
     upkeep_synced(hosted, err, again);
@@ -114,6 +127,8 @@ static void sync_done(struct disk_job *job)
 
 void upkeep_synced(struct hosted *hosted, enum err err, bool again)
 {
+    if (hosted->is_saving) hosted->of->saving--;
+    hosted->is_saving = false;
     if (hosted->sync_wanted_to >= 0) {
         if (err != ERR_OK || log_recovery_point(hosted->log) >= hosted->sync_wanted_to)
             tell_synced(hosted, err != ERR_OK);
@@ -125,7 +140,54 @@ void upkeep_synced(struct hosted *hosted, enum err err, bool again)
         upkeep_flushed(hosted);
     }
     if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
+    /* One that cannot begin now (no descriptors) has failed: the ISR's next look asks again. */
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
+}
+
+static void save_some(struct partitions *partitions);
+
+static void sync_done(struct disk_job *job)
+{
+    struct sync_job *it = list_entry(job, struct sync_job, job);
+    struct partitions *partitions = it->partitions;
+
+    for (int i = 0; i < it->count; i++)
+        synced(it->hosted[i], &it->syncs[i]);
+    free(it);
+    save_some(partitions);
+}
+
+static void submit_syncs(struct partitions *partitions)
+{
+    struct shard *shard = partitions->shard;
+    struct sync_job *job = partitions->syncs;
+
+    partitions->syncs = NULL;
+    if (job == NULL) return;
+    job->job = (struct disk_job){.home = shard, .run = sync_run, .done = sync_done};
+    disk_submit(shard->env, shard->disk, DISK_SOON, shard, &job->job);
+}
+
+static void run_syncs(struct post *post)
+{
+    submit_syncs(list_entry(post, struct partitions, syncs_post));
+}
+
+static void add_sync(struct hosted *hosted, struct log_sync *sync)
+{
+    struct partitions *partitions = hosted->of;
+
+    if (partitions->syncs == NULL) {
+        partitions->syncs = ensure_zalloc(sizeof(*partitions->syncs));
+        partitions->syncs->partitions = partitions;
+        shard_post(partitions->shard, &partitions->syncs_post);
+    }
+    struct sync_job *job = partitions->syncs;
+    job->hosted[job->count] = hosted;
+    job->syncs[job->count++] = sync;
+    hosted->is_syncing = true;
+    hosted->jobs++;
+    if (job->count == SYNCS_PER_JOB_MAX) submit_syncs(partitions);
 }
 
 void upkeep_sync(struct hosted *hosted)
@@ -139,34 +201,7 @@ void upkeep_sync(struct hosted *hosted)
     if (hosted->moving != NULL && moving_sync(hosted)) return;
     enum err err = log_sync_plan(hosted->log, env_wall_ms(hosted->of->shard->env), &sync);
     (void)hosted_log_failed(hosted, err);
-    if (err != ERR_OK || sync == NULL) return;
-    struct sync_job *job = ensure_zalloc(sizeof(*job));
-    job->hosted = hosted;
-    job->sync = sync;
-    hosted->is_syncing = true;
-    submit(hosted, DISK_SOON, &job->job, sync_run, sync_done);
-}
-
-static void nothing_run(struct disk_job *job)
-{
-    (void)job;
-}
-
-/* There was nothing to sync: said as late as a sync would say it, never inside a step. */
-static void nothing_done(struct disk_job *job)
-{
-    struct sync_job *it = list_entry(job, struct sync_job, job);
-    struct hosted *hosted = it->hosted;
-
-    free(it);
-    hosted->is_syncing = false;
-    if (hosted->sync_wanted_to >= 0) {
-        bool is_synced = log_recovery_point(hosted->log) >= hosted->sync_wanted_to;
-        if (!is_synced) upkeep_sync(hosted);
-        /* One that cannot begin now (no descriptors) has failed: the ISR's next look asks again. */
-        if (!hosted->is_syncing) tell_synced(hosted, !is_synced);
-    }
-    job_ended(hosted);
+    if (err == ERR_OK && sync != NULL) add_sync(hosted, sync);
 }
 
 void upkeep_sync_to_end(struct hosted *hosted)
@@ -174,11 +209,8 @@ void upkeep_sync_to_end(struct hosted *hosted)
     hosted->sync_wanted_to = log_end_offset(hosted->log);
     hosted->sync_asked_at = shard_now(hosted->of->shard);
     upkeep_sync(hosted);
-    if (hosted->is_syncing) return;
-    struct sync_job *job = ensure_zalloc(sizeof(*job));
-    job->hosted = hosted;
-    hosted->is_syncing = true;
-    submit(hosted, DISK_SOON, &job->job, nothing_run, nothing_done);
+    /* Nothing to sync: said as late as a sync would say it, never inside a step. */
+    if (!hosted->is_syncing) add_sync(hosted, NULL);
 }
 
 /* ---- write behind ---- */
@@ -323,6 +355,21 @@ static void save(struct hosted *hosted)
         upkeep_sync(hosted);
 }
 
+/* A job's worth, and the next when these are saved: 50,000 new epochs do not stand before other
+ * syncs. */
+static void save_some(struct partitions *partitions)
+{
+    if (partitions->saving > 0 || partitions->is_closing) return;
+    while (partitions->saving < SYNCS_PER_JOB_MAX && !list_is_empty(&partitions->due)) {
+        struct hosted *hosted = list_entry(list_pop(&partitions->due), struct hosted, unsaved);
+        bool was_syncing = hosted->is_syncing;
+        save(hosted);
+        if (was_syncing || !hosted->is_syncing) continue;
+        hosted->is_saving = true;
+        partitions->saving++;
+    }
+}
+
 static void upkeep(struct timer *timer)
 {
     struct partitions *partitions = list_entry(timer, struct partitions, upkeep);
@@ -341,8 +388,9 @@ static void upkeep(struct timer *timer)
         struct hosted *hosted = list_entry(node, struct hosted, garbage);
         if (hosted->log != NULL) unlink_due(hosted, now_ms);
     }
-    for (int i = 0; i < SAVED_PER_TURN_MAX && !list_is_empty(&partitions->unsaved); i++)
-        save(list_entry(list_pop(&partitions->unsaved), struct hosted, unsaved));
+    save_some(partitions);
+    while (!list_is_empty(&partitions->unsaved))
+        list_push(&partitions->due, list_pop(&partitions->unsaved));
     timer_arm(partitions->shard, &partitions->upkeep,
               instant_add_ms(shard_now(partitions->shard), TURN_MS));
 }
@@ -350,6 +398,13 @@ static void upkeep(struct timer *timer)
 void upkeep_start(struct partitions *partitions)
 {
     partitions->upkeep.fire = upkeep;
+    partitions->syncs_post.run = run_syncs;
     timer_arm(partitions->shard, &partitions->upkeep,
               instant_add_ms(shard_now(partitions->shard), TURN_MS));
+}
+
+void upkeep_stop(struct partitions *partitions)
+{
+    atomic_store(&partitions->leaves_syncs, true);
+    timer_cancel(partitions->shard, &partitions->upkeep);
 }

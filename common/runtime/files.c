@@ -178,6 +178,7 @@ static enum err write_temp(const struct env *env, const char *temp, struct slice
     if (err != ERR_OK) return err;
     err = file_write_at(env, file, 0, text);
     if (err == ERR_OK && syncs) err = file_sync(env, file);
+    if (err == ERR_OK && !syncs) (void)!file_write_behind(env, file, 0, text.len);
     file_close(env, &file);
     if (err == ERR_OK) return ERR_OK;
 
@@ -192,6 +193,20 @@ enum err files_replace_write(const struct env *env, const char *path, struct sli
     enum err err = temp_of(path, temp);
 
     return err == ERR_OK ? write_temp(env, temp, text, false) : err;
+}
+
+enum err files_replace_sync(const struct env *env, const char *path)
+{
+    char temp[FILES_PATH_MAX];
+    struct file *file = NULL;
+
+    enum err err = temp_of(path, temp);
+    if (err == ERR_OK) err = files_open(env, temp, FILE_WRITE, &file);
+    if (err != ERR_OK) return err;
+    err = file_sync(env, file);
+    file_close(env, &file);
+    if (err != ERR_OK) (void)!files_remove(env, temp);
+    return err;
 }
 
 enum err files_replace_rename(const struct env *env, const char *path)

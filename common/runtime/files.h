@@ -121,7 +121,9 @@ MUST_CHECK enum err files_read_all(const struct env *env, const char *path, size
 /* Replaces the file: a crash leaves the old text or the new, whole (path.tmp, sync, rename, sync of
  * the directory). Blocks. */
 MUST_CHECK enum err files_replace(const struct env *env, const char *path, struct slice text);
-/* The same in two steps for whoever replaces many files: files_replace_write, then
- * files_sync_system, then files_replace_rename, and again files_sync_system. */
+/* The same in steps for whoever replaces many files, each step for all of them: files_replace_write,
+ * with which the way to the device begins; files_replace_sync of each, or files_sync_system;
+ * files_replace_rename; files_sync_directory of each, or again files_sync_system. */
 MUST_CHECK enum err files_replace_write(const struct env *env, const char *path, struct slice text);
+MUST_CHECK enum err files_replace_sync(const struct env *env, const char *path);
 MUST_CHECK enum err files_replace_rename(const struct env *env, const char *path);

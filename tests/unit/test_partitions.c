@@ -1073,7 +1073,7 @@ START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
         snprintf(other, sizeof(other), "o%d", i);
         ck_assert_int_eq(apply(&world, other, SELF, 1, 1, 1, 1), ERR_OK);
     }
-    for (int i = 0; i < 2000; i++) { /* upkeep, which syncs new epochs, has had its turn */
+    for (int i = 0; i < 3000; i++) { /* upkeep, which syncs new epochs, has had two turns */
         turn(&world);
         usleep(1000);
     }
@@ -1102,6 +1102,63 @@ START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
     }
     ck_assert_int_eq(world.proposals, 1);
     ck_assert_int_eq(world.proposed.isr_count, 1);
+    close_world(&world);
+}
+END_TEST
+
+/* Keeps the pool's only thread until it is told to go on. */
+struct keeper {
+    struct disk_job job;
+    _Atomic bool may_go;
+    bool is_done;
+};
+
+static void keeper_run(struct disk_job *job)
+{
+    while (!atomic_load(&((struct keeper *)(void *)job)->may_go))
+        usleep(1000);
+}
+
+static void keeper_done(struct disk_job *job)
+{
+    ((struct keeper *)(void *)job)->is_done = true;
+}
+
+/* Thousands of them could wait, each for the device; the end of the store takes them together. */
+START_TEST(an_end_does_not_wait_for_syncs_that_have_not_begun)
+{
+    struct keeper keeper = {.job = {.run = keeper_run, .done = keeper_done}};
+    struct produced produced;
+    struct world world;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 3, 2, 2), ERR_OK);
+    struct log *log = log_of(&world, "t");
+    produce(&world, "t", false, 1, &produced);
+    keeper.job.home = &world.shard;
+    disk_submit(world.env, world.disk, DISK_SOON, &world.shard, &keeper.job);
+    /* Alone in the ISR, of which two are the least: what it has is to be synced. */
+    ck_assert_int_eq(apply(&world, "t", SELF, 2, 3, 1, 2), ERR_OK);
+    world.is_done = false;
+    partitions_close(world.partitions, on_done, &world);
+    turn(&world);
+    ck_assert(!world.is_done); /* the sync is on the pool */
+    atomic_store(&keeper.may_go, true);
+    until(&world, &world.is_done);
+    until(&world, &keeper.is_done);
+    ck_assert_int_eq(log_recovery_point(log), 0); /* nothing was waited for */
+    partitions_destroy(&world.partitions);
+    world.is_done = false;
+    store_close(world.store);
+    until(&world, &world.is_done);
+    ck_assert_int_eq(log_recovery_point(log), 1);
+    store_destroy(&world.store);
+
+    open_store(&world);
+    log = log_of(&world, "t");
+    ck_assert_int_eq(log_recovery_point(log), 1);
+    ck_assert_int_eq(log_epochs(log)->count, 1);
+    ck_assert_uint_eq(log_topic_id(log).bytes[0], 1);
     close_world(&world);
 }
 END_TEST
@@ -1498,7 +1555,8 @@ UNIT(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
      one_that_is_about_to_end_follows_only_where_it_counts,
      a_throttled_follower_gets_nothing_while_the_quota_is_used_up,
      who_is_in_sync_or_not_listed_is_never_held_back,
-     a_sync_that_could_not_begin_is_asked_for_again, a_log_has_its_topics_latest_configuration,
+     a_sync_that_could_not_begin_is_asked_for_again,
+     an_end_does_not_wait_for_syncs_that_have_not_begun, a_log_has_its_topics_latest_configuration,
      what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
      lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,

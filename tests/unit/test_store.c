@@ -861,6 +861,168 @@ START_TEST(many_logs_that_end_share_the_waits_for_the_device)
 }
 END_TEST
 
+static void start_after_power_loss(void)
+{
+    store_destroy(&store);
+    w = world_restart_after_power_loss(w, SIM_FATE_DROPPED);
+    set_options(1);
+    open_store();
+    ck_assert(world_has(w, "d0/many-0"));
+    load();
+}
+
+/* What the marker says has to hold without the page cache: once with new epochs and topic ids,
+ * which are renamed, once with records only. */
+START_TEST(many_logs_that_have_ended_survive_a_power_loss)
+{
+    enum { MANY = 70 };
+    static struct store_new_log many[MANY];
+    struct log *log;
+
+    begin(1);
+    create_many(many, MANY);
+    for (int i = 0; i < MANY; i++)
+        append_some(many[i].log, 1);
+    for (int batches = 1; batches <= 3; batches++) {
+        close_store();
+        ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
+        start_after_power_loss();
+        for (int i = 0; i < MANY; i++) {
+            log = store_find(store, SLICE("many"), i);
+            ck_assert_ptr_nonnull(log);
+            ck_assert_int_eq(log_end_offset(log), batches * 3);
+            ck_assert_int_eq(log_recovery_point(log), batches * 3);
+            ck_assert_int_eq(log_epochs(log)->count, 1);
+            ck_assert_uint_eq(log_topic_id(log).bytes[0], 7);
+            append_some(log, 1);
+        }
+        closed = 0;
+    }
+    end();
+}
+END_TEST
+
+/* ---- syncs of many logs ---- */
+
+enum { TOGETHER = 5 };
+
+static struct one_log together[TOGETHER];
+static struct log_sync *syncs[TOGETHER];
+
+/* Each log has a topic id, an epoch and a batch that the device does not have. */
+static void plan_together(void)
+{
+    static struct store_new_log many[TOGETHER];
+
+    begin(1);
+    create_many(many, TOGETHER);
+    for (int i = 0; i < TOGETHER; i++) {
+        together[i] = (struct one_log){.w = w, .log = many[i].log};
+        together[i].files = log_files_create(&w->env, 4);
+        log_attach(together[i].log, together[i].files);
+        append_one(&together[i], 3);
+        ck_assert_int_eq(log_sync_plan(together[i].log, 0, &syncs[i]), ERR_OK);
+        ck_assert_ptr_nonnull(syncs[i]);
+    }
+}
+
+static void detach_together(void)
+{
+    for (int i = 0; i < TOGETHER; i++) {
+        log_detach(together[i].log);
+        log_files_destroy(&together[i].files);
+    }
+}
+
+START_TEST(logs_that_are_synced_together_are_all_on_the_device)
+{
+    plan_together();
+    log_syncs_run(syncs, TOGETHER);
+    for (int i = 0; i < TOGETHER; i++) {
+        ck_assert_int_eq(log_sync_done(together[i].log, &syncs[i]), ERR_OK);
+        ck_assert_int_eq(log_recovery_point(together[i].log), 3);
+    }
+    detach_together();
+    store_checkpoint(store, STORE_RECOVERY_POINTS);
+    world_run_jobs(w);
+    start_after_power_loss();
+    for (int i = 0; i < TOGETHER; i++) {
+        struct log *log = store_find(store, SLICE("many"), i);
+        ck_assert_int_eq(log_end_offset(log), 3);
+        ck_assert_int_eq(log_recovery_point(log), 3);
+        ck_assert_int_eq(log_epochs(log)->count, 1);
+        ck_assert_uint_eq(log_topic_id(log).bytes[0], 7);
+    }
+    end();
+}
+END_TEST
+
+/* Whatever fails is one log's trouble, and nothing is believed of that one: where there was no room
+ * it is tried again, and where the device failed its directory has gone. */
+START_TEST(of_logs_that_are_synced_together_one_may_fail)
+{
+    int offline = 0;
+
+    for (int at = 0;; at++) {
+        int failed_logs = 0;
+        bool is_synced[TOGETHER];
+
+        plan_together();
+        world_fault(w, FAULT_FAIL, ERR_FULL, at);
+        log_syncs_run(syncs, TOGETHER);
+        bool was_reached = w->nth.seen > at;
+        world_fault(w, FAULT_NONE, ERR_OK, 0);
+        for (int i = 0; i < TOGETHER; i++) {
+            struct log *log = together[i].log;
+            enum err err = log_sync_done(log, &syncs[i]);
+            is_synced[i] = err == ERR_OK;
+            ck_assert_int_eq(log_recovery_point(log), is_synced[i] ? 3 : 0);
+            failed_logs += !is_synced[i];
+            offline += err == ERR_IO;
+            if (err != ERR_FULL) continue;
+            ck_assert_int_eq(log_sync_plan(log, 0, &syncs[i]), ERR_OK);
+            log_sync_run(syncs[i]);
+            ck_assert_int_eq(log_sync_done(log, &syncs[i]), ERR_OK);
+            is_synced[i] = true;
+        }
+        ck_assert_int_eq(failed_logs, was_reached);
+        detach_together();
+        start_after_power_loss();
+        for (int i = 0; i < TOGETHER; i++) {
+            struct log *log = store_find(store, SLICE("many"), i);
+            if (!is_synced[i]) continue;
+            ck_assert_int_eq(log_end_offset(log), 3);
+            ck_assert_uint_eq(log_topic_id(log).bytes[0], 7);
+        }
+        end();
+        if (!was_reached) break;
+    }
+    ck_assert_int_eq(offline, TOGETHER); /* of each the records themselves */
+}
+END_TEST
+
+START_TEST(a_sync_that_is_left_is_still_to_be_done)
+{
+    plan_together();
+    for (int i = 0; i < TOGETHER; i++) {
+        log_sync_leave(syncs[i]);
+        ck_assert_int_eq(log_sync_done(together[i].log, &syncs[i]), ERR_OK);
+        ck_assert_int_eq(log_recovery_point(together[i].log), 0);
+        ck_assert(log_epochs_dirty(together[i].log));
+        ck_assert(log_needs_finish(together[i].log));
+    }
+    detach_together();
+    close_store();
+    start_after_power_loss();
+    for (int i = 0; i < TOGETHER; i++) {
+        struct log *log = store_find(store, SLICE("many"), i);
+        ck_assert_int_eq(log_recovery_point(log), 3);
+        ck_assert_uint_eq(log_topic_id(log).bytes[0], 7);
+    }
+    end();
+}
+END_TEST
+
 /* A change that fails anywhere on the way: never a marker that promises too much. */
 START_TEST(many_logs_that_end_on_a_failing_disk_leave_no_marker)
 {
@@ -1013,6 +1175,9 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_broken_disk_takes_one_directory, a_checkpoint_that_did_not_change_is_not_written,
      no_marker_when_a_log_could_not_be_closed, a_synced_roll_moves_the_recovery_point_on_disk,
      many_logs_that_end_share_the_waits_for_the_device,
+     many_logs_that_have_ended_survive_a_power_loss,
+     logs_that_are_synced_together_are_all_on_the_device,
+     of_logs_that_are_synced_together_one_may_fail, a_sync_that_is_left_is_still_to_be_done,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
      the_session_of_a_broker_is_known_after_a_power_loss, a_new_boot_is_known_until_an_orderly_end,
