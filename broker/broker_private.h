@@ -79,7 +79,7 @@ struct broker {
     struct broker_report report;
     struct censuses *censuses; /* NULL: nobody asks */
     struct zk *zk;
-    unsigned needs; /* start_need that are missing */
+    unsigned needs;          /* start_need that are missing */
     bool are_shards_running; /* the data shards hear orders */
     bool had_session, is_started, is_registered, was_registered;
     struct instant began;
@@ -100,9 +100,10 @@ struct broker {
     struct timer settle_timer;
     int settled; /* rounds */
     struct forward_call shutdown_call;
+    bool hands_over; /* its leaderships, by asking the controller */
     int shutdown_attempts;
-    uint32_t shutdown_asked; /* which controller: forward_controllers_found */
-    bool shutdown_unheard;   /* … which has not answered, or was none */
+    uint32_t shutdown_asked;     /* which controller: forward_controllers_found */
+    bool shutdown_unheard;       /* … which has not answered, or was none */
     struct timer shutdown_retry; /* … and looks in between whether anyone is left */
     struct instant shutdown_retry_at;
     bool is_stopping;
@@ -128,3 +129,4 @@ void start_log_dir_event(struct broker *broker);
 /* stop.c */
 MUST_CHECK enum err stop_listen(struct broker *broker); /* for signals; feeds the watchdog */
 void stop_closed(void *owner);                          /* the store has */
+void stop_session_ended(struct broker *broker);         /* of ZooKeeper, while it stops */

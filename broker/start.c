@@ -434,8 +434,9 @@ static void on_zk(void *owner, const struct zk_event *event)
     struct broker *broker = owner;
 
     if (broker->is_stopping) {
-        /* Who is to hear of the end may have changed since. */
+        /* Who is to hear of the end may have changed since; or there is nothing left to say. */
         forward_event(broker->forward, event);
+        if (event->type == ZK_EXPIRED) stop_session_ended(broker);
         return;
     }
     switch (event->type) {

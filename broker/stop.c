@@ -54,11 +54,29 @@ static void prepare_shutdown(struct forward_call *call, bool is_broker)
     call->call.write = write_shutdown;
 }
 
+static void hand_over_ended(struct broker *broker)
+{
+    broker->hands_over = false;
+    timer_cancel(&broker->main->shard, &broker->shutdown_retry);
+    process_step_done(&broker->end, "controlled-shutdown");
+}
+
+/* Who is not registered leads nothing any more, and no controller answers it: the others have been
+ * elected without its word. */
+void stop_session_ended(struct broker *broker)
+{
+    broker->is_registered = false;
+    if (!broker->hands_over) return;
+    log_warn("broker", "controlled-shutdown-expired", "attempts=%d", broker->shutdown_attempts);
+    hand_over_ended(broker);
+}
+
 static void on_shutdown_answer(struct forward_call *call, enum err err, struct slice answer)
 {
     struct broker *broker = CONTAINER(call, struct broker, shutdown_call);
     struct controlled_shutdown_response in = {0};
 
+    if (!broker->hands_over) return; /* late */
     arena_reset(&broker->arena);
     if (err == ERR_OK)
         err = wire_read(answer, call->call.version, &controlled_shutdown_response_wire,
@@ -72,7 +90,7 @@ static void on_shutdown_answer(struct forward_call *call, enum err err, struct s
     if (is_done || broker->shutdown_attempts >=
                        options_int(broker->options, OPTION_CONTROLLED_SHUTDOWN_MAX_RETRIES)) {
         if (!is_done) log_warn("broker", "controlled-shutdown-failed", "");
-        process_step_done(&broker->end, "controlled-shutdown");
+        hand_over_ended(broker);
         return;
     }
     broker->shutdown_retry_at =
@@ -103,7 +121,7 @@ static void await_retry(struct broker *broker)
     }
     if (!has_others(broker)) {
         log_info("broker", "controlled-shutdown-alone", "attempts=%d", broker->shutdown_attempts);
-        process_step_done(&broker->end, "controlled-shutdown");
+        hand_over_ended(broker);
         return;
     }
     struct instant look = instant_add_ms(shard_now(&broker->main->shard), LOOK_MS);
@@ -150,6 +168,7 @@ static void step_controlled_shutdown(void *owner)
         return;
     }
     if (broker->is_started) order_hand_over(&broker->main->api);
+    broker->hands_over = true;
     attempt(broker);
 }
 
@@ -164,6 +183,7 @@ static void step_stop_accepting(void *owner)
 {
     struct broker *broker = owner;
 
+    broker->hands_over = false;
     timer_cancel(&broker->main->shard, &broker->shutdown_retry);
     if (!broker->is_started)
         done_stop_accepting(broker);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 static struct cluster cluster;
 
@@ -108,15 +109,71 @@ START_TEST(brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients)
 }
 END_TEST
 
+static bool has_asked_once(void *of)
+{
+    return node_has_logged(of, "controlled-shutdown attempt=1");
+}
+
+/* "no" stands for a dump without it: one that did not come says nothing. */
+static bool is_unregistered(void *of)
+{
+    const struct node *broker = of;
+    char out[8];
+
+    run_command(
+        out, sizeof(out),
+        "printf dump | timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%d; cat >&3; cat <&3' | "
+        "awk '/^SessionTracker/ {came = 1} $1 == \"/brokers/ids/%d\" {is = 1} "
+        "END {if (came && !is) print \"no\"}'",
+        cluster_node(&cluster, NODE_ZOOKEEPER, 1)->port, broker->number);
+    return strncmp(out, "no", 2) == 0;
+}
+
+static bool has_ended(void *of)
+{
+    const struct node *node = of;
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)node->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+}
+
+/* It waits for a controller that it could tell of its end, when its session goes: whoever comes
+ * will have taken its partitions away without its word. */
+START_TEST(a_broker_whose_session_ends_as_it_stops_asks_no_controller_any_more)
+{
+    struct node *broker = cluster_node(&cluster, NODE_BROKER, 3);
+
+    for (int i = 1; i <= 2; i++)
+        node_signal(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i), SIGKILL);
+    kill(broker->pid, SIGTERM);
+    ck_assert(wait_for(has_asked_once, broker, 60));
+    kill(broker->pid, SIGSTOP);
+    ck_assert(wait_for(is_unregistered, broker, 60));
+    kill(broker->pid, SIGCONT);
+    ck_assert(wait_for(has_ended, broker, 120));
+    node_signal(&cluster, broker, SIGKILL); /* collects it */
+    ck_assert(node_has_logged(broker, "controlled-shutdown-expired"));
+    ck_assert(!node_has_logged(broker, "controlled-shutdown-failed"));
+    for (int i = 1; i <= 2; i++) {
+        node_start(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i));
+        node_wait_ready(&cluster, cluster_node(&cluster, NODE_CONTROLLER, i), 60);
+    }
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
                                       .controllers = 2,
                                       .brokers = 3,
-                                      .broker_properties = "zookeeper.session.timeout.ms=6000",
+                                      .broker_properties =
+                                          "zookeeper.session.timeout.ms=6000\n"
+                                          "controlled.shutdown.retry.backoff.ms=20000\n",
                                       .controller_properties = "zookeeper.session.timeout.ms=6000"};
 
     return CLUSTER_SUITE(&cluster, &options, 400,
                          data_flows_while_zookeeper_is_away_and_all_return_with_it,
-                         brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients);
+                         brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients,
+                         a_broker_whose_session_ends_as_it_stops_asks_no_controller_any_more);
 }
