@@ -16,15 +16,15 @@
 #include "cluster/image.h"
 #include <stdlib.h>
 
-#define DISK_THREADS_SOON  2
-#define DISK_THREADS_LONG  1
-#define FRAMES_PENDING_MAX 128
-#define REPLY_BYTES_MAX    (8 * 1024 * 1024)
-#define MEMORY_BYTES_SPARE (64 * 1024 * 1024)
-#define STORE_TICK_MS      30000
-#define SEALED_MS          1000 /* recovery points after a roll */
-#define FILES_SHARE        4 /* of the descriptors: for idle open segments; the rest for the others */
-#define FILES_OPEN_MIN     16
+#define DISK_THREADS_SOON     2
+#define DISK_THREADS_LONG_MAX 64
+#define FRAMES_PENDING_MAX    128
+#define REPLY_BYTES_MAX       (8 * 1024 * 1024)
+#define MEMORY_BYTES_SPARE    (64 * 1024 * 1024)
+#define STORE_TICK_MS         30000
+#define SEALED_MS             1000 /* recovery points after a roll */
+#define FILES_SHARE           4 /* of the descriptors: for idle open segments; the rest for the others */
+#define FILES_OPEN_MIN        16
 /* Of connections that are not accepted yet: after a restart all clients come at once, and one that
  * finds the queue full tries again after a second. Kafka's default, 50, is too few for that. */
 #define BACKLOG_MIN                  1024
@@ -674,7 +674,9 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     groups_settings_fill(&broker->group_settings, broker->options);
     arena_init(&broker->arena, 1024 * 1024);
 
-    enum err err = disk_open(broker->env, DISK_THREADS_SOON, DISK_THREADS_LONG, &broker->disk);
+    int threads_long = options_int(broker->options, OPTION_NUM_RECOVERY_THREADS_PER_DATA_DIR);
+    if (threads_long > DISK_THREADS_LONG_MAX) threads_long = DISK_THREADS_LONG_MAX;
+    enum err err = disk_open(broker->env, DISK_THREADS_SOON, threads_long, &broker->disk);
     if (err == ERR_OK) err = open_shards(broker);
     if (err == ERR_OK) err = open_store(broker, problem);
     if (err != ERR_OK) {
