@@ -4,3 +4,6 @@ libottla_common_a_SOURCES += common/program/program.c common/program/program.h \
 EXTRA_DIST += common/program/README.md common/program/page.html
 # The page is taken into the object as it is.
 common/program/page.$(OBJEXT): common/program/page.html
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_page
+endif
