@@ -394,6 +394,8 @@ static void fill_change(struct work *work, struct item *item,
     }
     change->log = store_find(work->control->store, item->topic, item->partition);
     change->future = store_find_future(work->control->store, item->topic, item->partition);
+    /* A copy of a log that has been lost. It goes when its replica does, or moves. */
+    if (change->future != NULL && is_stray(change->future, item->topic_id)) change->future = NULL;
     if (change->log == NULL)
         want_log(work, item);
     else if (is_stray(change->log, item->topic_id))
@@ -807,7 +809,7 @@ static void stop_ordered(struct work *work)
         }
         deletions[i] = (struct deletion){work, stop};
         work->waiting++;
-        if (future != NULL)
+        if (future != NULL && !atomic_load(&log_directory(future)->is_offline))
             store_delete_future(store, &future, on_future_deleted, &deletions[i]);
         else
             delete_log(&deletions[i]);

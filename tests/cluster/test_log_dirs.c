@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX (64 * 1024)
@@ -266,6 +267,63 @@ START_TEST(a_replica_comes_to_a_broker_where_it_is_wanted)
 }
 END_TEST
 
+static bool is_settled(void *of)
+{
+    (void)of;
+    for (int number = 1; number <= 2; number++)
+        if (count_in(number, "data", "storm-*-future") +
+                count_in(number, "data-2", "storm-*-future") >
+            0)
+            return false;
+    return true;
+}
+
+/* Back and forth, while it is written, with kills at any moment. OTTLA_MOVES_SECONDS: for how
+ * long. */
+START_TEST(moves_and_kills_lose_nothing)
+{
+    const char *wanted = getenv("OTTLA_MOVES_SECONDS");
+    double seconds = wanted == NULL ? 4 : atof(wanted), began = seconds_now();
+    struct sender *sender = sender_to_new_topic(cluster.bootstrap, "storm", 1, 2, 20000000, 500);
+    int replicas[2], moves = 0, kills = 0;
+
+    ck_assert_ptr_nonnull(sender);
+    ck_assert_msg(ottla("configs --alter --topic storm --add-config "
+                        "segment.bytes=1100000,flush.messages=1") == 0,
+                  "%s", text);
+    replicas_of("storm", replicas);
+    bool is_synced = true; /* what is acknowledged */
+    while (seconds_now() - began < seconds) {
+        if (is_synced && seconds_now() - began > seconds / 2) {
+            ck_assert_msg(ottla("configs --alter --topic storm --delete-config flush.messages") ==
+                              0,
+                          "%s", text);
+            is_synced = false;
+        }
+        ck_assert(sender_send(sender, 400));
+        int i = rand() % 2;
+        const char *dirs[2] = {"any", "any"};
+        dirs[i] = rand() % 2 == 0 ? "data" : "data-2";
+        write_list("storm", 2, replicas, dirs);
+        moves += reassign("--execute --additional") == 0;
+        struct node *node = cluster_node(&cluster, NODE_BROKER, replicas[rand() % 2]);
+        if (rand() % 3 != 0) continue;
+        run_command(NULL, 0, "sleep 0.0%d", rand() % 10);
+        node_signal(&cluster, node, SIGKILL);
+        kills++;
+        node_start(&cluster, node);
+        node_wait_ready(&cluster, node, 60);
+        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "storm", 2, 60));
+    }
+    ck_assert_int_gt(moves, 0);
+    ck_assert(wait_for(is_settled, NULL, 60));
+    for (int number = 1; number <= 2; number++)
+        (void)dir_of(number, "storm-0"); /* in one of them */
+    printf("%d moves, %d kills, %lld records\n", moves, kills, (long long)sender_sent(sender));
+    ck_assert(sender_finish(&sender, false, 120));
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
@@ -274,8 +332,8 @@ int main(void)
                                       .log_dirs = 2,
                                       .broker_properties = "log.segment.bytes=1048576\n"};
 
-    return CLUSTER_SUITE(&cluster, &options, 300,
-                         a_led_and_a_followed_replica_move_while_they_are_written,
-                         a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
-                         a_replica_comes_to_a_broker_where_it_is_wanted);
+    return CLUSTER_SUITE(
+        &cluster, &options, 300, a_led_and_a_followed_replica_move_while_they_are_written,
+        a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
+        a_replica_comes_to_a_broker_where_it_is_wanted, moves_and_kills_lose_nothing);
 }
