@@ -1,16 +1,9 @@
 #include "base/arena.h"
 #include "base/ensure.h"
+#include "base/fenced.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_FENCED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_FENCED 1
-#endif
-#endif
 
 #define BLOCK_SIZE_MIN 4096
 #define BLOCK_KEEP_MAX (64 * 1024)
@@ -48,7 +41,7 @@ void arena_reset(struct arena *arena)
 {
     struct arena_block *keep = arena->blocks;
 
-#ifdef ARENA_FENCED
+#if MEMORY_FENCED
     keep = NULL; /* a fresh malloc per request makes use after reset visible */
     drop_blocks(arena->blocks);
 #else
@@ -71,7 +64,7 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
 
     if (want > BLOCK_KEEP_MAX) want = BLOCK_KEEP_MAX;
     if (want < size) want = size;
-#ifdef ARENA_FENCED
+#if MEMORY_FENCED
     want = size; /* one allocation each: its ends are red zones */
 #endif
     struct arena_block *block = ensure_malloc(sizeof(*block) + want);
@@ -87,7 +80,7 @@ void *arena_try(struct arena *arena, size_t size)
     size_t take = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 
     if (take < size || take > arena->limit - arena->used) return NULL;
-#ifdef ARENA_FENCED
+#if MEMORY_FENCED
     struct arena_block *block = add_block(arena, size);
     arena->used += take;
     block->used = block->size;

@@ -8,6 +8,7 @@ libottla_common_a_SOURCES += \
 	common/base/ensure.c common/base/ensure.h \
 	common/base/planted.c common/base/planted.h \
 	common/base/err.c common/base/err.h \
+	common/base/fenced.h \
 	common/base/heap.c common/base/heap.h \
 	common/base/list.h \
 	common/base/log.c common/base/log.h \

@@ -1,9 +1,11 @@
 #include "runtime/conn_private.h"
+#include "base/fenced.h"
 #include "base/log.h"
 #include <assert.h>
 #include <stdlib.h>
 
 #define LINGER_MS_MAX 1000 /* for the peer to see the end */
+#define SMALL_BYTES   512  /* a frame up to this takes a block that was used before */
 
 /* An idle connection costs at most this of ours (and a sock of about 150 bytes). */
 static_assert(sizeof(struct conn) <= 1024, "struct conn has grown");
@@ -28,6 +30,8 @@ void conn_limits_fini(struct conn_limits *limits)
 {
     ensure(list_is_empty(&limits->conns) && limits->memory_bytes == 0);
     if (limits->shard != NULL) timer_cancel(limits->shard, &limits->timer);
+    while (limits->spare_count > 0)
+        free(limits->spare[--limits->spare_count]);
 }
 
 struct block *conn_block_make(struct block *old, size_t capacity)
@@ -38,12 +42,32 @@ struct block *conn_block_make(struct block *old, size_t capacity)
     return block;
 }
 
-struct block *block_create(size_t len)
+struct block *conn_block_take(struct conn_limits *limits, size_t len)
 {
-    struct block *block = conn_block_make(NULL, len);
+    bool is_small = len <= SMALL_BYTES;
+    struct block *block = is_small && limits->spare_count > 0
+                              ? limits->spare[--limits->spare_count]
+                              : conn_block_make(NULL, is_small ? SMALL_BYTES : len);
 
-    *block = (struct block){.references = 1, .len = len, .bytes = block->bytes};
+    *block = (struct block){.references = 1,
+                            .is_small = is_small,
+                            .len = len,
+                            .charge = len,
+                            .limits = limits,
+                            .bytes = block->bytes};
+    limits->memory_bytes += len;
     return block;
+}
+
+/* Not kept where a sanitizer shall see its use after the end. */
+static void block_free(struct block *block)
+{
+    struct conn_limits *limits = block->limits;
+
+    if (block->is_small && limits->spare_count < CONN_SPARE_MAX && !MEMORY_FENCED)
+        limits->spare[limits->spare_count++] = block;
+    else
+        free(block);
 }
 
 struct block *block_hold(struct block *block)
@@ -89,7 +113,7 @@ void block_drop(struct block **block_)
         limits->memory_bytes -= block->charge;
         conn_wake_waiter(limits);
     }
-    free(block);
+    block_free(block);
 }
 
 /* Nothing of it will be sent any more. */

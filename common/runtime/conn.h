@@ -12,6 +12,8 @@
 #include "runtime/metrics.h"
 #include "runtime/shard.h"
 
+#define CONN_SPARE_MAX 256
+
 struct conn;
 struct listener;
 
@@ -19,13 +21,12 @@ struct listener;
  * to its shard: a message carries one reference there and back. */
 struct block {
     uint32_t references;
+    bool is_small; /* of conn.c */
     size_t len;
     size_t charge;              /* of the budget for frames */
     struct conn_limits *limits; /* whose budget; NULL: none */
     uint8_t *bytes;
 };
-/* One of `len` bytes that no connection made: for tests and for what is built by hand. */
-struct block *block_create(size_t len);
 struct block *block_hold(struct block *block);
 void block_drop(struct block **block); /* sets it to NULL; NULL is fine */
 /* `bytes` that were taken because of it, until it goes, count as its own in the budget. On its own
@@ -57,6 +58,8 @@ struct conn_limits {
     struct list partial; /* connections that hold a part of a frame, longest without bytes first */
     struct list conns;   /* all, longest without bytes first */
     struct conn *privileged; /* reads on though memory is short, so that something ends */
+    struct block *spare[CONN_SPARE_MAX]; /* small ones, to use again */
+    int spare_count;
     struct shard *shard;
     struct timer timer;
 

@@ -67,6 +67,8 @@ static inline const struct env *conn_env(const struct conn *conn)
 
 /* conn.c */
 struct block *conn_block_make(struct block *old, size_t capacity);
+/* One of `len` bytes, in the budget. */
+struct block *conn_block_take(struct conn_limits *limits, size_t len);
 void conn_wake_waiter(struct conn_limits *limits); /* there is memory again */
 void conn_limits_arm(struct conn_limits *limits);
 struct instant conn_after(const struct conn *conn, int64_t ms);

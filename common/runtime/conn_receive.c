@@ -197,12 +197,9 @@ static bool frame_grow(struct conn *conn, size_t at_hand)
 
 static void take_whole_frame(struct conn *conn, struct slice bytes)
 {
-    struct block *block = block_create(bytes.len);
+    struct block *block = conn_block_take(conn->limits, bytes.len);
 
-    block->limits = conn->limits;
-    block->charge = bytes.len;
     if (bytes.len > 0) memcpy(block->bytes, bytes.ptr, bytes.len);
-    conn->limits->memory_bytes += block->charge;
     lose_privilege(conn);
     hand_over(conn, block);
 }
