@@ -11,6 +11,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/forward.c broker/api/forward.h \
 	broker/api/autocreate.c broker/api/autocreate.h \
 	broker/api/broker_configs.c broker/api/broker_configs.h \
+	broker/api/codes.c broker/api/codes.h \
 	broker/api/connections.c broker/api/connections.h \
 	broker/api/control.c broker/api/control.h \
 	broker/api/dispatch.c broker/api/dispatch.h \
@@ -39,12 +40,14 @@ ottla_broker_LDADD = $(BROKER_LIBS)
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/unit/test_codes \
 	tests/unit/test_control \
 	tests/unit/test_topic_configs \
 	tests/unit/test_dispatch \
 	tests/unit/test_isr_writer \
 	tests/unit/test_resent \
 	tests/unit/test_metadata \
+	tests/unit/test_offset_nodes \
 	tests/unit/test_producer_ids
 endif
 EXTRA_DIST += tests/unit/broker_rig.h broker/README.md broker/api/README.md

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "broker/api/alter_log_dirs.h"
 #include "broker/api/autocreate.h"
+#include "broker/api/codes.h"
 #include "broker/api/orders.h"
 #include "broker/api/table.h"
 #include "broker/api/topic_configs.h"
@@ -232,24 +233,14 @@ static bool is_early(struct request *request)
 /* Kafka's code for what became of one partition. */
 static int16_t partition_code(enum err err)
 {
-    switch (err) {
-    case ERR_OK:
-        return KAFKA_NONE;
+    switch ((int)err) {
     case ERR_STALE_CONTROLLER_EPOCH:
         return KAFKA_STALE_CONTROLLER_EPOCH;
-    case ERR_TOPIC_ID:
-        return KAFKA_INCONSISTENT_TOPIC_ID;
-    case ERR_NOT_FOUND:
-        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    case ERR_FENCED_EPOCH:
-        return KAFKA_FENCED_LEADER_EPOCH;
-    case ERR_OFFLINE:
-    case ERR_IO:
     case ERR_FULL:
     case ERR_TOO_MANY:
         return KAFKA_KAFKA_STORAGE_ERROR;
     default:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return codes_of_partition(err, false);
     }
 }
 

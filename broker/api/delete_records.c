@@ -1,5 +1,6 @@
 #include "broker/api/delete_records.h"
 #include "base/ensure.h"
+#include "broker/api/codes.h"
 #include "broker/replica/partitions.h"
 #include "cluster/image.h"
 #include "cluster/types.h"
@@ -33,23 +34,12 @@ struct msg_delete_records {
 static int16_t code_of(enum err err, bool is_known)
 {
     switch ((int)err) {
-    case ERR_OK:
-        return KAFKA_NONE;
-    case ERR_NOT_FOUND:
-        return is_known ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    case ERR_NOT_LEADER:
-        return KAFKA_NOT_LEADER_OR_FOLLOWER;
-    case ERR_OFFLINE:
-    case ERR_IO:
-        return KAFKA_KAFKA_STORAGE_ERROR;
     case ERR_RANGE:
         return KAFKA_OFFSET_OUT_OF_RANGE;
     case ERR_DENIED:
         return KAFKA_POLICY_VIOLATION;
-    case ERR_TIMED_OUT:
-        return KAFKA_REQUEST_TIMED_OUT;
     default:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return codes_of_partition(err, is_known);
     }
 }
 

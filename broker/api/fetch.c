@@ -1,6 +1,7 @@
 #include "broker/api/fetch.h"
 #include "base/ensure.h"
 #include "base/map.h"
+#include "broker/api/codes.h"
 #include "broker/api/leaders.h"
 #include "broker/log/aborted.h"
 #include "cluster/image.h"
@@ -82,21 +83,9 @@ struct fetch {
 int16_t fetch_code(enum err err, bool is_known, int version)
 {
     switch ((int)err) {
-    case ERR_OK:
-        return KAFKA_NONE;
-    case ERR_NOT_FOUND:
-        return is_known ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    case ERR_NOT_LEADER:
-        return KAFKA_NOT_LEADER_OR_FOLLOWER;
     case ERR_OFFLINE:
     case ERR_IO:
         return version < 6 ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_KAFKA_STORAGE_ERROR;
-    case ERR_TOPIC_ID:
-        return KAFKA_INCONSISTENT_TOPIC_ID;
-    case ERR_FENCED_EPOCH:
-        return KAFKA_FENCED_LEADER_EPOCH;
-    case ERR_UNKNOWN_EPOCH:
-        return KAFKA_UNKNOWN_LEADER_EPOCH;
     case ERR_RANGE:
         return KAFKA_OFFSET_OUT_OF_RANGE;
     case ERR_UNSUPPORTED:
@@ -107,7 +96,7 @@ int16_t fetch_code(enum err err, bool is_known, int version)
     case ERR_INVALID_RECORD:
         return KAFKA_CORRUPT_MESSAGE;
     default:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return codes_of_partition(err, is_known);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "broker/api/offsets.h"
 #include "base/ensure.h"
+#include "broker/api/codes.h"
 #include "broker/replica/partitions.h"
 #include "cluster/image.h"
 #include "wire/gen/list_offsets.h"
@@ -12,19 +13,6 @@
 int16_t offsets_code(enum err err, bool is_known, int version)
 {
     switch ((int)err) {
-    case ERR_OK:
-        return KAFKA_NONE;
-    case ERR_NOT_FOUND:
-        return is_known ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    case ERR_NOT_LEADER:
-        return KAFKA_NOT_LEADER_OR_FOLLOWER;
-    case ERR_OFFLINE:
-    case ERR_IO:
-        return KAFKA_KAFKA_STORAGE_ERROR;
-    case ERR_FENCED_EPOCH:
-        return KAFKA_FENCED_LEADER_EPOCH;
-    case ERR_UNKNOWN_EPOCH:
-        return KAFKA_UNKNOWN_LEADER_EPOCH;
     case ERR_BUSY: /* the watermark has not reached the leader's own epoch */
         return version >= 5 ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_LEADER_NOT_AVAILABLE;
     case ERR_UNSUPPORTED:
@@ -32,7 +20,7 @@ int16_t offsets_code(enum err err, bool is_known, int version)
     case ERR_INVALID:
         return KAFKA_INVALID_REQUEST;
     default:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return codes_of_partition(err, is_known);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "broker/api/produce.h"
 #include "base/ensure.h"
+#include "broker/api/codes.h"
 #include "broker/api/leaders.h"
 #include "broker/log/check.h"
 #include "broker/replica/partitions.h"
@@ -52,15 +53,6 @@ struct produce {
 int16_t produce_code(enum err err, bool is_known)
 {
     switch ((int)err) {
-    case ERR_OK:
-        return KAFKA_NONE;
-    case ERR_NOT_FOUND:
-        return is_known ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    case ERR_NOT_LEADER:
-        return KAFKA_NOT_LEADER_OR_FOLLOWER;
-    case ERR_OFFLINE:
-    case ERR_IO:
-        return KAFKA_KAFKA_STORAGE_ERROR;
     case ERR_NOT_ENOUGH_REPLICAS:
     case ERR_FULL: /* nothing was written, and it passes: producers try again */
     case ERR_TOO_MANY:
@@ -78,8 +70,6 @@ int16_t produce_code(enum err err, bool is_known)
         return KAFKA_INVALID_TIMESTAMP;
     case ERR_UNSUPPORTED:
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-    case ERR_TIMED_OUT:
-        return KAFKA_REQUEST_TIMED_OUT;
     case ERR_SEQUENCE:
         return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     case ERR_PRODUCER_EPOCH:
@@ -89,7 +79,7 @@ int16_t produce_code(enum err err, bool is_known)
     case ERR_COORDINATOR_FENCED:
         return KAFKA_TRANSACTION_COORDINATOR_FENCED;
     default:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return codes_of_partition(err, is_known);
     }
 }
 
