@@ -7,7 +7,7 @@
 #include "wire/frame.h"
 #include <stdlib.h>
 
-#define REQUESTS_SPARE_MAX 32
+#define REQUESTS_SPARE_MAX 256
 
 /* A decoded body is larger than its bytes: the least element of an array takes few bytes in the
  * frame, and a struct in the arena. */

@@ -119,6 +119,8 @@ struct client {
     bool is_admitted;                /* counted in connections.h: it is read */
     bool is_working;                 /* has produced or fetched */
     bool is_let_go;                  /* its connection is being closed for our end */
+    int8_t asks_shard;               /* of group_calls.c: where its last calls went, … */
+    uint8_t asks_in_row;             /* … and how many of them there in a row */
     int listener;                    /* index into api_process.listeners */
     struct slice principal;          /* "User:ANONYMOUS" on PLAINTEXT */
     char host[64];                   /* the peer's address */

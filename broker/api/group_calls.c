@@ -5,6 +5,10 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
+/* Calls in a row of one connection to one other shard. Few, for the hop costs as much as the call;
+ * more than one client that comes with many groups would send by chance. */
+#define ASKS_BEFORE_MOVE 4
+
 int16_t group_code(enum err err)
 {
     switch ((int)err) {
@@ -150,32 +154,79 @@ static void refuse(struct group_question *question, enum err err)
     question->finished(question);
 }
 
-void group_ask(struct group_question *question)
+/* False: nobody can be asked, and that has been said. */
+static bool find_shard(struct group_question *question)
 {
-    struct api_shard *api = question->request->at;
+    const struct api_shard *api = question->request->at;
     struct groups_call *call = &question->call;
 
     arena_init(&call->out, SIZE_MAX);
     call->partition = group_partition_of(api->image, SLICE(TOPIC_NAME_OFFSETS), call->group);
     if (call->partition < 0) {
         refuse(question, ERR_NOT_COORDINATOR);
-        return;
+        return false;
     }
-    int shard = partition_shard(SLICE(TOPIC_NAME_OFFSETS), call->partition, api->process->shards);
     question->home = api->shard->id;
-    if (shard != api->shard->id) {
+    question->shard =
+        partition_shard(SLICE(TOPIC_NAME_OFFSETS), call->partition, api->process->shards);
+    return true;
+}
+
+static void ask(struct group_question *question)
+{
+    struct api_shard *api = question->request->at;
+
+    if (question->shard != api->shard->id) {
+        enum groups_call_kind kind = question->call.kind;
         /* From here it cannot be seen whether it waits there: these do, as a rule. */
-        if (call->kind == GROUPS_JOIN || call->kind == GROUPS_SYNC || call->kind == GROUPS_COMMIT)
+        if (kind == GROUPS_JOIN || kind == GROUPS_SYNC || kind == GROUPS_COMMIT)
             request_waits(question->request);
-        say(api, MSG_GROUP, shard, question);
+        say(api, MSG_GROUP, question->shard, question);
         return;
     }
     question->owner = api;
-    call->done = done_here;
-    if (groups_ask(api->groups, call))
+    question->call.done = done_here;
+    if (groups_ask(api->groups, &question->call))
         question->finished(question);
     else
         request_waits(question->request);
+}
+
+void group_ask(struct group_question *question)
+{
+    if (find_shard(question)) ask(question);
+}
+
+/* Not one that fetches, too: its session stays where it was made. */
+static bool is_better_there(struct group_question *question)
+{
+    struct client *client = question->request->client;
+
+    if (client->asks_shard != question->shard) client->asks_in_row = 0;
+    client->asks_shard = (int8_t)question->shard;
+    if (question->shard == question->home || client->is_working ||
+        ++client->asks_in_row < ASKS_BEFORE_MOVE)
+        return false;
+    client->asks_in_row = 0; /* if it cannot move now: again after as many */
+    return true;
+}
+
+static void move(struct post *post)
+{
+    struct group_question *question = list_entry(post, struct group_question, post);
+
+    if (!request_move(question->request, question->shard)) ask(question);
+}
+
+void group_ask_alone(struct group_question *question)
+{
+    if (!find_shard(question)) return;
+    if (!is_better_there(question)) {
+        ask(question);
+        return;
+    }
+    question->post.run = move; /* not in the handler's call */
+    shard_post(question->request->at->shard, &question->post);
 }
 
 void group_end(struct group_question *question)

@@ -13,10 +13,14 @@ struct group_question {
     void (*finished)(struct group_question *question);
     void *to; /* the caller's */
 
-    struct api_shard *owner; /* of group_calls.c */
-    int home;
+    struct api_shard *owner; /* of group_calls.c, as the rest */
+    int home, shard;
+    struct post post;
 };
 void group_ask(struct group_question *question);
+/* The same for a request that has no other question. A connection that goes on asking one other
+ * shard (each consumer has one of its own to its coordinator) moves there with this request. */
+void group_ask_alone(struct group_question *question);
 void group_end(struct group_question *question);
 
 /* All groups of this broker. */

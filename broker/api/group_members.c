@@ -255,7 +255,7 @@ static void heartbeat_handle(struct request *request)
     question->call.voice = (struct group_voice){.member_id = in->member_id,
                                                 .instance_id = in->group_instance_id,
                                                 .generation = in->generation_id};
-    group_ask(question);
+    group_ask_alone(question);
 }
 
 const struct api heartbeat_api = {

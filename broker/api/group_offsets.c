@@ -149,7 +149,7 @@ static void commit_handle(struct request *request)
                                        .generation = in->generation_id_or_member_epoch};
     call->retention_ms = in->retention_time_ms;
     if (commit_fill(request, call) > 0)
-        group_ask(question);
+        group_ask_alone(question);
     else
         request_reply(request, commit_response(request, call->parts, 0));
 }

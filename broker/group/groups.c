@@ -64,6 +64,7 @@ struct hosted_group *hosted_group_add(struct coordinator *coordinator, struct sl
     hosted->offsets = offsets_create();
     hosted->timer.fire = on_timer;
     list_init(&hosted->appends);
+    list_init(&hosted->commits);
     buf_init(&hosted->value);
     if (!coordinator->is_loading)
         hosted->machine = group_create(id, &groups->settings->group, groups_wall_ms(groups));
@@ -79,6 +80,10 @@ void hosted_group_remove(struct hosted_group *hosted)
 
     list_each (node, &hosted->appends) {
         list_entry(node, struct group_append, node)->group = NULL;
+        list_remove(node);
+    }
+    list_each (node, &hosted->commits) {
+        list_entry(node, struct groups_call, in_group)->committing = NULL;
         list_remove(node);
     }
     timer_cancel(groups->shard, &hosted->timer);
@@ -265,6 +270,8 @@ static void coordinator_begin(struct groups *groups, int32_t partition, int32_t 
     coordinator->is_loading = true;
     map_init(&coordinator->groups);
     map_init(&coordinator->txns);
+    list_init(&coordinator->commits);
+    coordinator->append.run = groups_log_append;
     map_set(&groups->coordinators, map_int(&partition), coordinator);
     load_begin(coordinator);
 }
@@ -275,6 +282,7 @@ static void coordinator_end(struct coordinator *coordinator)
     size_t count = coordinator->groups.count;
 
     load_drop(coordinator);
+    groups_log_refuse(coordinator);
     map_each (entry, &coordinator->groups) {
         struct hosted_group *hosted = entry->value;
         struct group_event event = {.type = GROUP_UNLOAD};

@@ -103,6 +103,9 @@ struct groups_call {
     void (*done)(struct groups_call *call); /* never inside groups_ask */
     struct list_node node;                  /* of groups.c, as the rest */
     bool is_asking, is_answered;
+    struct hosted_group
+        *committing;           /* COMMIT, on its way to the log: of this group; NULL: it has */
+    struct list_node in_group; /* gone. In hosted_group.commits */
 };
 /* True: answered, and `done` will not come. False: it is kept until `done`.
  *

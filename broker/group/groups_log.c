@@ -9,6 +9,8 @@
 
 /* A group's tombstones are cut into batches of about so much: far below what a batch may be. */
 #define TOMBSTONES_BYTES_MAX (256 * 1024)
+/* Commits of a turn go into one batch until it has so much. */
+#define COMMITS_BYTES (64 * 1024)
 
 /* ---- how the log's errors are told ---- */
 
@@ -49,18 +51,12 @@ static enum err commit_err(enum err err)
 
 /* ---- one append ---- */
 
-static void finish(struct group_append *append)
+/* The call's part in what became of the batch. */
+static void finish_commit(struct group_append *append, struct groups_call *call, enum err err)
 {
     struct groups *groups = append->of;
+    struct offsets *offsets = call->committing == NULL ? NULL : call->committing->offsets;
 
-    if (append->store != NULL) { /* fed in the post: never within the step that asked for it */
-        list_push(&groups->stored, &append->told);
-        shard_post(groups->shard, &groups->tell);
-        return;
-    }
-    struct groups_call *call = append->call;
-    enum err err = commit_err(append->err);
-    struct offsets *offsets = append->group == NULL ? NULL : append->group->offsets;
     for (int i = 0; i < call->part_count; i++) {
         struct groups_part *part = &call->parts[i];
         if (part->err != ERR_OK) continue;
@@ -71,9 +67,24 @@ static void finish(struct group_append *append)
         part->err = err;
     }
     counter_add(err == ERR_OK ? &groups->counts.commits : &groups->counts.commits_failed, 1);
-    list_remove(&append->node);
-    free(append);
+    list_remove(&call->in_group);
+    call->committing = NULL;
     groups_answered(groups, call);
+}
+
+static void finish(struct group_append *append)
+{
+    struct groups *groups = append->of;
+    struct list_node *node;
+
+    if (append->store != NULL) { /* fed in the post: never within the step that asked for it */
+        list_push(&groups->stored, &append->told);
+        shard_post(groups->shard, &groups->tell);
+        return;
+    }
+    while ((node = list_pop(&append->commits)) != NULL)
+        finish_commit(append, list_entry(node, struct groups_call, node), commit_err(append->err));
+    free(append);
 }
 
 static void on_committed(struct commit_wait *wait, enum err err)
@@ -120,33 +131,44 @@ static void append_batch(struct coordinator *coordinator, struct record_builder 
     if (groups->batch.capacity > 4 * TOMBSTONES_BYTES_MAX) buf_fini(&groups->batch);
 }
 
-static void start(struct group_append *append, struct hosted_group *hosted,
-                  struct record_builder *builder)
+static struct group_append *append_create(struct groups *groups)
 {
-    struct groups *groups = hosted->of->of;
-    bool waits = groups->settings->required_acks == -1;
-    struct append out;
+    struct group_append *append = ensure_zalloc(sizeof(*append));
 
     append->of = groups;
-    append->group = hosted;
     append->wait.done = on_committed;
-    list_push(&hosted->appends, &append->node);
-    append_batch(hosted->of, builder, waits, &out, &append->wait);
+    list_init(&append->commits);
+    return append;
+}
+
+/* True: its fate is known. */
+static bool start(struct group_append *append, struct coordinator *coordinator,
+                  struct record_builder *builder)
+{
+    bool waits = append->of->settings->required_acks == -1;
+    struct append out;
+
+    append_batch(coordinator, builder, waits, &out, &append->wait);
     append->base_offset = out.base_offset;
     append->err = out.err;
-    if (!out.waits) finish(append);
+    return !out.waits;
 }
+
+static void append_commits(struct coordinator *coordinator);
 
 /* ---- groups ---- */
 
 void groups_log_store(struct hosted_group *hosted, struct group_store *store)
 {
     struct groups *groups = hosted->of->of;
-    struct group_append *append = ensure_zalloc(sizeof(*append));
+    struct group_append *append = append_create(groups);
     struct group_metadata_value value;
     struct record_builder builder;
 
+    append_commits(hosted->of); /* what came before stands before */
     append->store = store;
+    append->group = hosted;
+    list_push(&hosted->appends, &append->node);
     buf_clear(&groups->key);
     buf_clear(&groups->value);
     group_value(hosted->machine, &groups->arena, &value);
@@ -155,7 +177,7 @@ void groups_log_store(struct hosted_group *hosted, struct group_store *store)
     batch_begin(groups, &builder);
     record_builder_add(&builder, groups_wall_ms(groups), buf_slice(&groups->key),
                        buf_slice(&groups->value), NULL, 0);
-    start(append, hosted, &builder);
+    if (start(append, hosted->of, &builder)) finish(append);
 }
 
 void groups_log_tell(struct groups *groups)
@@ -175,36 +197,99 @@ void groups_log_tell(struct groups *groups)
     }
 }
 
-/* ---- commits ---- */
+/* ---- commits: those of one turn of the shard share batches ---- */
+
+static void add_commit(struct groups *groups, struct record_builder *builder,
+                       const struct groups_call *call, int64_t now_ms)
+{
+    for (int i = 0; i < call->part_count; i++) {
+        const struct groups_part *part = &call->parts[i];
+        if (part->err != ERR_OK) continue;
+        buf_clear(&groups->key);
+        buf_clear(&groups->value);
+        group_log_write_offset_key(&groups->key, call->group, part->topic, part->partition);
+        group_log_write_offset(&groups->value, groups->settings->level, &part->commit);
+        record_builder_add(builder, now_ms, buf_slice(&groups->key), buf_slice(&groups->value),
+                           NULL, 0);
+    }
+}
+
+/* A batch of the commits that have come, up to COMMITS_BYTES; of the first alone if `alone`. */
+static struct group_append *begin_commits(struct coordinator *coordinator,
+                                          struct record_builder *builder, bool alone)
+{
+    struct groups *groups = coordinator->of;
+    struct group_append *append = append_create(groups);
+    int64_t now_ms = groups_wall_ms(groups);
+    struct list_node *node;
+
+    batch_begin(groups, builder);
+    while (record_builder_size(builder) < COMMITS_BYTES &&
+           (node = list_pop(&coordinator->commits)) != NULL) {
+        list_push(&append->commits, node);
+        add_commit(groups, builder, list_entry(node, struct groups_call, node), now_ms);
+        if (alone) break;
+    }
+    return append;
+}
+
+static void append_commits(struct coordinator *coordinator)
+{
+    struct record_builder builder;
+    int alone = 0; /* so many of the next go one by one */
+
+    while (!list_is_empty(&coordinator->commits)) {
+        struct group_append *append = begin_commits(coordinator, &builder, alone > 0);
+        bool shares = list_first(&append->commits) != list_last(&append->commits);
+        bool has_ended = start(append, coordinator, &builder);
+        if (alone > 0) alone--;
+        /* Too large together: who is too large alone is told so, the others are not. */
+        if (shares && (append->err == ERR_TOO_LARGE || append->err == ERR_LIMIT)) {
+            for (struct list_node *node; (node = list_last(&append->commits)) != NULL; alone++) {
+                list_remove(node);
+                list_push_front(&coordinator->commits, node);
+            }
+            free(append);
+        } else if (has_ended) {
+            finish(append);
+        }
+    }
+}
+
+void groups_log_append(struct post *post)
+{
+    append_commits(
+        (struct coordinator *)(void *)((char *)post - offsetof(struct coordinator, append)));
+}
 
 void groups_log_commit(struct hosted_group *hosted, struct groups_call *call)
 {
-    struct groups *groups = hosted->of->of;
-    struct group_append *append = ensure_zalloc(sizeof(*append));
+    struct coordinator *coordinator = hosted->of;
+    struct groups *groups = coordinator->of;
     int64_t now_ms = groups_wall_ms(groups);
-    struct record_builder builder;
-    int count = 0;
 
-    batch_begin(groups, &builder);
     for (int i = 0; i < call->part_count; i++) {
         struct groups_part *part = &call->parts[i];
         if (part->err != ERR_OK) continue;
         if (part->commit.commit_ms < 0) part->commit.commit_ms = now_ms;
         part->commit.expire_ms = call->retention_ms < 0 ? -1 : now_ms + call->retention_ms;
-        buf_clear(&groups->key);
-        buf_clear(&groups->value);
-        group_log_write_offset_key(&groups->key, hosted_group_id(hosted), part->topic,
-                                   part->partition);
-        group_log_write_offset(&groups->value, groups->settings->level, &part->commit);
-        record_builder_add(&builder, now_ms, buf_slice(&groups->key), buf_slice(&groups->value),
-                           NULL, 0);
         offsets_prepare(hosted->offsets, part->topic, part->partition);
-        count++;
     }
-    ensure(count > 0);
-    append->call = call;
-    append->now_ms = now_ms;
-    start(append, hosted, &builder);
+    call->committing = hosted;
+    list_push(&hosted->commits, &call->in_group);
+    list_push(&coordinator->commits, &call->node);
+    shard_post(groups->shard, &coordinator->append);
+}
+
+void groups_log_refuse(struct coordinator *coordinator)
+{
+    shard_unpost(&coordinator->append);
+    if (list_is_empty(&coordinator->commits)) return;
+    struct group_append *append = append_create(coordinator->of);
+    append->err = ERR_NOT_LEADER;
+    for (struct list_node *node; (node = list_pop(&coordinator->commits)) != NULL;)
+        list_push(&append->commits, node);
+    finish(append);
 }
 
 /* ---- tombstones ---- */
@@ -212,6 +297,7 @@ void groups_log_commit(struct hosted_group *hosted, struct groups_call *call)
 void tombstones_begin(struct tombstones *tombstones, struct hosted_group *group,
                       struct record_builder *builder)
 {
+    append_commits(group->of); /* what came before stands before */
     *tombstones = (struct tombstones){.group = group, .builder = builder};
 }
 

@@ -16,6 +16,7 @@ struct hosted_group {
     struct offsets *offsets;
     struct timer timer;
     struct list appends;        /* struct group_append of it */
+    struct list commits;        /* groups_call.in_group: on their way to the log */
     struct list_node aging;     /* groups.aging: still to be looked at */
     struct list_node restoring; /* load: still to be made of `value` */
     struct buf value;           /* its last record, while the log is read; empty: none */
@@ -27,21 +28,23 @@ struct coordinator {
     struct groups *of;
     int32_t partition, epoch;
     bool is_loading;
-    bool is_broken;    /* its log cannot be read */
-    struct map groups; /* id → struct hosted_group */
-    struct map txns;   /* producer id → struct map of ids: groups that have offsets in it */
-    struct load *load; /* NULL: has been read */
+    bool is_broken;      /* its log cannot be read */
+    struct map groups;   /* id → struct hosted_group */
+    struct map txns;     /* producer id → struct map of ids: groups that have offsets in it */
+    struct load *load;   /* NULL: has been read */
+    struct list commits; /* groups_call.node: of this turn, to be appended together */
+    struct post append;
 };
 
 struct groups {
     struct shard *shard;
     struct partitions *partitions;
     const struct groups_settings *settings;
-    struct map coordinators; /* partition → struct coordinator */
-    struct list all;         /* struct hosted_group */
+    struct map coordinators;     /* partition → struct coordinator */
+    struct list all;             /* struct hosted_group */
     struct list_node *walk_next; /* of groups_walk.c */
-    struct list ended;       /* calls to be told */
-    struct list stored;      /* struct group_append of groups, to be told */
+    struct list ended;           /* calls to be told */
+    struct list stored;          /* struct group_append of groups, to be told */
     struct post tell;
     struct list aging;
     struct timer age_timer;
@@ -52,17 +55,16 @@ struct groups {
     struct groups_counts counts;
 };
 
-/* A batch on its way to the log. */
+/* A batch on its way to the log: a group's record, or commits of any groups of the coordinator. */
 struct group_append {
-    struct list_node node; /* hosted_group.appends */
+    struct list_node node; /* hosted_group.appends: of a group's record */
     struct list_node told; /* groups.stored */
     struct groups *of;
     struct hosted_group *group; /* NULL: it has gone */
-    struct group_store *store;  /* one of both */
-    struct groups_call *call;
+    struct group_store *store;  /* NULL: commits */
+    struct list commits;        /* groups_call.node */
     struct commit_wait wait;
     int64_t base_offset;
-    int64_t now_ms;
     enum err err; /* of partitions */
 };
 
@@ -91,8 +93,13 @@ void coordinator_note_txn(struct coordinator *coordinator, int64_t producer_id,
 /* groups_log.c */
 /* Appends the group's record; GROUP_STORED comes later. Takes. */
 void groups_log_store(struct hosted_group *hosted, struct group_store *store);
-/* Appends the commits whose part is ERR_OK, and answers. */
+/* Appends the commits whose part is ERR_OK, together with what else is committed in this turn of
+ * the shard, and answers. */
 void groups_log_commit(struct hosted_group *hosted, struct groups_call *call);
+/* Commits that wait for the turn's end are refused: leadership has gone. */
+void groups_log_refuse(struct coordinator *coordinator);
+/* The turn's commits are to be appended; in the post. */
+void groups_log_append(struct post *post);
 /* GROUP_STORED for what has been told; in the post. */
 void groups_log_tell(struct groups *groups);
 /* Tombstones: begun, added, ended (appended as they fill a batch). Nobody waits for them. */

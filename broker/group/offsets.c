@@ -203,11 +203,9 @@ bool offsets_is_unstable(const struct offsets *offsets, struct slice topic, int3
     return false;
 }
 
-static void put(struct offsets *offsets, struct slice topic, int32_t partition,
-                const struct offset_commit *commit, int64_t log_offset)
+static void put(struct offsets *offsets, struct entry *entry, const struct offset_commit *commit,
+                int64_t log_offset)
 {
-    struct entry *entry = entry_take(&offsets->topics, topic, partition);
-
     /* What is there is later in the log. Of two in one batch the last counts. */
     if (entry->log_offset > log_offset) return;
     offsets->count += entry->log_offset < 0;
@@ -223,10 +221,11 @@ static void tidy(struct map *topics, struct slice topic, int32_t partition)
         entry_drop(topics, topic, partition);
 }
 
-static void arrive(struct entry *entry)
+static struct entry *arrive(struct entry *entry)
 {
     ensure(entry != NULL && entry->pending > 0);
     entry->pending--;
+    return entry;
 }
 
 void offsets_prepare(struct offsets *offsets, struct slice topic, int32_t partition)
@@ -237,8 +236,7 @@ void offsets_prepare(struct offsets *offsets, struct slice topic, int32_t partit
 void offsets_done(struct offsets *offsets, struct slice topic, int32_t partition,
                   const struct offset_commit *commit, int64_t log_offset)
 {
-    arrive(entry_find(&offsets->topics, topic, partition));
-    put(offsets, topic, partition, commit, log_offset);
+    put(offsets, arrive(entry_find(&offsets->topics, topic, partition)), commit, log_offset);
 }
 
 void offsets_undone(struct offsets *offsets, struct slice topic, int32_t partition)
@@ -250,7 +248,7 @@ void offsets_undone(struct offsets *offsets, struct slice topic, int32_t partiti
 void offsets_load(struct offsets *offsets, struct slice topic, int32_t partition,
                   const struct offset_commit *commit, int64_t log_offset)
 {
-    put(offsets, topic, partition, commit, log_offset);
+    put(offsets, entry_take(&offsets->topics, topic, partition), commit, log_offset);
 }
 
 bool offsets_remove(struct offsets *offsets, struct slice topic, int32_t partition)
@@ -342,7 +340,9 @@ void offsets_txn_end(struct offsets *offsets, int64_t producer_id, bool is_commi
             struct entry *entry = &topic->entries[i];
             if (entry->log_offset < 0) continue;
             struct offset_commit commit = entry_commit(entry);
-            if (is_commit) put(offsets, name, entry->partition, &commit, entry->log_offset);
+            if (is_commit)
+                put(offsets, entry_take(&offsets->topics, name, entry->partition), &commit,
+                    entry->log_offset);
             entry->log_offset = -1;
             if (entry->pending == 0) entry_drop(&txn->topics, name, entry->partition);
         }

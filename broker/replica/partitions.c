@@ -305,7 +305,9 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
 {
     struct partition_effects effects;
     enum partition_role role = hosted->machine.role;
-    unsigned standing = isr_standing(&hosted->machine);
+    /* An append is most of what comes: it changes nobody's standing. */
+    bool may_change = event->type != PARTITION_APPENDED;
+    unsigned standing = may_change ? isr_standing(&hosted->machine) : 0;
 
     event->now = shard_now(hosted->of->shard);
     event->alive = alive_mask(hosted);
@@ -320,7 +322,7 @@ void hosted_feed(struct hosted *hosted, struct partition_event *event)
                   role_name(hosted->machine.role), hosted->machine.leader,
                   hosted->machine.leader_epoch);
     count_role(hosted, role);
-    count_standing(hosted, standing);
+    if (may_change) count_standing(hosted, standing);
     deletion_look(hosted);
 
     if (effects.raise_log_start) {

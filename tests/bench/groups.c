@@ -35,7 +35,7 @@
 #define PARTITIONS      100
 #define OFFSETS_PARTS   50
 #define COMMIT_GROUPS   1000
-#define COMMIT_CONNS    500
+#define COMMIT_CONNS    COMMIT_GROUPS /* a member has one to its coordinator */
 #define BATCHED_COMMITS 100
 
 /* What all members read: version, topics, no user data. */

@@ -38,12 +38,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SELF       1
-#define FOLLOWER   2
-#define DATA       2
-#define SHARDS     (DATA + 1)
-#define PARTITIONS 4
-#define OFFSETS    SLICE(TOPIC_NAME_OFFSETS)
+#define SELF        1
+#define FOLLOWER    2
+#define DATA        2
+#define SHARDS      (DATA + 1)
+#define PARTITIONS  4
+#define SESSION_MS  60000
+#define WAIT_MS_MAX 60000 /* only a broken test waits so long */
+#define OFFSETS     SLICE(TOPIC_NAME_OFFSETS)
 
 struct data_shard {
     struct msg_routes routes; /* first */
@@ -94,13 +96,24 @@ static void turn(struct world *world)
     }
 }
 
+/* One more turn of those that may be waited for: time, not turns, or a busy machine would be too
+ * slow for it. */
+static void turn_on(struct world *world, struct instant *end)
+{
+    struct instant now = env_now(world->env);
+
+    if (end->ns == 0) *end = instant_add_ms(now, WAIT_MS_MAX);
+    ck_assert_msg(instant_before(now, *end), "waited in vain");
+    turn(world);
+    usleep(20);
+}
+
 static void until(struct world *world, const bool *flag)
 {
-    for (int i = 0; i < 100000 && !*flag; i++) {
-        turn(world);
-        usleep(20);
-    }
-    ck_assert(*flag);
+    struct instant end = {0};
+
+    while (!*flag)
+        turn_on(world, &end);
 }
 
 /* ---- the world ---- */
@@ -293,7 +306,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 static void close_world(struct world *world)
 {
     close(world->client);
-    listener_close(&world->shards[0].listener);
+    for (int i = 0; i < DATA; i++)
+        listener_close(&world->shards[i].listener);
     for (int i = 0; i < DATA; i++)
         groups_stop(world->shards[i].groups);
     for (int i = 0; i < 50; i++)
@@ -390,26 +404,40 @@ static void lead_all(struct world *world, int32_t leader, int32_t epoch, int rep
 
 /* ---- the client ---- */
 
-static void send_request(struct world *world, int16_t key, int16_t version,
-                         const struct wire_struct *type, const void *body)
+/* Behind what is to be sent already. */
+static void add_request(struct world *world, int16_t key, int16_t version,
+                        const struct wire_struct *type, const void *body)
 {
+    size_t start = world->out.len;
     struct frame_request_head head = {.api_key = key,
                                       .api_version = version,
                                       .correlation_id = ++world->correlation,
                                       .client_id = SLICE("test")};
-    size_t sent = 0;
 
-    buf_clear(&world->out);
     buf_extend(&world->out, 4);
     frame_write_request_head(&world->out, &head);
     wire_write(&world->out, version, type, body);
-    uint32_t length = htonl((uint32_t)world->out.len - 4);
-    memcpy(world->out.ptr, &length, 4);
+    uint32_t length = htonl((uint32_t)(world->out.len - start) - 4);
+    memcpy(world->out.ptr + start, &length, 4);
+}
+
+static void send_added(struct world *world)
+{
+    size_t sent = 0;
+
     while (sent < world->out.len) {
         ssize_t n = send(world->client, world->out.ptr + sent, world->out.len - sent, 0);
         if (n > 0) sent += (size_t)n;
         turn(world);
     }
+    buf_clear(&world->out);
+}
+
+static void send_request(struct world *world, int16_t key, int16_t version,
+                         const struct wire_struct *type, const void *body)
+{
+    add_request(world, key, version, type, body);
+    send_added(world);
 }
 
 /* Fills world->in with what has come; false when the connection has ended. */
@@ -435,15 +463,15 @@ static bool has_frame(const struct world *world, size_t *len)
 static void read_reply(struct world *world, int32_t correlation, int16_t key, int16_t version,
                        const struct wire_struct *type, void *out)
 {
+    struct instant end = {0};
     size_t len = 0;
     int32_t got = 0;
     struct slice body;
 
-    for (int i = 0; i < 200000 && !has_frame(world, &len); i++) {
-        turn(world);
+    while (!has_frame(world, &len)) {
+        turn_on(world, &end);
         ck_assert(receive(world));
     }
-    ck_assert(has_frame(world, &len));
     /* In the arena: what the response points to outlives the next one. */
     struct slice frame = arena_copy(&world->arena, slice_of(world->in.ptr + 4, len));
     buf_drop_head(&world->in, len + 4);
@@ -483,13 +511,19 @@ static bool all_loaded(void)
     return loading == 0;
 }
 
+static void await_loaded(void)
+{
+    struct instant end = {0};
+
+    while (!all_loaded())
+        turn_on(&world, &end);
+}
+
 static void begin(void)
 {
     open_world(&world);
     lead_all(&world, SELF, 1, 1, 1);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
-    ck_assert(all_loaded());
+    await_loaded();
 }
 
 static void again(int32_t epoch)
@@ -519,8 +553,8 @@ static int32_t send_join(const char *group, const char *id, const char *instance
 
     wire_default(&join_group_request_wire, &in);
     in.group_id = slice_text(group);
-    in.session_timeout_ms = 6000;
-    in.rebalance_timeout_ms = 6000;
+    in.session_timeout_ms = SESSION_MS;
+    in.rebalance_timeout_ms = SESSION_MS;
     in.member_id = slice_text(id);
     in.group_instance_id = instance == NULL ? SLICE_NULL : slice_text(instance);
     in.protocol_type = type;
@@ -592,9 +626,10 @@ static int16_t heartbeat(const char *group, const char *id, const char *instance
     return out.error_code;
 }
 
-static int16_t commit_as(const char *group, const char *id, const char *instance,
-                         int32_t generation, const char *topic, int32_t partition, int64_t offset,
-                         struct slice metadata)
+/* A commit that is sent with the next request. Gives its correlation id. */
+static int32_t add_commit(struct slice group, const char *id, const char *instance,
+                          int32_t generation, const char *topic, int32_t partition, int64_t offset,
+                          struct slice metadata)
 {
     struct offset_commit_request_topic_partition part = {.partition_index = partition,
                                                          .committed_offset = offset,
@@ -604,19 +639,37 @@ static int16_t commit_as(const char *group, const char *id, const char *instance
     struct offset_commit_request_topic topics = {.name = slice_text(topic),
                                                  .partitions = {&part, 1}};
     struct offset_commit_request in;
-    struct offset_commit_response out;
 
     wire_default(&offset_commit_request_wire, &in);
-    in.group_id = slice_text(group);
+    in.group_id = group;
     in.generation_id_or_member_epoch = generation;
     in.member_id = slice_text(id);
     in.group_instance_id = instance == NULL ? SLICE_NULL : slice_text(instance);
     in.topics.at = &topics;
     in.topics.count = 1;
-    ASK(offset_commit, API_OFFSET_COMMIT, 9, &in, &out);
+    add_request(&world, API_OFFSET_COMMIT, 9, &offset_commit_request_wire, &in);
+    return world.correlation;
+}
+
+static int16_t read_commit(int32_t correlation)
+{
+    struct offset_commit_response out;
+
+    read_reply(&world, correlation, API_OFFSET_COMMIT, 9, &offset_commit_response_wire, &out);
     ck_assert_int_eq(out.topics.count, 1);
-    ck_assert_int_eq(out.topics.at[0].partitions.at[0].partition_index, partition);
+    ck_assert_int_eq(out.topics.at[0].partitions.count, 1);
     return out.topics.at[0].partitions.at[0].error_code;
+}
+
+static int16_t commit_as(const char *group, const char *id, const char *instance,
+                         int32_t generation, const char *topic, int32_t partition, int64_t offset,
+                         struct slice metadata)
+{
+    int32_t correlation =
+        add_commit(slice_text(group), id, instance, generation, topic, partition, offset, metadata);
+
+    send_added(&world);
+    return read_commit(correlation);
 }
 
 static int16_t commit(const char *group, int32_t partition, int64_t offset)
@@ -625,14 +678,12 @@ static int16_t commit(const char *group, int32_t partition, int64_t offset)
 }
 
 /* The committed offset of t-`partition`; −1 none; −2 − code when it was refused. */
-static int64_t committed(const char *group, int32_t partition)
+static int64_t committed_by(struct slice group, int32_t partition)
 {
     struct offset_fetch_request_group_topic topic = {.name = SLICE("t"),
                                                      .partition_indexes = {&partition, 1}};
-    struct offset_fetch_request_group of = {.group_id = slice_text(group),
-                                            .member_id = SLICE_NULL,
-                                            .member_epoch = -1,
-                                            .topics = {&topic, 1}};
+    struct offset_fetch_request_group of = {
+        .group_id = group, .member_id = SLICE_NULL, .member_epoch = -1, .topics = {&topic, 1}};
     struct offset_fetch_request in;
     struct offset_fetch_response out;
 
@@ -643,6 +694,11 @@ static int64_t committed(const char *group, int32_t partition)
     ck_assert_int_eq(out.groups.count, 1);
     if (out.groups.at[0].error_code != 0) return -2 - out.groups.at[0].error_code;
     return out.groups.at[0].topics.at[0].partitions.at[0].committed_offset;
+}
+
+static int64_t committed(const char *group, int32_t partition)
+{
+    return committed_by(slice_text(group), partition);
 }
 
 static struct describe_groups_response_group describe(const char *group)
@@ -751,8 +807,7 @@ START_TEST(what_is_committed_is_known_after_leadership_has_come_back)
     ck_assert_int_eq(committed("g1", 1), -2 - KAFKA_NOT_COORDINATOR);
     ck_assert_int_eq(heartbeat("g1", leader.id, NULL, leader.generation), KAFKA_NOT_COORDINATOR);
     lead_all(&world, SELF, 3, 1, 1);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     for (int i = 0; i < NAMES; i++)
         ck_assert_int_eq(committed(names[i], 1), 20 + i);
     ck_assert_int_eq(heartbeat("g1", leader.id, NULL, leader.generation), KAFKA_NONE);
@@ -789,8 +844,7 @@ START_TEST(while_its_log_is_read_a_coordinator_says_so)
     call.kind = GROUPS_FETCH;
     ck_assert(groups_ask(groups, &call));
     ck_assert_int_eq(call.err, ERR_COORDINATOR_LOADING);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert_int_eq(committed("g1", 1), 10);
     finish();
 }
@@ -840,14 +894,12 @@ START_TEST(records_of_other_kinds_and_broken_ones_are_passed_over)
     group_log_write_offset(&bytes, LEVEL_LATEST, &value);
     append_raw("g1", buf_slice(&key), buf_slice(&bytes), -1, false);
     again(2);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert_int_eq(committed("g1", 3), 77);
     ck_assert_int_eq(committed("g1", 1), -1);
     append_raw("g1", buf_slice(&key), SLICE_NULL, -1, false);
     again(4);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert_int_eq(committed("g1", 3), -1);
     buf_fini(&key);
     buf_fini(&bytes);
@@ -981,8 +1033,7 @@ START_TEST(of_a_partition_that_is_committed_twice_at_once_the_last_counts)
         ck_assert_int_eq(out.topics.at[0].partitions.at[i].error_code, KAFKA_NONE);
     ck_assert_int_eq(committed("g1", 1), 7);
     again(2); /* so it is read from the log */
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert_int_eq(committed("g1", 1), 7);
     ck_assert_int_eq(committed("g1", 2), 6);
     finish();
@@ -1000,6 +1051,11 @@ START_TEST(a_static_member_that_was_replaced_commits_nothing)
     ck_assert_int_eq(commit_as("g1", old.id, "i1", old.generation, "t", 1, 5, SLICE("")),
                      KAFKA_FENCED_INSTANCE_ID);
     ck_assert_int_eq(heartbeat("g1", old.id, "i1", old.generation), KAFKA_FENCED_INSTANCE_ID);
+    ck_assert_int_eq(sync_group("g1", old.id, "i1", old.generation), KAFKA_FENCED_INSTANCE_ID);
+    ck_assert_int_eq(join("g1", old.id, "i1", 9).code, KAFKA_FENCED_INSTANCE_ID);
+    ck_assert_int_eq(commit_as("g1", fresh.id, "i9", old.generation, "t", 1, 5, SLICE("")),
+                     KAFKA_UNKNOWN_MEMBER_ID); /* an instance that nobody is */
+    ck_assert(slice_is(describe("g1").group_state, "Stable"));
     ck_assert_int_eq(committed("g1", 1), -1);
     ck_assert_int_eq(commit_as("g1", fresh.id, "i1", old.generation, "t", 1, 6, SLICE("")),
                      KAFKA_NONE);
@@ -1021,6 +1077,15 @@ START_TEST(a_group_may_have_every_odd_byte_in_its_name)
         ck_assert_int_eq(committed(name, 1), byte);
     }
     ck_assert_int_eq(list(NULL, NULL, &out), 255);
+    static char longest[INT16_MAX];
+    memset(longest, 'n', sizeof(longest));
+    const struct slice odd[] = {SLICE("g\0x"), SLICE("\0"), SLICE("\xff\xfe\xc0"),
+                                SLICE("\xed\xa0\x80"), slice_of(longest, sizeof(longest))};
+    for (int i = 0; i < 5; i++) {
+        int32_t correlation = add_commit(odd[i], "", NULL, -1, "t", 1, 300 + i, SLICE(""));
+        send_added(&world);
+        ck_assert_int_eq(read_commit(correlation), KAFKA_NONE);
+    }
     ck_assert_int_eq(commit("../../brokers/ids", 1, 5), KAFKA_NONE);
     ck_assert_int_eq(commit("", 1, 5), KAFKA_NONE); /* Kafka takes the empty name here … */
     ck_assert_int_eq(join("", "", NULL, 9).code, KAFKA_INVALID_GROUP_ID); /* … and not there */
@@ -1029,12 +1094,13 @@ START_TEST(a_group_may_have_every_odd_byte_in_its_name)
     ck_assert_int_eq(delete_offset("", "t", &top), -1);
     ck_assert_int_eq(top, KAFKA_INVALID_GROUP_ID);
     again(2);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     for (int byte = 1; byte < 256; byte++) {
         name[1] = (char)byte;
         ck_assert_int_eq(committed(name, 1), byte);
     }
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(committed_by(odd[i], 1), 300 + i);
     finish();
 }
 END_TEST
@@ -1042,12 +1108,232 @@ END_TEST
 START_TEST(a_session_timeout_out_of_bounds_is_refused)
 {
     begin();
-    world.settings.session_ms_min = 6001;
+    world.settings.session_ms_min = SESSION_MS + 1;
     ck_assert_int_eq(join("g1", "", NULL, 9).code, KAFKA_INVALID_SESSION_TIMEOUT);
     world.settings.session_ms_min = 1;
-    world.settings.session_ms_max = 5999;
+    world.settings.session_ms_max = SESSION_MS - 1;
     ck_assert_int_eq(join("g1", "", NULL, 9).code, KAFKA_INVALID_SESSION_TIMEOUT);
     ck_assert(slice_is(describe("g1").group_state, "Dead"));
+    finish();
+}
+END_TEST
+
+/* ---- commits of one turn of the shard share a batch ---- */
+
+static int32_t offsets_partition(struct slice group)
+{
+    return coordinator_partition(group, PARTITIONS);
+}
+
+static struct log *log_of(const char *group)
+{
+    return store_find(world.store, OFFSETS, offsets_partition(slice_text(group)));
+}
+
+/* The `nth` of the groups that have their coordinator with "g1". */
+static struct slice companion(int nth)
+{
+    for (int i = 0;; i++) {
+        struct slice name = arena_printf(&world.arena, "companion-%d", i);
+        if (offsets_partition(name) == offsets_partition(SLICE("g1")) && nth-- == 0) return name;
+    }
+}
+
+/* Batches in the log of "g1", and the records of the last one. */
+static int batches_of(const char *group, int32_t *last_records)
+{
+    char *path = (char *)(uintptr_t)arena_printf(&world.arena, "%s/%s-%d/00000000000000000000.log",
+                                                 world.path, TOPIC_NAME_OFFSETS,
+                                                 offsets_partition(slice_text(group)))
+                     .ptr;
+    uint8_t *bytes = arena_zalloc(&world.arena, 65536);
+    FILE *file = fopen(path, "r");
+    struct batch batch;
+    int count = 0;
+
+    ck_assert_ptr_nonnull(file);
+    struct slice rest = slice_of(bytes, fread(bytes, 1, 65536, file));
+    fclose(file);
+    for (; batch_take(&rest, &batch) == ERR_OK; count++)
+        *last_records = batch.record_count;
+    return count;
+}
+
+static int32_t add_plain(struct slice group, int64_t offset, size_t metadata_len)
+{
+    uint8_t *metadata = arena_zalloc(&world.arena, metadata_len + 1);
+
+    memset(metadata, 'm', metadata_len);
+    return add_commit(group, "", NULL, -1, "t", 1, offset, slice_of(metadata, metadata_len));
+}
+
+START_TEST(commits_that_come_together_share_a_batch_and_each_has_its_answer)
+{
+    int32_t asked[5], records = 0;
+
+    begin();
+    for (int i = 0; i < 5; i++)
+        asked[i] = i == 2 ? add_commit(companion(i), "", NULL, 7, "t", 1, 9, SLICE(""))
+                          : add_plain(companion(i), 10 + i, 5);
+    int32_t later = add_plain(companion(0), 20, 0); /* the later counts */
+    send_added(&world);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(read_commit(asked[i]), i == 2 ? KAFKA_ILLEGAL_GENERATION : KAFKA_NONE);
+    ck_assert_int_eq(read_commit(later), KAFKA_NONE);
+    ck_assert_int_eq(batches_of("g1", &records), 1);
+    ck_assert_int_eq(records, 5);
+    for (int round = 0; round < 2; round++) { /* as it stands, and as the log has it */
+        for (int i = 0; i < 5; i++)
+            ck_assert_int_eq(committed_by(companion(i), 1), i == 0 ? 20 : i == 2 ? -1 : 10 + i);
+        again(2 + 2 * round);
+        await_loaded();
+    }
+    finish();
+}
+END_TEST
+
+START_TEST(who_is_too_large_alone_is_told_so_and_the_others_are_not)
+{
+    static const size_t metadata[] = {300, 300, 1000, 10};
+    int32_t asked[4], records = 0;
+
+    begin();
+    struct log_config config = *log_config(log_of("g1"));
+    config.message_bytes_max = 600; /* of a batch */
+    log_set_config(log_of("g1"), &config);
+    for (int i = 0; i < 4; i++)
+        asked[i] = add_plain(companion(i), 10 + i, metadata[i]);
+    send_added(&world);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(read_commit(asked[i]),
+                         i == 2 ? KAFKA_INVALID_COMMIT_OFFSET_SIZE : KAFKA_NONE);
+    ck_assert_int_eq(batches_of("g1", &records), 3);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(committed_by(companion(i), 1), i == 2 ? -1 : 10 + i);
+    finish();
+}
+END_TEST
+
+START_TEST(what_is_deleted_after_a_commit_of_the_same_turn_stays_deleted)
+{
+    struct offset_delete_request_topic_partition part = {.partition_index = 1};
+    struct offset_delete_request_topic topics = {.name = SLICE("t"), .partitions = {&part, 1}};
+    struct offset_delete_request in = {.group_id = SLICE("g1"), .topics = {&topics, 1}};
+    struct offset_delete_response out;
+
+    begin();
+    int32_t asked = add_plain(SLICE("g1"), 5, 0);
+    add_request(&world, API_OFFSET_DELETE, 0, &offset_delete_request_wire, &in);
+    int32_t deleted = world.correlation;
+    send_added(&world);
+    ck_assert_int_eq(read_commit(asked), KAFKA_NONE);
+    read_reply(&world, deleted, API_OFFSET_DELETE, 0, &offset_delete_response_wire, &out);
+    ck_assert_int_eq(out.error_code, KAFKA_NONE);
+    ck_assert_int_eq(committed("g1", 1), -1);
+    again(2);
+    await_loaded();
+    ck_assert_int_eq(committed("g1", 1), -1);
+    finish();
+}
+END_TEST
+
+static void is_told(struct groups_call *call)
+{
+    world.is_done = call->is_answered;
+}
+
+START_TEST(a_commit_of_the_turn_in_which_its_coordinator_goes_is_refused)
+{
+    struct groups_part part = {.topic = SLICE("t"), .partition = 1, .commit = {.offset = 5}};
+    struct groups_call call = {.kind = GROUPS_COMMIT,
+                               .partition = offsets_partition(SLICE("g1")),
+                               .group = SLICE("g1"),
+                               .voice = {.member_id = SLICE(""), .generation = -1},
+                               .parts = &part,
+                               .part_count = 1,
+                               .retention_ms = -1,
+                               .done = is_told};
+    int32_t records = 0;
+
+    begin();
+    struct groups *groups = world.shards[partition_shard(OFFSETS, call.partition, DATA)].groups;
+    part.commit.metadata = SLICE("");
+    world.is_done = false;
+    ck_assert(!groups_ask(groups, &call));
+    groups_led(groups, call.partition, false, 2);
+    ck_assert(!world.is_done); /* never inside a call */
+    until(&world, &world.is_done);
+    ck_assert_int_eq(part.err, ERR_NOT_COORDINATOR);
+    ck_assert_int_eq(batches_of("g1", &records), 0);
+    finish();
+}
+END_TEST
+
+/* ---- a consumer's connection goes to where its group is ---- */
+
+static struct slice group_on(int shard, int nth)
+{
+    for (int i = 0;; i++) {
+        struct slice name = arena_printf(&world.arena, "there-%d", i);
+        if (partition_shard(OFFSETS, offsets_partition(name), DATA) == shard && nth-- == 0)
+            return name;
+    }
+}
+
+static void let_connections_move(void)
+{
+    struct listener_options listen = {.address = {.host = "127.0.0.1"},
+                                      .socket = {-1, -1, 16},
+                                      .handlers = &api_conn_handlers,
+                                      .limits = &world.shards[1].api.limits,
+                                      .accepted = on_accepted,
+                                      .owner = &world.shards[1]};
+
+    listen.address.port = listener_port(world.shards[0].listener);
+    ck_assert_int_eq(listener_open(&world.shards[1].shard, &listen, &world.shards[1].listener),
+                     ERR_OK);
+    for (int i = 0; i < DATA; i++)
+        world.process.nets[i] = world.shards[i].shard.net;
+}
+
+static int clients_at(int shard)
+{
+    int count = 0;
+
+    list_each (node, &world.shards[shard].api.clients)
+        count++;
+    return count;
+}
+
+START_TEST(a_connection_of_one_group_moves_to_its_shard)
+{
+    begin();
+    let_connections_move();
+    struct slice group = group_on(1, 0);
+    for (int i = 0; i < 10; i++) {
+        int32_t asked = add_plain(group, i, 0);
+        send_added(&world);
+        ck_assert_int_eq(read_commit(asked), KAFKA_NONE);
+        ck_assert_int_eq(committed_by(group, 1), i);
+    }
+    ck_assert_int_eq(clients_at(0), 0);
+    ck_assert_int_eq(clients_at(1), 1);
+    finish();
+}
+END_TEST
+
+START_TEST(a_connection_of_many_groups_stays)
+{
+    begin();
+    let_connections_move();
+    for (int i = 0; i < 20; i++) {
+        struct slice group = group_on(i % DATA, 0);
+        int32_t asked = add_plain(group, i, 0);
+        send_added(&world);
+        ck_assert_int_eq(read_commit(asked), KAFKA_NONE);
+    }
+    ck_assert_int_eq(clients_at(0), 1);
+    ck_assert_int_eq(clients_at(1), 0);
     finish();
 }
 END_TEST
@@ -1089,8 +1375,7 @@ START_TEST(deleted_groups_and_offsets_stay_deleted)
     ck_assert_int_eq(delete_offset("g2", "t", &top), KAFKA_NONE);
     ck_assert_int_eq(delete_offset("g2", "gone", &top), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     again(2);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert(slice_is(describe("g1").group_state, "Dead"));
     ck_assert_int_eq(committed("g2", 1), -1);
     ck_assert_int_eq(committed("g2", 2), 6);
@@ -1189,15 +1474,14 @@ START_TEST(offsets_and_empty_groups_expire)
         world.shards[i].api.groups = world.shards[i].groups;
     }
     again(2);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
-    for (int i = 0; i < 20000 && list(NULL, NULL, &out) > 1; i++)
-        turn(&world);
+    await_loaded();
+    struct instant end = {0};
+    while (list(NULL, NULL, &out) > 1)
+        turn_on(&world, &end);
     ck_assert(slice_is(out.groups.at[0].group_id, "g3")); /* it has a member */
     world.settings.retention_ms = 604800000;
     again(4);
-    for (int i = 0; i < 20000 && !all_loaded(); i++)
-        turn(&world);
+    await_loaded();
     ck_assert_int_eq(committed("g1", 1), -1); /* so says the log too */
     finish();
 }
@@ -1260,6 +1544,11 @@ UNIT(coordinators_are_found_by_the_hash_of_the_group,
      a_static_member_that_was_replaced_commits_nothing, a_group_may_have_every_odd_byte_in_its_name,
      a_session_timeout_out_of_bounds_is_refused, groups_are_listed_by_state_and_type,
      deleted_groups_and_offsets_stay_deleted, members_leave_one_by_one_or_in_a_batch,
+     commits_that_come_together_share_a_batch_and_each_has_its_answer,
+     who_is_too_large_alone_is_told_so_and_the_others_are_not,
+     what_is_deleted_after_a_commit_of_the_same_turn_stays_deleted,
+     a_commit_of_the_turn_in_which_its_coordinator_goes_is_refused,
+     a_connection_of_one_group_moves_to_its_shard, a_connection_of_many_groups_stays,
      a_join_that_waits_is_answered_when_the_coordinator_goes,
      a_commit_waits_for_the_replicas_and_says_when_they_do_not_come,
      offsets_and_empty_groups_expire, ten_thousand_idle_groups_are_small)
