@@ -344,6 +344,22 @@ const struct sim_disk_counts *sim_disk_counts(const struct sim_disk *disk)
     return &disk->counts;
 }
 
+int sim_disk_replaced(const struct sim_disk *disk)
+{
+    int most = 0;
+
+    list_each (device, &disk->devices) {
+        list_each (node, &list_entry(device, struct sim_device, node)->dirty) {
+            const struct inode *inode = list_entry(node, struct inode, dirty);
+            int count = 0;
+            for (int i = 0; inode->is_directory && i < inode->name_count; i++)
+                count += inode->names[i].kind == OP_RENAME && inode->names[i].displaced != NULL;
+            if (count > most) most = count;
+        }
+    }
+    return most;
+}
+
 /* ---- comparing ---- */
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define REPLACED_MAX 16 /* more than jobs that replace a file run at a time */
+
 /* ---- clock and luck ---- */
 
 static struct instant op_now(void *of)
@@ -320,9 +322,25 @@ static void on_killed(void *owner, struct sim_process *process)
     sim_files_destroy(&process->files);
 }
 
+static void audit(const struct sim_host *host)
+{
+    int replaced = host->disk == NULL ? 0 : sim_disk_replaced(host->disk);
+
+    if (replaced > REPLACED_MAX)
+        world_wrong(host->world, "%s: %d files of a directory were replaced, and that is not synced",
+                    host->name, replaced);
+}
+
+void sim_disks_audit(struct world *world)
+{
+    list_each (node, &world->hosts)
+        audit(list_entry(node, struct sim_host, node));
+}
+
 static void on_power_lost(void *owner, struct sim_host *host)
 {
     (void)owner;
+    audit(host);
     if (host->disk != NULL) sim_disk_power_loss(host->disk, SIM_FATE_DRAWN);
 }
 

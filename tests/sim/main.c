@@ -36,14 +36,15 @@ static const char usage[] =
 #define JOBS_MAX    64
 #define SEEDS_MAX   1000
 #define FAILED_MAX  1000
-#define STRIKES_MAX 200
+
+#define SHRINK_SAFETY_S 1800 /* half of the longest that is drawn */
 
 struct arguments {
     uint64_t first, last;
     double minutes;
     bool twice, shrink, hashes;
     int jobs;
-    const char *list;
+    const char *list, *plant;
     const char *without[LIST_MAX], *set[LIST_MAX];
     struct run_options options;
 };
@@ -84,6 +85,7 @@ static void start(struct job *job, const struct run_options *options, uint64_t s
         return;
     }
     close(ends[0]);
+    if (options->is_quiet && freopen("/dev/null", "w", stderr) == NULL) exit(1);
     run_seed(&its, &result);
     fflush(stdout);
     ssize_t n = write(ends[1], &result, sizeof(result));
@@ -117,6 +119,18 @@ static int run_once(const struct run_options *options, uint64_t seed, struct run
 
     start(&job, options, seed);
     return finish(&job, result);
+}
+
+static void print_command(const struct arguments *arguments, const struct run_options *options,
+                          uint64_t seed)
+{
+    printf("sim --seed %llu", (unsigned long long)seed);
+    if (options->scenario != NULL) printf(" --scenario %s", options->scenario->name);
+    if (arguments->plant != NULL) printf(" --plant %s", arguments->plant);
+    for (int i = 0; i < options->without_count; i++)
+        printf(" --without %s", options->without[i]);
+    for (int i = 0; i < options->set_count; i++)
+        printf(" --set %s", options->set[i]);
 }
 
 /* ---- adding up ---- */
@@ -161,7 +175,7 @@ static void add(struct totals *totals, const struct run_result *result)
     }
 }
 
-static void print_totals(const struct totals *totals)
+static void print_totals(const struct arguments *arguments, const struct totals *totals)
 {
     const struct run_result *sum = &totals->sum;
     int seen = 0;
@@ -189,69 +203,122 @@ static void print_totals(const struct totals *totals)
         if (sum->faults[i].struck > 0) seen++;
     }
     printf("\nfault points reached: %d of %d\n", seen, sum->fault_count);
-    for (int i = 0; i < totals->failed_count && i < FAILED_MAX; i++)
-        printf("failed: seed %llu (%s); again: sim --seed %llu --print\n",
-               (unsigned long long)totals->failed[i].seed,
+    for (int i = 0; i < totals->failed_count && i < FAILED_MAX; i++) {
+        printf("failed: seed %llu (%s); again: ", (unsigned long long)totals->failed[i].seed,
                totals->failed[i].code == SIM_EXIT_CRASH   ? "crash"
                : totals->failed[i].code == SIM_EXIT_STUCK ? "stuck"
                : totals->failed[i].code == SIM_EXIT_WRONG ? "wrong"
-                                                          : "differs",
-               (unsigned long long)totals->failed[i].seed);
+                                                          : "differs");
+        print_command(arguments, &arguments->options, totals->failed[i].seed);
+        printf(" --print\n");
+    }
 }
 
 /* ---- shrinking ---- */
 
-static void print_command(const struct run_options *options, uint64_t seed)
+static const char *const families[] = {"net",  "shard", "disk",  "zookeeper", "process",
+                                       "power", "link",  "clock"};
+#define FAMILIES (int)(sizeof(families) / sizeof(families[0]))
+
+/* What is left of a failure: its options, with room for what is tried. */
+struct shrinking {
+    struct run_options options;
+    uint64_t seed;
+    int code;
+    const char *without[LIST_MAX + FAMILIES + RUN_FAULTS_MAX];
+    const char *set[LIST_MAX + 1];
+    char safety[40];
+};
+
+/* Does it still fail in the same way? */
+static bool still_fails(const struct shrinking *it, const char *what, struct run_result *result)
 {
-    printf("shrunk: sim --seed %llu", (unsigned long long)seed);
-    for (int i = 0; i < options->without_count; i++)
-        printf(" --without %s", options->without[i]);
-    for (int i = 0; i < options->set_count; i++)
-        printf(" --set %s", options->set[i]);
-    printf("\n");
+    int code = run_once(&it->options, it->seed, result);
+
+    printf("shrink: %s: %s\n", what, code == it->code ? "fails" : code == 0 ? "passes" : "differs");
+    fflush(stdout);
+    return code == it->code;
 }
 
-/* Names of the faults, from a run of any seed that passes with none of them on. */
+/* Stays without it if that makes no difference. */
+static bool leave_out(struct shrinking *it, const char *name, struct run_result *result)
+{
+    it->without[it->options.without_count++] = name;
+    if (still_fails(it, name, result)) return true;
+    it->options.without_count--;
+    return false;
+}
+
+/* The names of all faults, as a run tells them that has none of them. */
+static bool list_faults(const struct shrinking *it, struct run_result *result)
+{
+    const char *without[FAMILIES], *set[] = {"safety-s=1"};
+    struct run_options options = {
+        .without = without, .without_count = FAMILIES, .set = set, .set_count = 1, .is_quiet = true};
+
+    memcpy(without, families, sizeof(families));
+    return run_once(&options, it->seed, result) == 0;
+}
+
+static void leave_out_kinds(struct shrinking *it, const char *family,
+                            const struct run_result *all)
+{
+    struct run_result ignored;
+    size_t len = strlen(family);
+
+    for (int i = 0; i < all->fault_count; i++)
+        if (strncmp(all->faults[i].name, family, len) == 0 && all->faults[i].name[len] == '.')
+            (void)leave_out(it, all->faults[i].name, &ignored);
+}
+
+/* Halves the time of the faults while that makes no difference. */
+static void shorten(struct shrinking *it)
+{
+    struct run_result ignored;
+    int place = 0, last = 0, seconds = SHRINK_SAFETY_S;
+
+    while (place < it->options.set_count && strncmp(it->set[place], "safety-s=", 9) != 0)
+        place++;
+    const char *given = it->set[place];
+    if (place < it->options.set_count)
+        seconds = (int)strtol(given + 9, NULL, 10) / 2;
+    else
+        it->options.set_count++;
+    it->set[place] = it->safety;
+    for (; seconds >= 30; seconds /= 2) {
+        snprintf(it->safety, sizeof(it->safety), "safety-s=%d", seconds);
+        if (!still_fails(it, it->safety, &ignored)) break;
+        last = seconds;
+    }
+    snprintf(it->safety, sizeof(it->safety), "safety-s=%d", last);
+    if (last > 0) return;
+    it->set[place] = given;
+    if (given == NULL) it->options.set_count--;
+}
+
 static void shrink(const struct arguments *arguments, uint64_t seed, int code)
 {
-    static const char *const kinds[] = {
-        "net.cut",         "net.stall",        "net.refuse",       "shard.stall",
-        "disk.slow-job",   "disk.write-error", "disk.sync-error",  "disk.name-error",
-        "disk.cache-miss", "disk.slow",        "disk.full",        "disk.fails",
-        "process.kill",    "process.pause",    "process.stop",     "process.roll",
-        "power.loss",      "link.cut",         "link.cut-one-way", "link.isolate",
-        "link.reset",      "clock.step",       "zookeeper"};
-    struct run_options options = arguments->options;
-    const char *without[LIST_MAX + sizeof(kinds) / sizeof(kinds[0])];
-    const char *set[LIST_MAX + 1];
-    struct run_result result;
-    char safety[40];
+    struct shrinking it = {.options = arguments->options, .seed = seed, .code = code};
+    static struct run_result all, ignored;
 
-    memcpy(without, options.without, sizeof(*without) * (size_t)options.without_count);
-    memcpy(set, options.set, sizeof(*set) * (size_t)options.set_count);
-    options.without = without;
-    options.set = set;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        without[options.without_count++] = kinds[i];
-        int now = run_once(&options, seed, &result);
-        printf("shrink: without %s: %d\n", kinds[i], now);
-        if (now != code) options.without_count--;
+    if (arguments->options.scenario != NULL) {
+        printf("shrink: a play has no faults that could be left out\n");
+        return;
     }
-    for (int seconds = 1800; seconds >= 30; seconds /= 2) {
-        char shorter[40];
-        snprintf(shorter, sizeof(shorter), "safety-s=%d", seconds);
-        set[options.set_count] = shorter;
-        options.set_count++;
-        int now = run_once(&options, seed, &result);
-        printf("shrink: %s: %d\n", shorter, now);
-        options.set_count--;
-        if (now != code) break;
-        memcpy(safety, shorter, sizeof(safety));
-        set[options.set_count] = safety;
-        /* Kept as the last one; the next try stands in its place. */
-        if (seconds / 2 < 30) options.set_count++;
-    }
-    print_command(&options, seed);
+    it.options.is_quiet = true;
+    it.options.prints = it.options.logs = false;
+    memcpy(it.without, arguments->without, sizeof(arguments->without));
+    memcpy(it.set, arguments->set, sizeof(arguments->set));
+    it.options.without = it.without;
+    it.options.set = it.set;
+    bool has_names = list_faults(&it, &all);
+    shorten(&it); /* first: all that follows is faster */
+    for (int i = 0; i < FAMILIES; i++)
+        if (!leave_out(&it, families[i], &ignored) && has_names)
+            leave_out_kinds(&it, families[i], &all);
+    printf("shrunk: ");
+    print_command(arguments, &it.options, seed);
+    printf("\n");
 }
 
 /* ---- many ---- */
@@ -417,6 +484,7 @@ int main(int argc, char **argv)
             if (arguments.options.scenario == NULL) return fail_usage("--scenario: no such play");
         } else if (strcmp(name, "--plant") == 0) {
             if (!plant(value)) return fail_usage("--plant: no such bug, or not --enable-planted");
+            arguments.plant = value;
         } else if (strcmp(name, "--seed") == 0) {
             arguments.first = arguments.last = strtoull(value, NULL, 10);
             has_range = true;
@@ -451,6 +519,6 @@ int main(int argc, char **argv)
     }
     if (arguments.list == NULL || has_range || arguments.minutes > 0)
         run_range(&arguments, &totals);
-    print_totals(&totals);
+    print_totals(&arguments, &totals);
     return totals.failed_count == 0 ? 0 : totals.failed[0].code;
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "runtime/files.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/env_sim.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/heap.h"
 #include "tests/sim/load.h"
@@ -319,8 +320,9 @@ static struct oracle_controller *judge_znodes(struct run *run)
                                     &options);
 }
 
-static void audit_znodes(struct run *run)
+static void audit(struct run *run)
 {
+    sim_disks_audit(run->world);
     sim_zookeeper_audit(run->world->zookeeper);
     oracle_controller_audit(run->znodes);
 }
@@ -450,7 +452,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
         run_ms(&run, safety_s * 1000);
     }
 
-    audit_znodes(&run);
+    audit(&run);
     set_phase(&run, PHASE_LIVENESS, "liveness");
     nemesis_heal(run.nemesis);
     load_calm(run.load);
@@ -464,7 +466,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
     set_phase(&run, PHASE_LIVENESS, "ending");
     end_in_order(&run);
     compare_logs(&run);
-    audit_znodes(&run);
+    audit(&run);
     fill_result(&run, result);
     end(&run);
     result->cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;

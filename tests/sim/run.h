@@ -15,6 +15,7 @@ struct run_options {
     uint64_t seed;
     const struct scenario *scenario; /* instead of faults that are drawn; NULL */
     bool prints, logs;
+    bool is_quiet; /* nothing on stderr when it fails: for who tries what is known to fail */
     const char *const *without;
     int without_count;
     const char *const *set; /* NAME=VALUE */

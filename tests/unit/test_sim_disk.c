@@ -176,6 +176,23 @@ START_TEST(a_rename_without_a_sync_loses_the_text)
 }
 END_TEST
 
+START_TEST(replaced_files_are_counted_until_their_directory_is_synced)
+{
+    start();
+    ck_assert_int_eq(files_replace(env, path, SLICE("old")), ERR_OK);
+    ck_assert_int_eq(files_replace(env, path, SLICE("new")), ERR_OK);
+    ck_assert_int_eq(sim_disk_replaced(disk), 0);
+    for (int i = 1; i <= 3; i++) {
+        put_text(in_dir("temp"), "newer");
+        ck_assert_int_eq(files_rename(env, in_dir("temp"), path), ERR_OK);
+        ck_assert_int_eq(sim_disk_replaced(disk), i);
+    }
+    ck_assert_int_eq(files_sync_directory(env, dir), ERR_OK);
+    ck_assert_int_eq(sim_disk_replaced(disk), 0);
+    stop();
+}
+END_TEST
+
 enum { RECORD = 100, RECORDS = 300 };
 
 static void fill(uint8_t *bytes, int number)
@@ -502,7 +519,9 @@ END_TEST
 UNIT(FILES_PROMISES, a_kill_keeps_everything_and_lets_go_of_locks,
      power_loss_takes_what_was_not_synced_and_nothing_else,
      a_name_lasts_when_its_directory_was_synced, replace_is_whole_whatever_the_luck,
-     a_rename_without_a_sync_loses_the_text, torn_appends_end_at_sectors_and_leave_what_was_synced,
+     a_rename_without_a_sync_loses_the_text,
+     replaced_files_are_counted_until_their_directory_is_synced,
+     torn_appends_end_at_sectors_and_leave_what_was_synced,
      what_follows_a_lost_truncation_is_lost_too,
      after_a_failed_sync_the_next_one_succeeds_and_the_pages_are_gone,
      a_sync_of_the_system_covers_files_and_names_of_its_device_only,
