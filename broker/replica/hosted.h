@@ -79,6 +79,7 @@ struct moves {
     struct list all;
     struct timer timer;
     int running; /* steps on the pool */
+    int syncing; /* logs whose end is being synced */
     struct instant complained;
 };
 
@@ -88,9 +89,9 @@ struct partitions {
     struct log_files *files;
     struct map by_name;
     struct list all;
-    struct map traffics;    /* topic → struct topic_traffic */
-    struct list topics;     /* the same */
-    uint32_t walks;         /* so many have begun */
+    struct map traffics;                        /* topic → struct topic_traffic */
+    struct list topics;                         /* the same */
+    uint32_t walks;                             /* so many have begun */
     struct list_node *walk_topic, *walk_hosted; /* what comes next in the walk */
     struct purgatory purgatory;
     struct timer purgatory_timer;
@@ -209,8 +210,8 @@ void cleaning_leave(struct hosted *hosted);
 
 /* moving.c */
 void moving_open(struct partitions *partitions);
-/* It begins to move to `future`, of another directory; or it goes on with that, as after a start.
- * Nothing happens where it cannot. */
+/* It begins to move to `future`, of another directory; or it goes on with that, as after a start or
+ * a failure. Nothing happens where it cannot. */
 void moving_start(struct hosted *hosted, struct log *future);
 /* A sync is wanted, and none is under way. True: the move has begun one of both logs. */
 bool moving_sync(struct hosted *hosted);

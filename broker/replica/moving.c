@@ -18,6 +18,10 @@
 #define THROTTLED_MS   100
 #define AGAIN_MS       1000 /* no room, no descriptors */
 #define COMPLAIN_MS    10000
+/* Of thousands that move the first are looked at, and few are at their end: their syncs stand
+ * before those of others. */
+#define ACTS_PER_TURN_MAX 16
+#define SYNCS_MAX         4
 
 struct moving {
     struct list_node node; /* moves.all, by topic and partition */
@@ -71,6 +75,7 @@ static void forget(struct moving *moving)
     hosted->moving = NULL;
     free(moving);
     deletion_look(hosted);
+    if (!list_is_empty(&hosted->of->moves.all) && !hosted->of->is_closing) wake(hosted->of, 0);
 }
 
 /* The current log gets its name again, if no job has it. */
@@ -266,6 +271,7 @@ static void sync_done(struct disk_job *job)
     bool again = hosted->sync_again;
 
     ran(moving);
+    partitions->moves.syncing--;
     hosted->is_syncing = hosted->sync_again = false;
     if (moving->sync != NULL) err = log_sync_done(hosted->log, &moving->sync);
     if (err == ERR_OK && moving->directory_err != ERR_OK) {
@@ -313,6 +319,7 @@ static bool begin_sync(struct moving *moving)
     /* Then that of the future log proves less, and the next one is tried. */
     if (err != ERR_OK) (void)hosted_log_failed(hosted, err);
     hosted->is_syncing = true;
+    hosted->of->moves.syncing++;
     submit(moving, DISK_SOON, sync_run, sync_done);
     return true;
 }
@@ -375,6 +382,7 @@ static struct move_view look(const struct moving *moving)
 {
     const struct hosted *hosted = moving->at;
     bool is_compared = moving->machine.is_compared;
+    bool may_end = moving->machine.is_aside || hosted->of->moves.syncing < SYNCS_MAX;
 
     return (struct move_view){
         .start = log_start_offset(hosted->log),
@@ -385,7 +393,7 @@ static struct move_view look(const struct moving *moving)
         .future_synced = log_recovery_point(moving->future),
         .common = is_compared ? INT64_MAX : future_common(hosted->log, moving->future),
         .gap_bytes = future_gap(hosted->log, moving->future, moving->machine.gap_max),
-        .is_busy = hosted->jobs > 0,
+        .is_busy = hosted->jobs > 0 || !may_end,
     };
 }
 
@@ -407,11 +415,12 @@ static int room(struct partitions *partitions)
 static bool act(struct moving *moving, int may)
 {
     struct hosted *hosted = moving->at;
-    struct move_view view = look(moving);
 
     /* Once it is set aside the rest is not waited for. */
-    if ((may & MAY_COPY) == 0 && !moving->machine.is_aside && view.future_end < view.end)
+    if ((may & MAY_COPY) == 0 && !moving->machine.is_aside &&
+        log_end_offset(moving->future) < log_end_offset(hosted->log))
         return false;
+    struct move_view view = look(moving);
     struct move_next next = move_next(&moving->machine, &view);
     enum err err;
 
@@ -470,10 +479,12 @@ static bool may_act(struct partitions *partitions, struct moving *moving)
 
 static void turn(struct partitions *partitions)
 {
+    int acts = 0;
+
     list_each (node, &partitions->moves.all) {
         struct moving *moving = list_entry(node, struct moving, node);
         if (partitions->is_closing || !may_act(partitions, moving)) continue;
-        (void)act(moving, room(partitions) | MAY_TAKE);
+        if (acts++ < ACTS_PER_TURN_MAX) (void)act(moving, room(partitions) | MAY_TAKE);
     }
 }
 
@@ -501,6 +512,11 @@ void moving_start(struct hosted *hosted, struct log *future)
     struct partitions *partitions = hosted->of;
     struct list_node *at = &partitions->moves.all.head;
 
+    if (hosted->moving != NULL && hosted->moving->is_failed) {
+        hosted->moving->is_failed = false;
+        gauge_add(&partitions->counts.moves_failed, -1);
+        wake(partitions, 0);
+    }
     if (hosted->moving != NULL || hosted->log == NULL ||
         log_directory(future) == log_directory(hosted->log) ||
         atomic_load(&log_directory(future)->is_offline) ||

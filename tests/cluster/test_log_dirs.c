@@ -267,6 +267,43 @@ START_TEST(a_replica_comes_to_a_broker_where_it_is_wanted)
 }
 END_TEST
 
+#define MANY_DEFAULT 60
+
+/* All of one directory of broker 1 to the other; OTTLA_MOVES_PARTITIONS: so many. */
+START_TEST(many_replicas_move_at_once)
+{
+    const char *wanted = getenv("OTTLA_MOVES_PARTITIONS");
+    int many = wanted == NULL ? MANY_DEFAULT : atoi(wanted);
+    const char *folder = cluster_node(&cluster, NODE_BROKER, 1)->folder;
+    char last[32];
+
+    struct sender *sender =
+        sender_to_new_topic(cluster.bootstrap, "many", many, 2, many * 100, 100);
+    ck_assert_ptr_nonnull(sender);
+    ck_assert(sender_send(sender, many * 20) && sender_flush(sender, 60));
+    snprintf(list_path, sizeof(list_path), "%s/list.json", cluster.folder);
+    FILE *file = fopen(list_path, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file, "{\"version\":1,\"partitions\":[");
+    for (int p = 0; p < many; p++)
+        fprintf(file,
+                "%s{\"topic\":\"many\",\"partition\":%d,\"replicas\":[%s],"
+                "\"log_dirs\":[\"%s/data-2\",\"any\"]}",
+                p == 0 ? "" : ",", p, "1,2", folder);
+    fprintf(file, "]}");
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_msg(reassign("--execute --additional --timeout 60000") == 0, "%s", text);
+    ck_assert(sender_send(sender, many * 20));
+    for (int i = 0; i < 600 && count_in(1, "data-2", "many-*[0-9]") < many; i++)
+        run_command(NULL, 0, "sleep 0.1");
+    ck_assert_int_eq(count_in(1, "data-2", "many-*[0-9]"), many);
+    snprintf(last, sizeof(last), "many-%d", many - 1);
+    expect_there(1, last, "data-2");
+    ck_assert_int_eq(count_in(1, "data", "many-*[0-9]"), 0);
+    ck_assert(sender_finish(&sender, true, 60));
+}
+END_TEST
+
 static bool is_settled(void *of)
 {
     (void)of;
@@ -332,8 +369,9 @@ int main(void)
                                       .log_dirs = 2,
                                       .broker_properties = "log.segment.bytes=1048576\n"};
 
-    return CLUSTER_SUITE(
-        &cluster, &options, 300, a_led_and_a_followed_replica_move_while_they_are_written,
-        a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
-        a_replica_comes_to_a_broker_where_it_is_wanted, moves_and_kills_lose_nothing);
+    return CLUSTER_SUITE(&cluster, &options, 300,
+                         a_led_and_a_followed_replica_move_while_they_are_written,
+                         a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
+                         a_replica_comes_to_a_broker_where_it_is_wanted, many_replicas_move_at_once,
+                         moves_and_kills_lose_nothing);
 }
