@@ -8,4 +8,4 @@ start_apache 2 zookeeper.session.timeout.ms=6000 auto.create.topics.enable=false
 start_ottla 1 zookeeper.session.timeout.ms=6000
 ottla=$(address_of ottla-1) apache=$(address_of apache-2)
 source "$(dirname "${BASH_SOURCE[0]}")/mixed.sh"
-mixed_checks ottla-1 apache-2
+mixed_checks ottla-1 apache-2 alone
