@@ -282,6 +282,7 @@ enum err admin_open(struct controller *c, struct admin **out)
 
 void admin_destroy(struct admin **admin)
 {
+    if (*admin != NULL) conn_limits_trim(&(*admin)->limits);
     free(*admin);
     *admin = NULL;
 }

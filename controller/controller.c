@@ -905,6 +905,7 @@ void controller_fini(struct controller *c)
     free(c->context.config.self.host);
     context_fini(&c->context);
     admin_destroy(&c->admin);
+    conn_limits_trim(&c->limits);
     buf_fini(&c->registration);
     buf_fini(&c->claim);
 }

@@ -464,6 +464,7 @@ void forward_destroy(struct forward **forward)
     shard_unpost(&gone->post);
     shard_unpost(&gone->stopped_post);
     arena_fini(&gone->arena);
+    conn_limits_trim(&gone->limits);
     free(gone);
     *forward = NULL;
 }

@@ -30,6 +30,11 @@ void conn_limits_fini(struct conn_limits *limits)
 {
     ensure(list_is_empty(&limits->conns) && limits->memory_bytes == 0);
     if (limits->shard != NULL) timer_cancel(limits->shard, &limits->timer);
+    conn_limits_trim(limits);
+}
+
+void conn_limits_trim(struct conn_limits *limits)
+{
     while (limits->spare_count > 0)
         free(limits->spare[--limits->spare_count]);
 }

@@ -76,6 +76,8 @@ void conn_limits_init(struct conn_limits *limits);
 bool conn_limits_are_reached(const struct conn_limits *limits);
 /* After the last conn and block. */
 void conn_limits_fini(struct conn_limits *limits);
+/* Frees the blocks that are kept for use again: for who ends while connections may still be there. */
+void conn_limits_trim(struct conn_limits *limits);
 
 /* A reply: pieces in order, without the length word in front, which conn.c counts and writes.
  * `done` is called once, never inside a call of yours, when all is sent or the connection has gone:
