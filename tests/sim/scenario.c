@@ -622,7 +622,11 @@ static void an_isr_change_loses_its_answer(struct scene *s)
         kill_it(joins);
         UNTIL(s, !is_in_sync(s, joins->id));
         start_it(joins);
-        UNTIL(s, (lose_answer(s, active(s), true), is_in_sync(s, joins->id)));
+        for (int i = 0; i < 200 && !is_in_sync(s, joins->id); i++) {
+            lose_answer(s, active(s), true);
+            pass_ms(s, 50);
+        }
+        UNTIL(s, is_in_sync(s, joins->id));
         pass_s(s, 5);
         cut(s, joins, leader);
         UNTIL(s, !is_in_sync(s, joins->id) || leader_of(s) == joins->id);
