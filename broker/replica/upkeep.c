@@ -140,6 +140,10 @@ void upkeep_synced(struct hosted *hosted, enum err err, bool again)
         upkeep_flushed(hosted);
     }
     if (again && err == ERR_OK && !hosted->is_leaving) upkeep_sync(hosted);
+    /* With room again, or descriptors, nobody else may come to ask: a follower waits with its next
+     * fetch until what it has is on the device. */
+    if ((err == ERR_FULL || err == ERR_TOO_MANY) && !hosted->is_leaving && hosted_is_held(hosted))
+        upkeep_save(hosted);
     /* One that cannot begin now (no descriptors) has failed: the ISR's next look asks again. */
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
 }

@@ -1,4 +1,5 @@
 #include "tests/sim/scenario.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/load_private.h"
 #include "tests/sim/net.h"
 #include "tests/sim/zombie.h"
@@ -720,6 +721,29 @@ static void an_isr_returns_while_the_controller_sleeps(struct scene *s)
     start_it(away);
 }
 
+/* Design §7.8: with room again everything goes on by itself, where nothing is told before it is on
+ * the device, too. */
+static void a_disk_is_full_for_a_while(struct scene *s)
+{
+    int count = 0;
+    struct load_topic *topics = load_topics(s->load, &count);
+
+    for (int round = 0; round < 12; round++) {
+        UNTIL(s, is_whole(s));
+        for (int t = 0; t < count; t++)
+            if (topics[t].state == TOPIC_LIVE)
+                load_configure(s->load, topics[t].name, "flush.messages",
+                               round % 3 == 0 ? "100000" : "1");
+        pass_ms(s, between(s, 1000, 5000));
+        struct member *it =
+            broker(s, between(s, 0, 1) == 0 ? leader_of(s) : follower_of(s, round % 2));
+        struct sim_device *device = sim_disk_device(it->host->disk, "/data");
+        sim_device_fill(device, UINT64_C(1) << 30);
+        pass_ms(s, between(s, 1000, 60000));
+        sim_device_fill(device, 0);
+    }
+}
+
 /* One broker after another loses power, and leads when it is back. */
 static void power_is_lost_in_turn(struct scene *s)
 {
@@ -881,6 +905,8 @@ const struct scenario scenarios[] = {
     PLAY(an_isr_returns_while_the_controller_sleeps, "a lost page cache",
          {"inter.broker.protocol.version", 0}, {"zookeeper.session.timeout.ms", 18000},
          {"replica.high.watermark.checkpoint.interval.ms", 600000}),
+    PLAY(a_disk_is_full_for_a_while, "a full disk", {"log.segment.bytes", 16384},
+         {"log.index.interval.bytes", 64}),
     PLAY(power_is_lost_in_turn, "what is on the device",
          {"log.flush.offset.checkpoint.interval.ms", 5000}, {"log.segment.bytes", 16384}),
     PLAY(topics_are_made_while_the_controller_looks, "watches"),
@@ -936,6 +962,8 @@ void scenario_play(const struct scenario *scenario, struct world *world, struct 
         .luck = world_stream(world, "scenario"),
     };
 
+    for (int t = 0; t < count; t++)
+        if (topics[t].state == TOPIC_ABSENT) topic = &topics[t];
     /* One that the operator has made already will do, if it promises enough. */
     for (int t = 0; t < count; t++)
         if (topics[t].state == TOPIC_LIVE && topics[t].replicas == 3 && topics[t].min_insync == 2 &&
@@ -948,6 +976,7 @@ void scenario_play(const struct scenario *scenario, struct world *world, struct 
         topic->min_insync = 2;
         topic->is_unclean = false;
         topic->state = TOPIC_CREATING;
+        load_wake_operator(load);
     }
     /* Where topics come and go, this one may have gone before it is whole. */
     UNTIL(&scene, topic->state != TOPIC_CREATING && (is_whole(&scene) || has_operator(scenario)));
