@@ -179,21 +179,23 @@ static void add_topic(const struct looked *looked, const struct image_topic *top
 {
     struct slice name = image_topic_name(topic);
     int64_t bytes = 0, records = 0;
+    bool is_known = false; /* a replica is here */
     struct buf *out = looked->out;
 
     for (int p = 0; p < image_topic_partition_count(topic); p++) {
         const struct tally_partition *at =
             tally_find(&looked->tally, name, image_topic_partition_at(topic, p).partition);
         if (at == NULL) continue;
+        is_known = true;
         bytes += at->fact->size_bytes;
         records += at->fact->high_watermark - at->fact->log_start;
     }
     buf_add_text(out, "{\"name\":");
     page_add_json(out, name);
-    buf_printf(out,
-               ",\"partitions\":%" PRId64 ",\"offline\":%" PRId64 ",\"under\":%" PRId64
-               ",\"bytes\":%" PRId64 ",\"records\":%" PRId64 "}",
-               health->partitions, health->offline, health->under_replicated, bytes, records);
+    buf_printf(out, ",\"partitions\":%" PRId64 ",\"offline\":%" PRId64 ",\"under\":%" PRId64,
+               health->partitions, health->offline, health->under_replicated);
+    if (is_known) buf_printf(out, ",\"bytes\":%" PRId64 ",\"records\":%" PRId64, bytes, records);
+    buf_add_text(out, "}");
 }
 
 static void add_topics(const struct looked *looked)

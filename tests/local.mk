@@ -93,6 +93,7 @@ tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/b
 tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)
 TESTS += tests/cluster/test_config tests/cluster/test_tools
 EXTRA_DIST += tests/cluster/test_tools
-TESTS += tests/cluster/prometheus.sh tests/cluster/run_time.sh tests/cluster/status_page.sh
+TESTS += tests/cluster/prometheus.sh tests/cluster/run_time.sh tests/cluster/status_page.sh \
+	tests/cluster/server_names.sh
 EXTRA_DIST += tests/cluster/prometheus.sh tests/cluster/run_time.sh tests/cluster/status_page.sh
-EXTRA_DIST += docs/differences.md docs/operating.md
+EXTRA_DIST += docs/differences.md docs/operating.md tests/cluster/server_names.sh

@@ -47,6 +47,9 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 
 EXTRA_DIST += tools/README.md
 
+# Kafka's names for starting and ending a broker.
+dist_bin_SCRIPTS += tools/kafka-server-start.sh tools/kafka-server-stop.sh
+
 # Kafka's names for the same commands, with .sh and without: `ottla --help` knows them.
 INSTALLS += install-names
 UNINSTALLS += uninstall-names

@@ -60,6 +60,8 @@ part(one, "api/topics?count=25&from=25", lambda a: len(a["rows"]) == 17 and a["r
 part(one, "api/topics?filter=MANY.0", lambda a: a["total"] == 9)
 part(one, "api/topics?only=trouble", lambda a: a["total"] == 0 and a["rows"] == [])
 part(one, "api/topics?count=999999999999&from=-7", lambda a: len(a["rows"]) == 42) # not numbers that may be: as if not said
+part(one, "api/topics?filter=many.01", lambda a: a["rows"][0]["bytes"] == 0)
+part(two, "api/topics?filter=many.01", lambda a: "bytes" not in a["rows"][0]) # it has no replica
 part(one, "api/topic?name=orders", lambda a: a["total"] == 3 and sum(r["end"] - r["start"] for r in a["rows"]) == 500)
 part(controller, "api/cluster", lambda a: a["role"] == "controller" and a["active"] and all(b["leads"] > 0 for b in a["brokers"]))
 part(controller, "api/topics?filter=orders", lambda a: a["rows"] == [{"name": "orders", "partitions": 3, "offline": 0, "under": 0}])
