@@ -104,12 +104,12 @@ struct partitions {
     struct list calls; /* replica_call, in order */
     struct post work;
     struct list garbage;
-    struct list unsaved, due; /* hosted; due: since the turn before */
+    struct list unsaved, due; /* hosted; due: for a turn at least */
     int saving;               /* syncs of what was due that are under way */
     struct sync_job *syncs;   /* of this turn, not on the pool yet; NULL: none */
     struct post syncs_post;
     _Atomic bool leaves_syncs; /* for jobs on the pool: store_close does it for all logs at once */
-    struct timer upkeep;
+    struct timer upkeep, saves;
     struct cleaning cleaning;
     struct moves moves;
     struct buf rebuilt; /* one batch, between check and append */

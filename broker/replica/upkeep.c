@@ -13,6 +13,7 @@
 #define RETAINED_PER_TURN_MIN 16
 #define RETAIN_FIRST_MS       30000
 #define SYNCS_PER_JOB_MAX     64
+#define SAVE_PAUSE_MS         250 /* between jobs of saves: new epochs come when there is much to do */
 
 /* Syncs that were wanted in one turn: they wait for the device together. An ISR that shrinks, or a
  * new leader, wants a thousand at once. */
@@ -148,17 +149,13 @@ void upkeep_synced(struct hosted *hosted, enum err err, bool again)
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
 }
 
-static void save_some(struct partitions *partitions);
-
 static void sync_done(struct disk_job *job)
 {
     struct sync_job *it = list_entry(job, struct sync_job, job);
-    struct partitions *partitions = it->partitions;
 
     for (int i = 0; i < it->count; i++)
         synced(it->hosted[i], &it->syncs[i]);
     free(it);
-    save_some(partitions);
 }
 
 static void submit_syncs(struct partitions *partitions)
@@ -359,11 +356,12 @@ static void save(struct hosted *hosted)
         upkeep_sync(hosted);
 }
 
-/* A job's worth, and the next when these are saved: 50,000 new epochs do not stand before other
- * syncs. */
-static void save_some(struct partitions *partitions)
+/* A job's worth, when the one before has ended: 50,000 new epochs do not stand before other syncs.
+ */
+static void save_some(struct timer *timer)
 {
-    if (partitions->saving > 0 || partitions->is_closing) return;
+    struct partitions *partitions = list_entry(timer, struct partitions, saves);
+
     while (partitions->saving < SYNCS_PER_JOB_MAX && !list_is_empty(&partitions->due)) {
         struct hosted *hosted = list_entry(list_pop(&partitions->due), struct hosted, unsaved);
         bool was_syncing = hosted->is_syncing;
@@ -372,6 +370,9 @@ static void save_some(struct partitions *partitions)
         hosted->is_saving = true;
         partitions->saving++;
     }
+    if (!list_is_empty(&partitions->due))
+        timer_arm(partitions->shard, timer,
+                  instant_add_ms(shard_now(partitions->shard), SAVE_PAUSE_MS));
 }
 
 static void upkeep(struct timer *timer)
@@ -392,7 +393,9 @@ static void upkeep(struct timer *timer)
         struct hosted *hosted = list_entry(node, struct hosted, garbage);
         if (hosted->log != NULL) unlink_due(hosted, now_ms);
     }
-    save_some(partitions);
+    if (list_is_empty(&partitions->due) && !list_is_empty(&partitions->unsaved))
+        timer_arm(partitions->shard, &partitions->saves,
+                  instant_add_ms(shard_now(partitions->shard), TURN_MS));
     while (!list_is_empty(&partitions->unsaved))
         list_push(&partitions->due, list_pop(&partitions->unsaved));
     timer_arm(partitions->shard, &partitions->upkeep,
@@ -402,6 +405,7 @@ static void upkeep(struct timer *timer)
 void upkeep_start(struct partitions *partitions)
 {
     partitions->upkeep.fire = upkeep;
+    partitions->saves.fire = save_some;
     partitions->syncs_post.run = run_syncs;
     timer_arm(partitions->shard, &partitions->upkeep,
               instant_add_ms(shard_now(partitions->shard), TURN_MS));
@@ -411,4 +415,5 @@ void upkeep_stop(struct partitions *partitions)
 {
     atomic_store(&partitions->leaves_syncs, true);
     timer_cancel(partitions->shard, &partitions->upkeep);
+    timer_cancel(partitions->shard, &partitions->saves);
 }
