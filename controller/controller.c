@@ -854,7 +854,7 @@ enum err controller_open(struct controller *c, struct shard *shard, const struct
         err = zk_open(shard, &zk, zk_told, c, &c->zk);
     }
     if (err == ERR_OK) {
-        c->warm = warm_create(c->zk);
+        c->warm = warm_create(shard, c->zk);
         c->changes = changes_create(c->zk, unclean_changed, c);
         c->znodes = znodes_create(shard, c->zk, c->warm, answered, moved, c);
         return ERR_OK;

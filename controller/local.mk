@@ -54,5 +54,6 @@ check_PROGRAMS += \
 	tests/unit/test_encode \
 	tests/unit/test_outbox \
 	tests/unit/test_standby \
+	tests/unit/test_warm \
 	tests/unit/test_transitions
 endif

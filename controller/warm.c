@@ -8,6 +8,9 @@
 
 #define ARENA_MAX       (64u << 20)
 #define WATCH_BYTES_MAX (512u << 10) /* of paths: half of what the server takes in one packet */
+/* When thousands of states change, a broker has gone, and somebody waits for the next of these
+ * writes: they are read when that is over. */
+#define STATES_LATER_MS 1000
 
 /* One path, with what it answers; the root of those below it. */
 struct entry {
@@ -18,22 +21,39 @@ struct entry {
     bool is_valid, is_reading;
     bool is_stale_already; /* the watch fired while it was read */
     bool is_awaited;       /* a state that is absent: its creation is watched for */
+    struct list_node changed;
     struct request kept;
 };
 
 struct warm {
+    struct shard *shard;
     struct zk *zk;
+    struct list changed; /* states, to be read at the timer's end */
+    struct timer timer;
     bool is_on;
     struct map entries; /* path → struct entry * */
     size_t valid;
     size_t watch_bytes;
 };
 
-struct warm *warm_create(struct zk *zk)
+static void read_entry(struct entry *entry);
+
+static void read_changed(struct timer *timer)
+{
+    struct warm *warm = list_entry(timer, struct warm, timer);
+
+    for (struct list_node *node; (node = list_pop(&warm->changed)) != NULL;)
+        read_entry(list_entry(node, struct entry, changed));
+}
+
+struct warm *warm_create(struct shard *shard, struct zk *zk)
 {
     struct warm *warm = ensure_zalloc(sizeof(*warm));
 
+    warm->shard = shard;
     warm->zk = zk;
+    list_init(&warm->changed);
+    warm->timer.fire = read_changed;
     map_init(&warm->entries);
     return warm;
 }
@@ -59,6 +79,7 @@ static void forget(struct warm *warm, struct entry *entry)
 {
     (void)map_remove(&warm->entries, slice_text(entry->path));
     warm->watch_bytes -= strlen(entry->path);
+    list_remove(&entry->changed);
     clear_kept(entry);
     entry->warm = NULL;
     if (!entry->is_reading) free_entry(entry);
@@ -67,6 +88,7 @@ static void forget(struct warm *warm, struct entry *entry)
 void warm_stop(struct warm *warm)
 {
     warm->is_on = false;
+    timer_cancel(warm->shard, &warm->timer);
     for (struct map_entry *first; (first = map_first(&warm->entries)) != NULL;)
         forget(warm, first->value);
 }
@@ -224,7 +246,14 @@ void warm_event(struct warm *warm, const struct zk_event *event)
 
     if (!warm->is_on || entry == NULL) return;
     clear_kept(entry);
-    read_entry(entry);
+    if (!is_state(entry) || entry->is_reading) {
+        read_entry(entry);
+        return;
+    }
+    if (list_is_empty(&warm->changed))
+        timer_arm(warm->shard, &warm->timer,
+                  instant_add_ms(shard_now(warm->shard), STATES_LATER_MS));
+    if (!list_has(&entry->changed)) list_push(&warm->changed, &entry->changed);
 }
 
 bool warm_answer(const struct warm *warm, struct request *request)

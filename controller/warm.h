@@ -1,6 +1,7 @@
 /* controller/warm.h - a standby's copy of the znodes that a take-over reads, kept up by watches.
  *
- * Brokers, topics, states: each is read with a watch, and read again when the watch fires. An entry
+ * Brokers, topics, states: each is read with a watch, and read again when the watch fires; states a
+ * second later, together, for ZooKeeper has more urgent things to do while they change. An entry
  * answers for ZooKeeper as long as its watch has not fired: a session hears of every change before
  * it can see anything later, so when the answer to the election has come, every change by the one
  * before has been told. Changes after that are fenced or come as watches to the machines. So taking
@@ -13,7 +14,7 @@
 
 struct warm;
 
-struct warm *warm_create(struct zk *zk);
+struct warm *warm_create(struct shard *shard, struct zk *zk);
 /* Its calls must have ended (zk_close). Sets it to NULL; NULL is fine. */
 void warm_destroy(struct warm **warm);
 
