@@ -13,11 +13,12 @@
 #include "broker/replica/move.h"
 #include <stdlib.h>
 
-#define FILES_OPEN_MAX 8
-#define SOON_MS        5 /* others' jobs have the log, or a checkpoint is being written */
-#define THROTTLED_MS   100
-#define AGAIN_MS       1000 /* no room, no descriptors */
-#define COMPLAIN_MS    10000
+#define FILES_OPEN_MAX  8
+#define SOON_MS         5 /* others' jobs have the log, or a checkpoint is being written */
+#define THROTTLED_MS    100
+#define AGAIN_MS        1000 /* no room, no descriptors */
+#define COMPLAIN_MS     10000
+#define PIECE_BYTES_MIN 4096
 /* Of thousands that move the first are looked at, and few are at their end: their syncs stand
  * before those of others. */
 #define ACTS_PER_TURN_MAX 16
@@ -205,13 +206,23 @@ static void step_done(struct disk_job *job)
     turn(partitions);
 }
 
+/* What is copied at once: not more than a second's share, or a low rate would be exceeded by as
+ * much as its windows forget. */
+static int64_t piece(const struct replica_settings *settings)
+{
+    int64_t most = settings->fetch_max_bytes;
+
+    if (settings->move_rate >= most) return most;
+    return settings->move_rate < PIECE_BYTES_MIN ? PIECE_BYTES_MIN : settings->move_rate;
+}
+
 static void begin_step(struct moving *moving, enum future_do what, int64_t offset)
 {
     struct hosted *hosted = moving->at;
     const struct partitions_options *options = &hosted->of->options;
 
-    enum err err = future_plan(hosted->log, moving->future, what, offset,
-                               options->settings.fetch_max_bytes, &moving->step);
+    enum err err = future_plan(hosted->log, moving->future, what, offset, piece(&options->settings),
+                               &moving->step);
     if (err != ERR_OK && what != FUTURE_COPY) move_cut(&moving->machine, offset);
     if (err == ERR_BUSY) {
         if (options->ops->save != NULL) options->ops->save(options->owner);

@@ -360,7 +360,9 @@ static struct slice batch_of(int records)
     record_builder_begin(&builder, &world.batch);
     for (int i = 0; i < records; i++) {
         snprintf(value, sizeof(value), "record %d of %d", i, records);
-        record_builder_add(&builder, 1000 + i, SLICE_NULL, slice_of(value, sizeof(value)), NULL, 0);
+        record_builder_add(&builder, 1000 + i,
+                           world.config.is_compacted ? SLICE("key") : SLICE_NULL,
+                           slice_of(value, sizeof(value)), NULL, 0);
     }
     record_builder_end(&builder);
     return buf_slice(&world.batch);
@@ -758,6 +760,39 @@ START_TEST(a_lost_target_ends_the_move_only)
 }
 END_TEST
 
+static bool is_compacted(void)
+{
+    return counter_value(&counts()->cleanings) > 0;
+}
+
+START_TEST(what_moves_is_compacted_when_it_is_there)
+{
+    begin();
+    world.config.is_compacted = true;
+    world.config.is_deleted = false;
+    world.config.cleanable_ratio_min = 0;
+    world.settings.cleaner_backoff_ms = 5;
+    limit(1);
+    apply(SELF, 1);
+    for (int i = 0; i < 2; i++) /* nothing to compact yet */
+        produce(3);
+    (void)start_move();
+    run_ms(20);
+    if (world.told == 0) ck_assert_int_eq(gauge_value(&counts()->moves), 1);
+    for (int i = 0; world.told == 0 && i < 150; i++)
+        produce(3);
+    run_ms(50);
+    if (world.told == 0) ck_assert(!is_compacted());
+    limit(INT64_MAX);
+    until(is_moved);
+    for (int i = 0; i < 50; i++)
+        produce(3);
+    until(is_compacted);
+    ck_assert_int_lt(log_size_bytes(current()), log_end_offset(current()) * VALUE_BYTES);
+    end();
+}
+END_TEST
+
 START_TEST(a_full_target_is_waited_for)
 {
     begin();
@@ -781,4 +816,5 @@ UNIT(a_led_replica_moves_while_it_is_written, what_waits_for_the_device_has_it_i
      who_waits_for_more_reads_again_after_the_move, a_follower_is_cut_on_the_way,
      deleted_records_are_deleted_when_the_copy_has_none_of_them, a_move_is_called_off,
      a_move_goes_on_after_a_restart, a_stopped_replica_gives_both_logs_back,
-     a_lost_target_ends_the_move_only, a_full_target_is_waited_for)
+     a_lost_target_ends_the_move_only, a_full_target_is_waited_for,
+     what_moves_is_compacted_when_it_is_there)
