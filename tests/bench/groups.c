@@ -824,10 +824,12 @@ static void run_kill(const struct groups_load *load)
             if (ward.patients[i].was_at_dead) silences[hit++] = since > silence ? since : silence;
         }
         qsort(silences, (size_t)hit, sizeof(double), by_size);
+        int lost = lost_commits(&ward, &arena);
         printf("kill -9          coordinator of %d of %d groups that commit: silence median %.0f "
                "ms, worst %.0f ms; commits lost %d\n",
                hit, KILL_GROUPS, hit == 0 ? 0 : silences[hit / 2] * 1e3,
-               hit == 0 ? 0 : silences[hit - 1] * 1e3, lost_commits(&ward, &arena));
+               hit == 0 ? 0 : silences[hit - 1] * 1e3, lost);
+        if (lost > 0) die("commits that were acknowledged are lost", lost);
         close(guide.fd);
         buf_fini(&guide.in);
         node_start(&rig.cluster, node);

@@ -229,9 +229,15 @@ await_expiry() {
 ottla() { "$build/ottla" "$@"; }
 
 create_topic() { # bootstrap, name, partitions, options of `ottla topics`…
-    local bootstrap=$1 name=$2 partitions=$3
+    local bootstrap=$1 name=$2 partitions=$3 tries
     shift 3
-    ottla topics --bootstrap-server "$bootstrap" --create --topic "$name" --partitions "$partitions" "$@" > /dev/null
+    # The controller hears of a broker a moment after it is up.
+    for tries in $(seq 300); do
+        ottla topics --bootstrap-server "$bootstrap" --create --topic "$name" --partitions "$partitions" "$@" > "$work/created" 2>&1 && return
+        grep -qi 'replication factor' "$work/created" || break
+        sleep 0.1
+    done
+    fail "topic $name: $(cat "$work/created")"
 }
 
 # Apache's own opinion of every segment and index of a broker's data.
