@@ -21,10 +21,12 @@ static const char *written(void (*write)(struct buf *, const struct flow *, int3
 
 START_TEST(who_has_it_sends_and_who_is_new_receives)
 {
-    struct move now[] = {
-        {{SLICE("t"), 0}, IDS(1, 2)}, {{SLICE("t"), 10}, IDS(2, 3)}, {{SLICE("u"), 0}, IDS(3)}};
-    struct move wanted[] = {
-        {{SLICE("t"), 0}, IDS(2, 4)}, {{SLICE("t"), 10}, IDS(2, 3)}, {{SLICE("u"), 0}, IDS(1)}};
+    struct move now[] = {{{SLICE("t"), 0}, IDS(1, 2), NULL},
+                         {{SLICE("t"), 10}, IDS(2, 3), NULL},
+                         {{SLICE("u"), 0}, IDS(3), NULL}};
+    struct move wanted[] = {{{SLICE("t"), 0}, IDS(2, 4), NULL},
+                            {{SLICE("t"), 10}, IDS(2, 3), NULL},
+                            {{SLICE("u"), 0}, IDS(1), NULL}};
     struct move_list none = {0}, is = {now, 3}, wants = {wanted, 3};
     struct flow_list flows;
 
@@ -47,10 +49,11 @@ END_TEST
 /* A move under way has its new replicas among its replicas: they do not send. */
 START_TEST(what_moves_already_keeps_its_lists)
 {
-    struct move moves[] = {{{SLICE("t"), 0}, IDS(1, 2, 5)}, {{SLICE("t"), 1}, IDS(1, 3)}};
+    struct move moves[] = {{{SLICE("t"), 0}, IDS(1, 2, 5), NULL},
+                           {{SLICE("t"), 1}, IDS(1, 3), NULL}};
     struct broker_ids adding[] = {IDS(5), IDS(3)};
-    struct move now[] = {{{SLICE("t"), 0}, IDS(1, 2, 5)}, {{SLICE("t"), 1}, IDS(1, 3)}};
-    struct move wanted[] = {{{SLICE("t"), 1}, IDS(4)}}; /* goes elsewhere now */
+    struct move now[] = {{{SLICE("t"), 0}, IDS(1, 2, 5), NULL}, {{SLICE("t"), 1}, IDS(1, 3), NULL}};
+    struct move wanted[] = {{{SLICE("t"), 1}, IDS(4), NULL}}; /* goes elsewhere now */
     struct move_list moving = {moves, 2}, is = {now, 2}, wants = {wanted, 1};
     struct flow_list flows;
 
