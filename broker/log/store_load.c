@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "broker/log/names.h"
+#include "broker/log/reserve.h"
 #include "broker/log/store_parts.h"
 #include <stdlib.h>
 
@@ -212,6 +213,13 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .high_watermark_ms = load->high_watermark_ms,
         .now_ms = env_wall_ms(options->env),
     };
+    found->err = recover_log(&request, &found->result, &found->log);
+    if (found->err != ERR_FULL) return;
+    /* It has filled since the start began: this is what the reserve is for. */
+    if (!atomic_exchange(&load->dir->dir.is_full, true))
+        log_error("log", "directory_full", "path=%s reserve_bytes=%llu", load->dir->path,
+                  (unsigned long long)load->dir->reserve);
+    reserve_give_up(options->env, load->dir->path, UINT64_MAX);
     found->err = recover_log(&request, &found->result, &found->log);
 }
 

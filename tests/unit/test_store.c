@@ -617,6 +617,33 @@ START_TEST(a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
 END_TEST
 
 static int deletions;
+START_TEST(a_disk_that_fills_during_a_start_has_the_reserve_for_it)
+{
+    reserve_bytes = 1 << 20;
+    begin(1);
+    append_some(create("t", 0), 200);
+    store_destroy(&store);
+    w = world_restart(w);
+    set_options(1);
+    open_store(); /* there is room */
+    struct sim_device *device = sim_disk_device(w->machine, w->dir);
+    sim_device_fill(device, sim_device_usable(device));
+
+    load();
+    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert_int_eq(failed, 0);
+    struct log *log = store_find(store, SLICE("t"), 0);
+    ck_assert_int_eq(log_end_offset(log), 600);
+    ck_assert_int_eq(try_append(log), ERR_FULL);
+    sim_device_fill(device, 0);
+    store_renew_reserves(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(try_append(log), ERR_OK);
+    reserve_bytes = 0;
+    end();
+}
+END_TEST
+
 static void on_deleted(void *to, enum err err)
 {
     (void)to;
@@ -1182,4 +1209,5 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      the_session_of_a_broker_that_was_killed_is_known,
      the_session_of_a_broker_is_known_after_a_power_loss, a_new_boot_is_known_until_an_orderly_end,
      a_thousand_empty_partitions_open_almost_nothing,
-     a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
+     a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room,
+     a_disk_that_fills_during_a_start_has_the_reserve_for_it)
