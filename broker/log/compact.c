@@ -680,8 +680,9 @@ static enum err end(struct log *log, const struct compact *compact)
 bool compact_done(struct log *log, struct compact **compact, enum err *err)
 {
     struct compact *c = *compact;
+    bool was_offline = log_is_offline(log);
 
-    if (!log_is_offline(log)) {
+    if (!was_offline) {
         if (c->stage == STAGE_WRITTEN)
             begin_swap(log, c);
         else if (c->stage == STAGE_SWAPPING)
@@ -690,7 +691,7 @@ bool compact_done(struct log *log, struct compact **compact, enum err *err)
             c->stage == STAGE_FAILED || (c->stage == STAGE_REWRITE && c->group_from == c->group_to);
         if (!is_over) return true;
     }
-    *err = log_is_offline(log) ? ERR_OFFLINE : end(log, c);
+    *err = was_offline ? ERR_OFFLINE : end(log, c);
     compact_cancel(log, compact);
     return false;
 }

@@ -266,8 +266,12 @@ void store_tick(struct store *store)
 {
     int64_t now_ms = env_wall_ms(store->options.env);
 
-    for (int i = 0; store->stage == STORE_OPEN && i < store->dir_count; i++)
-        if (!store->dirs[i].dir.is_offline) remove_due(&store->dirs[i], now_ms);
+    for (int i = 0; store->stage == STORE_OPEN && i < store->dir_count; i++) {
+        if (atomic_load(&store->dirs[i].dir.is_offline))
+            store_dir_failed(&store->dirs[i], ERR_IO); /* should nobody have told us */
+        else
+            remove_due(&store->dirs[i], now_ms);
+    }
 }
 
 /* ---- reserves ---- */

@@ -719,6 +719,28 @@ START_TEST(a_full_disk_stops_it_and_changes_nothing)
 }
 END_TEST
 
+/* Who cleans takes the directory offline everywhere, if it hears that it was this that failed. */
+START_TEST(a_disk_that_fails_is_told_of)
+{
+    struct model model = {0};
+    bool was_hit = true;
+    int offline = 0;
+
+    for (int at = 0; was_hit; at++) {
+        begin();
+        live(&model, 3);
+        world_fault(one.w, FAULT_FAIL, ERR_IO, at);
+        enum err err = clean();
+        was_hit = one.w->nth.was_reached;
+        world_fault(one.w, FAULT_NONE, ERR_OK, 0);
+        if (one.dir.is_offline) ck_assert_int_eq(err, ERR_IO);
+        offline += one.dir.is_offline;
+        end();
+    }
+    ck_assert_int_gt(offline, 2);
+}
+END_TEST
+
 UNIT(what_is_cleaned_is_as_old_as_its_last_source, the_last_record_of_each_key_stays,
      every_codec_is_opened_and_closed_again, a_tombstone_stays_until_its_horizon,
      a_horizon_leaves_timestamps_as_they_were, records_without_a_key_go,
@@ -727,4 +749,4 @@ UNIT(what_is_cleaned_is_as_old_as_its_last_source, the_last_record_of_each_key_s
      a_small_table_takes_several_rounds, steps_may_be_as_small_as_one_batch,
      old_formats_are_cleaned_message_by_message, a_damaged_segment_is_left_alone,
      truncation_and_retention_in_between_win, death_at_any_change_loses_nothing,
-     a_full_disk_stops_it_and_changes_nothing)
+     a_full_disk_stops_it_and_changes_nothing, a_disk_that_fails_is_told_of)

@@ -774,6 +774,21 @@ START_TEST(a_broken_disk_takes_one_directory)
 }
 END_TEST
 
+/* A partition that stays with a directory which is offline and leads there would never be led
+ * again. */
+START_TEST(a_directory_whose_failure_nobody_told_is_found_offline)
+{
+    begin(2);
+    struct log *a = create("a", 0);
+    atomic_store(&log_directory(a)->is_offline, true);
+    store_tick(store);
+    store_tick(store);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_ptr_eq(failed_dir, log_directory(a));
+    end();
+}
+END_TEST
+
 START_TEST(a_checkpoint_that_did_not_change_is_not_written)
 {
     begin(1);
@@ -1199,8 +1214,9 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      strange_directories_stop_the_start, creation_answers_once_for_each,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, what_is_put_aside_stays_until_people_remove_it,
-     a_broken_disk_takes_one_directory, a_checkpoint_that_did_not_change_is_not_written,
-     no_marker_when_a_log_could_not_be_closed, a_synced_roll_moves_the_recovery_point_on_disk,
+     a_broken_disk_takes_one_directory, a_directory_whose_failure_nobody_told_is_found_offline,
+     a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
+     a_synced_roll_moves_the_recovery_point_on_disk,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_have_ended_survive_a_power_loss,
      logs_that_are_synced_together_are_all_on_the_device,
