@@ -4,7 +4,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_kafka
 start_zookeeper
-start_ottla_controller 101
+# It would make the preferred replica lead before this asks for it.
+start_ottla_controller 101 auto.leader.rebalance.enable=false
 start_ottla 1 "log.dirs=$work/data-1,$work/data-1b"
 start_ottla 2
 bootstrap=$(address_of ottla-1),$(address_of ottla-2)
