@@ -40,7 +40,8 @@ bool crowd_is_whole(const struct crowd *crowd);
 bool crowd_committed(struct crowd *crowd, int64_t *total);
 bool crowd_await_committed(struct crowd *crowd, int64_t *total);
 
-/* Until so many records have been read; false after `seconds`, with a report. */
+/* Until so many records have been read; false after `seconds`, with a report. After half of them the
+ * members that are there are killed and begin anew, once. */
 bool crowd_await_read(struct crowd *crowd, int64_t wanted, double seconds);
 /* Until there is a generation after `generation`. */
 bool crowd_await_generation(struct crowd *crowd, int generation, double seconds);
