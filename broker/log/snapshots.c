@@ -77,7 +77,9 @@ enum err snapshots_drop_above(struct log *log, int64_t offset)
 
 bool snapshots_wanted(const struct log *log, int64_t offset)
 {
-    return offset > newest(log) && offset > log_start_offset(log);
+    /* Of a log whose records are all gone it says what its producers sent last. */
+    return offset > newest(log) &&
+           (offset > log_start_offset(log) || !producers_are_none(&log->producers));
 }
 
 enum err snapshots_take(struct log *log, int64_t offset)
@@ -265,7 +267,8 @@ static enum err replay(struct log *log, int64_t from, int64_t index_from)
 
 /* ---- load ---- */
 
-/* The newest file that can be believed; `*from` is what it has, or the log start. */
+/* The newest file that can be believed; `*from` is what it has, or the log start. One from below the
+ * start does not know what producers sent between it and the start, nor does the log. */
 static enum err read_newest(struct log *log, int64_t believed, int64_t now_ms, int64_t *from)
 {
     char path[FILES_PATH_MAX];
@@ -275,7 +278,7 @@ static enum err read_newest(struct log *log, int64_t believed, int64_t now_ms, i
     *from = log_start_offset(log);
     while (err == ERR_CORRUPT && log->snapshot_count > 0) {
         int64_t offset = newest(log);
-        if (offset <= believed) {
+        if (offset <= believed && offset >= log_start_offset(log)) {
             buf_init(&bytes);
             err = path_of(log, offset, path);
             if (err == ERR_OK) err = files_read_all(log->env, path, FILE_BYTES_MAX, &bytes);

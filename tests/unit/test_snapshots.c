@@ -337,6 +337,44 @@ START_TEST(retention_takes_the_snapshots_along)
 }
 END_TEST
 
+/* Seed 700165: what it says of a producer is older than records that were removed. */
+START_TEST(a_snapshot_from_below_the_start_is_not_believed)
+{
+    begin();
+    ck_assert_int_eq(send(7, 0, 0, 3, false), ERR_OK);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    ck_assert(world_has(one.w, snapshot_name(3)));
+    reopen(true, 3);
+    ck_assert_int_eq(send(7, 0, 3, 3, false), ERR_OK);
+    ck_assert_int_eq(send(8, 0, 0, 3, false), ERR_OK);
+    log_set_high_watermark(one.log, log_end_offset(one.log));
+    ck_assert_int_eq(log_advance_start(one.log, 6), ERR_OK);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    world_delete(one.w, snapshot_name(9)); /* the disk was full */
+    ck_assert_int_eq(one_log_reopen(&one, true, 9, 6), ERR_OK);
+    ck_assert(!world_has(one.w, snapshot_name(3)));
+    ck_assert_int_eq(log_producers(one.log)->count, 1); /* 8 */
+    ck_assert_int_eq(send(7, 0, 6, 1, false), ERR_OK);
+    ck_assert_int_eq(send(8, 0, 4, 1, false), ERR_SEQUENCE);
+    end();
+}
+END_TEST
+
+START_TEST(a_log_whose_records_are_gone_still_knows_its_producers)
+{
+    begin();
+    ck_assert_int_eq(send(7, 0, 0, 3, false), ERR_OK);
+    log_set_high_watermark(one.log, log_end_offset(one.log));
+    ck_assert_int_eq(log_advance_start(one.log, 3), ERR_OK);
+    ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+    ck_assert_int_eq(one_log_reopen(&one, true, 3, 3), ERR_OK);
+    ck_assert_int_eq(send(7, 0, 0, 3, false), ERR_OK);
+    ck_assert(appended.is_duplicate);
+    ck_assert_int_eq(send(7, 0, 3, 1, false), ERR_OK);
+    end();
+}
+END_TEST
+
 START_TEST(a_follower_has_what_the_leader_has)
 {
     struct log_appended out;
@@ -510,6 +548,8 @@ UNIT(a_duplicate_is_answered_and_not_written,
      a_roll_leaves_a_snapshot_and_recovery_reads_on_from_there,
      a_snapshot_above_the_recovery_point_is_not_believed, a_damaged_snapshot_costs_only_time,
      truncation_takes_back_what_producers_did, retention_takes_the_snapshots_along,
+     a_snapshot_from_below_the_start_is_not_believed,
+     a_log_whose_records_are_gone_still_knows_its_producers,
      a_follower_has_what_the_leader_has, a_marker_that_fails_has_not_happened,
      readers_are_told_of_aborted_transactions_wherever_the_marker_is,
      the_index_of_aborted_transactions_is_kafkas, death_anywhere_leaves_what_the_batches_say)
