@@ -267,8 +267,8 @@ static enum err replay(struct log *log, int64_t from, int64_t index_from)
 
 /* ---- load ---- */
 
-/* The newest file that can be believed; `*from` is what it has, or the log start. One from below the
- * start does not know what producers sent between it and the start, nor does the log. */
+/* The newest file that can be believed; `*from` is what it has, or the log start. One from below
+ * the start does not know what producers sent between it and the start, nor does the log. */
 static enum err read_newest(struct log *log, int64_t believed, int64_t now_ms, int64_t *from)
 {
     char path[FILES_PATH_MAX];
