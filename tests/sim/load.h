@@ -30,7 +30,8 @@ struct load_topic {
     bool is_short_lived; /* records go by age or size */
     bool is_trimmed;     /* records may be deleted by order */
     bool was_reassigned; /* a partition of this incarnation was */
-    int users;           /* requests under way that name it */
+    int deletions_asked;
+    int users; /* requests under way that name it */
     struct oracle_topic *oracle;
 };
 

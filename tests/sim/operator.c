@@ -141,11 +141,34 @@ static void expand(struct client *client, struct load_topic *topic)
     ask(client, API_CREATE_PARTITIONS, 2, &create_partitions_request_wire, &request);
 }
 
-static void reassign(struct client *client, struct load_topic *topic)
+/* `count` -1: what is under way is taken back. */
+static void ask_reassign(struct client *client, const struct load_topic *topic,
+                         const int32_t *partitions, int partition_count, int32_t *replicas,
+                         int count)
 {
     struct alter_partition_reassignments_request request;
     struct alter_partition_reassignments_request_topic named;
-    struct alter_partition_reassignments_request_topic_partition partition;
+    struct alter_partition_reassignments_request_topic_partition wanted[ORACLE_PARTITIONS_MAX];
+
+    wire_default(&alter_partition_reassignments_request_wire, &request);
+    for (int i = 0; i < partition_count; i++) {
+        wanted[i] = (struct alter_partition_reassignments_request_topic_partition){0};
+        wanted[i].partition_index = partitions[i];
+        wanted[i].replicas.at = replicas;
+        wanted[i].replicas.count = count;
+    }
+    named.name = slice_text(topic->name);
+    named.partitions.at = wanted;
+    named.partitions.count = partition_count;
+    request.topics.at = &named;
+    request.topics.count = 1;
+    request.timeout_ms = OPERATION_MS;
+    ask(client, API_ALTER_PARTITION_REASSIGNMENTS, 0, &alter_partition_reassignments_request_wire,
+        &request);
+}
+
+static void reassign(struct client *client, struct load_topic *topic)
+{
     int brokers = client->load->cluster->brokers;
     int32_t replicas[MEMBERS_MAX];
 
@@ -161,21 +184,23 @@ static void reassign(struct client *client, struct load_topic *topic)
         replicas[i] = replicas[j];
         replicas[j] = swap;
     }
-    wire_default(&alter_partition_reassignments_request_wire, &request);
-    partition = (struct alter_partition_reassignments_request_topic_partition){0};
-    partition.partition_index = (int32_t)client_draw(client, 0, topic->partitions - 1);
-    partition.replicas.at = replicas;
-    partition.replicas.count = client_draw(client, 0, 9) == 0 ? -1 : count; /* or take it back */
-    named.name = slice_text(topic->name);
-    named.partitions.at = &partition;
-    named.partitions.count = 1;
-    request.topics.at = &named;
-    request.topics.count = 1;
-    request.timeout_ms = OPERATION_MS;
-    NAME(client, "reassign %s-%d to %d replicas, first %d", topic->name, partition.partition_index,
-         partition.replicas.count, replicas[0]);
-    ask(client, API_ALTER_PARTITION_REASSIGNMENTS, 0, &alter_partition_reassignments_request_wire,
-        &request);
+    int32_t partition = (int32_t)client_draw(client, 0, topic->partitions - 1);
+    if (client_draw(client, 0, 9) == 0) count = -1; /* or take it back */
+    NAME(client, "reassign %s-%d to %d replicas, first %d", topic->name, partition, count,
+         replicas[0]);
+    ask_reassign(client, topic, &partition, 1, replicas, count);
+}
+
+/* A deletion waits for reassignments, as Kafka's does, and one of a partition whose leader has lost
+ * records has no end: it is taken back. */
+static void cancel_reassignments(struct client *client, const struct load_topic *topic)
+{
+    int32_t partitions[ORACLE_PARTITIONS_MAX];
+
+    for (int32_t i = 0; i < topic->partitions; i++)
+        partitions[i] = i;
+    NAME(client, "cancel reassignments of %s", topic->name);
+    ask_reassign(client, topic, partitions, topic->partitions, NULL, -1);
 }
 
 static void elect(struct client *client, struct load_topic *topic, int32_t partition,
@@ -270,6 +295,7 @@ static void plan(struct client *client, struct load_topic *topic)
         !topic->is_compacted && client_draw(client, 0, 99) < client->load->short_lived;
     topic->is_trimmed = !topic->is_compacted && client_draw(client, 0, 99) < client->load->trimmed;
     topic->was_reassigned = false;
+    topic->deletions_asked = 0;
     topic->state = TOPIC_CREATING;
 }
 
@@ -325,7 +351,10 @@ static bool drive(struct client *client, int t)
     }
     if (is_due && !client->is_operating && load_topic_exists(load, topic->name)) {
         client->asked[t] = now;
-        delete_topic(client, topic);
+        if (topic->was_reassigned && ++topic->deletions_asked % 2 == 0)
+            cancel_reassignments(client, topic);
+        else
+            delete_topic(client, topic);
     }
     return true;
 }
