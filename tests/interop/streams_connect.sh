@@ -27,7 +27,8 @@ libs=$cache/platform-$kafka_version
 locked bring_platform || skip "Kafka Streams and Connect cannot be had here (see $cache/mvn.log)"
 mkdir -p "$work/classes"
 javac -nowarn -cp "$libs/*" -d "$work/classes" "$root/tests/interop/Words.java"
-program() { java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$work/classes:$libs/*" "$@"; }
+# In a shell of its own: what is started is the process that is ended.
+program() { exec java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$work/classes:$libs/*" "$@"; }
 
 start_zookeeper
 start_ottla_controller 101
