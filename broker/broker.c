@@ -16,15 +16,15 @@
 #include "cluster/image.h"
 #include <stdlib.h>
 
-#define DISK_THREADS_SOON     2
-#define DISK_THREADS_LONG_MAX 64
-#define FRAMES_PENDING_MAX    128
-#define REPLY_BYTES_MAX       (8 * 1024 * 1024)
-#define MEMORY_BYTES_SPARE    (64 * 1024 * 1024)
-#define STORE_TICK_MS         30000
-#define SEALED_MS             1000 /* recovery points after a roll */
-#define FILES_SHARE           4 /* of the descriptors: for idle open segments; the rest for the others */
-#define FILES_OPEN_MIN        16
+#define DISK_THREADS_SOON  2
+#define DISK_THREADS_MAX   64 /* of a class */
+#define FRAMES_PENDING_MAX 128
+#define REPLY_BYTES_MAX    (8 * 1024 * 1024)
+#define MEMORY_BYTES_SPARE (64 * 1024 * 1024)
+#define STORE_TICK_MS      30000
+#define SEALED_MS          1000 /* recovery points after a roll */
+#define FILES_SHARE        4 /* of the descriptors: for idle open segments; the rest for the others */
+#define FILES_OPEN_MIN     16
 /* Of connections that are not accepted yet: after a restart all clients come at once, and one that
  * finds the queue full tries again after a second. Kafka's default, 50, is too few for that. */
 #define BACKLOG_MIN                  1024
@@ -269,7 +269,8 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->fetchers = options_int(options, OPTION_NUM_REPLICA_FETCHERS);
     out->fetch_socket_buffer_bytes =
         socket_buffer_bytes(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
-    out->cleaner_enable = options_bool(options, OPTION_LOG_CLEANER_ENABLE);
+    out->cleaner_enable = options_bool(options, OPTION_LOG_CLEANER_ENABLE) &&
+                          options_int(options, OPTION_LOG_CLEANER_THREADS) > 0;
     out->cleaner_backoff_ms = options_long(options, OPTION_LOG_CLEANER_BACKOFF_MS);
     out->cleaner_dedupe_bytes = options_long(options, OPTION_LOG_CLEANER_DEDUPE_BUFFER_SIZE);
     out->cleaner_load_max = options_double(options, OPTION_LOG_CLEANER_IO_BUFFER_LOAD_FACTOR);
@@ -636,6 +637,13 @@ static void open_control(struct broker *broker)
     }
 }
 
+static int threads_of(const struct broker *broker, enum option option)
+{
+    int count = options_int(broker->options, option);
+
+    return count < 1 ? 1 : count > DISK_THREADS_MAX ? DISK_THREADS_MAX : count;
+}
+
 enum err broker_create(const struct broker_options *options, struct buf *problem,
                        struct broker **out)
 {
@@ -674,9 +682,12 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
     groups_settings_fill(&broker->group_settings, broker->options);
     arena_init(&broker->arena, 1024 * 1024);
 
-    int threads_long = options_int(broker->options, OPTION_NUM_RECOVERY_THREADS_PER_DATA_DIR);
-    if (threads_long > DISK_THREADS_LONG_MAX) threads_long = DISK_THREADS_LONG_MAX;
-    enum err err = disk_open(broker->env, DISK_THREADS_SOON, threads_long, &broker->disk);
+    const int threads[DISK_CLASSES] = {
+        [DISK_SOON] = DISK_THREADS_SOON,
+        [DISK_LONG] = threads_of(broker, OPTION_NUM_RECOVERY_THREADS_PER_DATA_DIR),
+        [DISK_IDLE] = threads_of(broker, OPTION_LOG_CLEANER_THREADS),
+    };
+    enum err err = disk_open(broker->env, threads, &broker->disk);
     if (err == ERR_OK) err = open_shards(broker);
     if (err == ERR_OK) err = open_store(broker, problem);
     if (err != ERR_OK) {

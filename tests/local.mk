@@ -89,7 +89,9 @@ endif
 
 noinst_PROGRAMS += tests/bench/ottla-bench
 tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/bench/load.h \
-	tests/bench/groups.c tests/bench/groups.h tests/bench/replication.c tests/bench/replication.h
+	tests/bench/groups.c tests/bench/groups.h tests/bench/replication.c tests/bench/replication.h \
+	tests/bench/cleaner.c tests/bench/cold.c tests/bench/recovery.c tests/bench/storage.c \
+	tests/bench/storage.h
 tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)
 TESTS += tests/cluster/test_config tests/cluster/test_tools
 EXTRA_DIST += tests/cluster/test_tools

@@ -2,15 +2,60 @@
 #include "base/ensure.h"
 #include <stdlib.h>
 
-/* ---- bringing in what is cold ---- */
+/* ---- reading, and bringing in what is cold ---- */
 
-struct warm {
-    struct disk_job job;
-    struct log_slice *slices; /* shared: released here */
-    int count;
+/* Where a batch lies may take an index and some heads; then it is waited for here: the page cache
+ * is under such pressure that what is brought in does not stay. */
+#define LOOKS_MAX 4
+
+/* One part's reads of a pass. */
+struct part_read {
+    struct api_shard *api;
+    struct reads_part *part;
+    struct read_by reader;
+    int64_t bytes_max;
+    bool at_least_one;
+    int looks;
     void (*done)(void *to);
     void *to;
 };
+
+struct warm {
+    struct disk_job job;
+    struct part_read read;
+    struct log_slice *slices; /* shared: released here */
+    int count;
+};
+
+/* In order, each with what the ones before have left. Again: those that were cold. */
+static void read_part(const struct part_read *it)
+{
+    int64_t bytes_max = it->bytes_max;
+    bool at_least_one = it->at_least_one;
+
+    for (int i = 0; i < it->part->count; i++) {
+        struct read *read = &it->part->at[i];
+        int64_t asked = read->bytes_max;
+
+        if (it->looks == 0 || read->slice.is_cold) {
+            if (it->looks > 0) log_slice_release(&read->slice);
+            if (read->bytes_max > bytes_max) read->bytes_max = bytes_max;
+            read->at_least_one = at_least_one;
+            read->only_cached = it->looks < LOOKS_MAX;
+            partitions_read(it->api->partitions, &it->reader, read);
+            read->bytes_max = asked;
+        }
+        if (read->slice.len > 0) at_least_one = false;
+        bytes_max = read->slice.len >= bytes_max ? 0 : bytes_max - read->slice.len;
+    }
+}
+
+static bool is_to_be_warmed(struct api_shard *api, const struct read *read)
+{
+    if (read->slice.file == NULL) return false;
+    return read->slice.is_cold || (!partitions_is_tail(api->partitions, read) &&
+                                   !log_slice_is_cached(api->shard->env, &read->slice));
+}
 
 static void warm_run(struct disk_job *job)
 {
@@ -21,41 +66,52 @@ static void warm_run(struct disk_job *job)
         if (log_slice_warm_run(warm->job.home->env, &warm->slices[i]) != ERR_OK) return;
 }
 
-static void warm_done(struct disk_job *job)
-{
-    struct warm *warm = list_entry(job, struct warm, job);
+static void warm_done(struct disk_job *job);
 
-    for (int i = 0; i < warm->count; i++)
-        log_slice_release(&warm->slices[i]);
-    warm->done(warm->to);
-    free(warm->slices);
-    free(warm);
-}
-
-/* True: a job runs, `done` comes. False: all is in memory. */
-static bool warm_start(struct api_shard *api, struct reads_part *part, void (*done)(void *to),
-                       void *to)
+/* True: a job runs, `done` comes. False: all is read and in memory. */
+static bool read_warm(const struct part_read *it)
 {
-    struct shard *shard = api->shard;
+    struct shard *shard = it->api->shard;
     struct warm *warm = NULL;
 
-    for (int i = 0; i < part->count; i++) {
-        struct read *read = &part->at[i];
-        if (read->slice.file == NULL || partitions_is_tail(api->partitions, read) ||
-            log_slice_is_cached(shard->env, &read->slice))
-            continue;
+    read_part(it);
+    for (int i = 0; i < it->part->count; i++) {
+        struct read *read = &it->part->at[i];
+        if (!is_to_be_warmed(it->api, read)) continue;
         if (warm == NULL) {
             warm = ensure_zalloc(sizeof(*warm));
-            warm->slices = ensure_zalloc(sizeof(*warm->slices) * (size_t)part->count);
+            warm->slices = ensure_zalloc(sizeof(*warm->slices) * (size_t)it->part->count);
         }
         warm->slices[warm->count++] = log_slice_share(&read->slice);
     }
     if (warm == NULL) return false;
-    warm->done = done;
-    warm->to = to;
+    warm->read = *it;
     warm->job = (struct disk_job){.home = shard, .run = warm_run, .done = warm_done};
     disk_submit(shard->env, shard->disk, DISK_SOON, shard, &warm->job);
     return true;
+}
+
+static bool has_cold(const struct reads_part *part)
+{
+    bool any = false;
+
+    for (int i = 0; i < part->count; i++)
+        any |= part->at[i].slice.is_cold;
+    return any;
+}
+
+static void warm_done(struct disk_job *job)
+{
+    struct warm *warm = list_entry(job, struct warm, job);
+    struct part_read *it = &warm->read;
+
+    for (int i = 0; i < warm->count; i++)
+        log_slice_release(&warm->slices[i]);
+    it->looks++;
+    it->reader.is_first = false;
+    if (!has_cold(it->part) || !read_warm(it)) it->done(it->to);
+    free(warm->slices);
+    free(warm);
 }
 
 /* ---- messages ---- */
@@ -117,23 +173,6 @@ struct owner_watch {
     bool is_forgotten, is_telling;
     struct watch_part parts[];
 };
-
-/* In order, each with what the ones before have left. */
-static void read_part(struct api_shard *api, struct reads_part *part, const struct read_by *reader,
-                      int64_t bytes_max, bool at_least_one)
-{
-    for (int i = 0; i < part->count; i++) {
-        struct read *read = &part->at[i];
-        int64_t asked = read->bytes_max;
-
-        if (read->bytes_max > bytes_max) read->bytes_max = bytes_max;
-        read->at_least_one = at_least_one;
-        partitions_read(api->partitions, reader, read);
-        read->bytes_max = asked;
-        if (read->slice.len > 0) at_least_one = false;
-        bytes_max = read->slice.len >= bytes_max ? 0 : bytes_max - read->slice.len;
-    }
-}
 
 static void forget_aborted(struct read *read)
 {
@@ -208,8 +247,14 @@ static void hear_read(void *owner, struct msg *msg)
     if (call->is_watch) {
         watch_for(home->api, call);
     } else {
-        read_part(home->api, call->part, &call->reader, call->bytes_max, call->at_least_one);
-        if (warm_start(home->api, call->part, there_is_warm, call)) return;
+        const struct part_read it = {.api = home->api,
+                                     .part = call->part,
+                                     .reader = call->reader,
+                                     .bytes_max = call->bytes_max,
+                                     .at_least_one = call->at_least_one,
+                                     .done = there_is_warm,
+                                     .to = call};
+        if (read_warm(&it)) return;
     }
     mailbox_reply(home->api->shard->mailbox, msg);
 }
@@ -323,8 +368,14 @@ void reads_pass(struct reads *reads, bool is_first)
     reads->calls = 1;
     for (int shard = 0; shard < reads->shards; shard++)
         if (reads->parts[shard].count > 0 && shard != here(reads)) call_owner(reads, shard);
-    read_part(api, mine, &reads->reader, reads->bytes_max, reads->at_least_one);
-    if (warm_start(api, mine, here_is_warm, reads)) return;
+    const struct part_read it = {.api = api,
+                                 .part = mine,
+                                 .reader = reads->reader,
+                                 .bytes_max = reads->bytes_max,
+                                 .at_least_one = reads->at_least_one,
+                                 .done = here_is_warm,
+                                 .to = reads};
+    if (read_warm(&it)) return;
     reads->post.run = run_post;
     shard_post(api->shard, &reads->post);
 }

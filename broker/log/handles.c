@@ -75,6 +75,23 @@ enum err handles_use(struct log_files *files, struct log_file **slot, const char
     return ERR_OK;
 }
 
+enum err handles_read(struct log_file *file, int64_t position, void *to, size_t len, size_t *n)
+{
+    struct log_files *files = file->files;
+    enum err err = ERR_UNSUPPORTED;
+
+    if (files->only_cached)
+        err = file_read_cached(files->env, file->file, (uint64_t)position, to, len, n);
+    if (err == ERR_UNSUPPORTED)
+        return file_read_at(files->env, file->file, (uint64_t)position, to, len, n);
+    if (err != ERR_OK || *n == len) return err;
+    if (files->missed == NULL) {
+        files->missed = handles_hold(file);
+        files->missed_at = position;
+    }
+    return ERR_BUSY;
+}
+
 struct log_file *handles_hold(struct log_file *file)
 {
     ensure(file->references > 0);

@@ -21,12 +21,20 @@ struct log_files {
     struct list unused; /* least recently used first */
     int unused_count, unused_max;
     int open_count;
+    /* While something is looked for on behalf of who must not wait (handles_read). */
+    bool only_cached;
+    struct log_file *missed; /* NULL: nothing; held */
+    int64_t missed_at;
 };
 
 /* One more use of the file of `*slot`, opened with `flags` (files.h) if it is not open. A file that
  * is there by right and is not found is ERR_IO. */
 MUST_CHECK enum err handles_use(struct log_files *files, struct log_file **slot, const char *path,
                                 int flags, struct log_file **out);
+/* Reads up to `len` bytes. With files->only_cached what is not in the page cache is not waited for:
+ * ERR_BUSY, and `missed` and `missed_at` say what it was. */
+MUST_CHECK enum err handles_read(struct log_file *file, int64_t position, void *to, size_t len,
+                                 size_t *n);
 struct log_file *handles_hold(struct log_file *file);
 /* Ends one use; sets to NULL; NULL is fine. */
 void handles_drop(struct log_file **file);

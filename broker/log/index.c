@@ -85,8 +85,7 @@ static enum err read_entries(struct index *index, const struct segment_place *pl
 
     enum err err = use(index, place, 0, &file);
     if (err == ERR_OK)
-        err = file_read_at(place->files->env, file->file, (uint64_t)first * entry_bytes(index), to,
-                           wanted, &got);
+        err = handles_read(file, (int64_t)first * (int64_t)entry_bytes(index), to, wanted, &got);
     handles_drop(&file);
     return err == ERR_OK && got < wanted ? ERR_CORRUPT : err;
 }

@@ -10,6 +10,9 @@
 #include "wire/prim.h"
 #include <stdlib.h>
 
+#define PROBE_BYTES  (128 * 1024) /* what comes from the device at once, about */
+#define MISSED_BYTES 4096         /* brought in where something was looked for: a page */
+
 /* ---- the parts ---- */
 
 struct log *log_create(const struct env *env, struct log_dir *dir, char *path, struct slice topic,
@@ -148,6 +151,7 @@ enum err log_settle(struct log *log, enum err err)
     case ERR_RANGE:
     case ERR_CORRUPT:
     case ERR_OFFLINE:
+    case ERR_BUSY: /* it is not in the page cache */
         return err;
     default:
         atomic_store(&log->dir->is_offline, true);
@@ -668,7 +672,7 @@ static enum err read_end(struct log *log, const struct log_read *read,
     return ERR_OK;
 }
 
-enum err log_read(struct log *log, const struct log_read *read, struct log_slice *out)
+static enum err read_slice(struct log *log, const struct log_read *read, struct log_slice *out)
 {
     struct log_slice slice = {0};
     struct scan_batch first;
@@ -697,6 +701,36 @@ enum err log_read(struct log *log, const struct log_read *read, struct log_slice
     if (slice.len > 0) err = segment_use(segment, &place, &slice.file);
     if (err == ERR_OK) *out = slice;
     return log_settle(log, err);
+}
+
+/* What was not in memory: of a segment as much as will be read there, if it is the place. */
+static void take_missed(struct log *log, const struct log_read *read, struct log_slice *out)
+{
+    struct log_files *files = log->files;
+    int i = log_floor(log, read->offset);
+    const struct segment *segment = i < 0 ? NULL : log->segments[i];
+
+    *out = (struct log_slice){
+        .file = files->missed, .position = files->missed_at, .len = MISSED_BYTES, .is_cold = true};
+    files->missed = NULL;
+    if (segment == NULL || segment->slot != out->file) return;
+    if (out->len < read->bytes_max) out->len = read->bytes_max;
+    if (out->len > segment->size - out->position) out->len = segment->size - out->position;
+}
+
+enum err log_read(struct log *log, const struct log_read *read, struct log_slice *out)
+{
+    if (!read->only_cached) return read_slice(log, read, out);
+    log->files->only_cached = true;
+    enum err err = read_slice(log, read, out);
+    log->files->only_cached = false;
+    if (log->files->missed == NULL) return err;
+    if (err == ERR_BUSY) {
+        take_missed(log, read, out);
+        return ERR_OK;
+    }
+    handles_drop(&log->files->missed);
+    return err;
 }
 
 void log_slice_release(struct log_slice *slice)
@@ -729,8 +763,9 @@ static bool is_cached_at(const struct env *env, const struct log_slice *slice, i
 
 bool log_slice_is_cached(const struct env *env, const struct log_slice *slice)
 {
-    return slice->len == 0 || (is_cached_at(env, slice, slice->position) &&
-                               is_cached_at(env, slice, slice->position + slice->len - 1));
+    for (int64_t at = 0; at < slice->len; at += PROBE_BYTES)
+        if (!is_cached_at(env, slice, slice->position + at)) return false;
+    return slice->len == 0 || is_cached_at(env, slice, slice->position + slice->len - 1);
 }
 
 enum err log_slice_warm_run(const struct env *env, const struct log_slice *slice)

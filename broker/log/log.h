@@ -155,6 +155,7 @@ struct log_read {
     int64_t bytes_max;
     bool at_least_one;         /* the first batch whole, though it is larger than bytes_max */
     struct log_position limit; /* high watermark, last stable offset or end: read stops there */
+    bool only_cached; /* where the batch lies is not looked for on the device: see is_cold */
 };
 
 /* Bytes of a file. Holds the file open and readable whatever happens to the segment, until released
@@ -164,7 +165,8 @@ struct log_slice {
     int64_t position;
     int64_t len;
     struct log_position start; /* of the first batch; `offset` is the one asked for */
-    bool is_cut; /* the first batch does not fit in bytes_max: len holds a part of it */
+    bool is_cut;  /* the first batch does not fit in bytes_max: len holds a part of it */
+    bool is_cold; /* nothing was read: bring this into memory (log_slice_warm_run), read again */
 };
 /* Begins at the batch that has `offset`; stays in one segment. Empty when offset ≥ limit.offset.
  * ERR_RANGE: outside start … end. */

@@ -4,6 +4,7 @@
 #include "broker/log/names.h"
 #include <stdlib.h>
 
+/* Nothing is read ahead by who sends from the file: that would be a shard's wait for the device. */
 static enum err use(struct segment *segment, const struct segment_place *place, int flags,
                     struct log_file **out)
 {
@@ -13,7 +14,8 @@ static enum err use(struct segment *segment, const struct segment_place *place, 
     if (segment->slot == NULL) /* the name is only asked for to open it */
         err = names_segment(path, place->directory, place->base, NAMES_LOG, place_suffix(place));
     if (err == ERR_OK)
-        err = handles_use(place->files, &segment->slot, path, FILE_WRITE | flags, out);
+        err =
+            handles_use(place->files, &segment->slot, path, FILE_WRITE | FILE_RANDOM | flags, out);
     return err;
 }
 
@@ -145,8 +147,7 @@ enum err segment_batch_at(struct segment *segment, const struct segment_place *p
     if (position >= segment->size) return ERR_NOT_FOUND;
     if ((int64_t)wanted > segment->size - position) wanted = (size_t)(segment->size - position);
     enum err err = use(segment, place, 0, &file);
-    if (err == ERR_OK)
-        err = file_read_at(place->files->env, file->file, (uint64_t)position, head, wanted, &n);
+    if (err == ERR_OK) err = handles_read(file, position, head, wanted, &n);
     handles_drop(&file);
     if (err == ERR_OK) err = scan_head(slice_of(head, n), &batch);
     if (err == ERR_TRUNCATED || (err == ERR_OK && batch.size > segment->size - position))

@@ -3,7 +3,8 @@
  * One log at a time, the dirtiest that is due, step by step on the disk pool
  * (broker/log/compact.h). Kafka's log.cleaner.threads clean side by side whatever logs there are;
  * here every shard cleans its own, so that buffer and throttle are shared out by shards instead of
- * threads, and a log is never touched by two. A step that has used up its share of
+ * threads, and a log is never touched by two. The pool has log.cleaner.threads for the steps of all
+ * shards. A step that has used up its share of
  * log.cleaner.io.max.bytes.per.second is followed by a pause. */
 #include "base/ensure.h"
 #include "base/log.h"
@@ -148,7 +149,7 @@ static void step(struct partitions *partitions)
     cleaning->is_running = true;
     cleaning->at->jobs++;
     cleaning->job = (struct disk_job){.home = shard, .run = run, .done = done};
-    disk_submit(shard->env, shard->disk, DISK_LONG, shard, &cleaning->job);
+    disk_submit(shard->env, shard->disk, DISK_IDLE, shard, &cleaning->job);
 }
 
 static void on_timer(struct timer *timer)

@@ -302,6 +302,7 @@ struct read {
     int64_t log_start;  /* the follower's */
     int64_t bytes_max;  /* of this one, as asked and as the reply has left */
     bool at_least_one;  /* the first batch whole, whatever its size */
+    bool only_cached;   /* the slice may come is_cold: to be read again when it is in memory */
 
     /* Results. ERR_NOT_FOUND (3 or 6, as append), ERR_TOPIC_ID (103), ERR_FENCED_EPOCH (74),
      * ERR_UNKNOWN_EPOCH (75; also a follower that is no replica and named an epoch), ERR_NOT_LEADER

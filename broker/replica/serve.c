@@ -332,9 +332,10 @@ static enum err read_slice(struct hosted *hosted, const struct read_by *reader, 
         .bytes_max = read->bytes_max < 0 ? 0 : read->bytes_max,
         .at_least_one = read->at_least_one,
         .limit = read->limit,
+        .only_cached = read->only_cached,
     };
     err = log_read(hosted->log, &how, &read->slice);
-    if (err != ERR_OK) return hosted_log_failed(hosted, err);
+    if (err != ERR_OK || read->slice.is_cold) return hosted_log_failed(hosted, err);
     read->start = read->slice.start;
     if (read->slice.is_cut && !reader->takes_cut) log_slice_release(&read->slice);
     if (!reader->is_committed || reader->replica >= 0) return ERR_OK;
@@ -427,6 +428,7 @@ void partitions_read(struct partitions *partitions, const struct read_by *reader
     read->last_stable = last_stable(hosted);
     read->log_start_here = machine->log_start;
     read->is_throttled = reader->replica >= 0 && hosted->is_leader_throttled;
+    if (read->slice.is_cold) return;
     if (reader->replica >= 0) {
         counter_add(&partitions->counts.replication_bytes_out, (uint64_t)read->slice.len);
     } else {

@@ -1,10 +1,11 @@
 #include "runtime/disk.h"
 #include "base/ensure.h"
 
-enum err disk_open(const struct env *env, int threads_soon, int threads_long, struct disk **out)
+enum err disk_open(const struct env *env, const int threads[DISK_CLASSES], struct disk **out)
 {
-    ensure(threads_soon > 0 && threads_long > 0);
-    return env->ops->disk->open(env->world, threads_soon, threads_long, out);
+    for (int i = 0; i < DISK_CLASSES; i++)
+        ensure(threads[i] > 0);
+    return env->ops->disk->open(env->world, threads, out);
 }
 
 void disk_close(const struct env *env, struct disk **disk)

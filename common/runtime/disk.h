@@ -20,19 +20,21 @@ struct disk_job {
     void (*done)(struct disk_job *job);
 };
 
-/* Two classes, so that a long scan or clean-up never keeps a sync or a cold read waiting: each
- * class has its own threads. */
-enum disk_class { DISK_SOON, DISK_LONG, DISK_CLASSES };
+/* Classes, so that a long scan or clean-up never keeps a sync or a cold read waiting, nor
+ * compaction anything: each class has its own threads. Those of DISK_IDLE take the processor from
+ * nobody who wants it. */
+enum disk_class { DISK_SOON, DISK_LONG, DISK_IDLE, DISK_CLASSES };
 
 struct disk_ops {
-    enum err (*open)(void *world, int threads_soon, int threads_long, struct disk **out);
-    /* Queued or running, of both classes together. */
+    enum err (*open)(void *world, const int threads[DISK_CLASSES], struct disk **out);
+    /* Queued or running, of all classes together. */
     int (*backlog)(struct disk *disk);
     void (*close)(struct disk *disk);
     void (*submit)(struct disk *disk, enum disk_class class, struct disk_job *job);
 };
 
-MUST_CHECK enum err disk_open(const struct env *env, int threads_soon, int threads_long,
+/* With at most so many threads of each class, at least one. */
+MUST_CHECK enum err disk_open(const struct env *env, const int threads[DISK_CLASSES],
                               struct disk **out);
 /* Waits for the jobs that run; none may be waiting. */
 void disk_close(const struct env *env, struct disk **disk);

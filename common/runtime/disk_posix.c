@@ -4,11 +4,25 @@
 #include "runtime/posix.h"
 #include "runtime/shard.h"
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* As ps and top show them. Who is nice gets a tenth of a processor that others want, and gives way
+ * as soon as they wake; a smaller share could hold the file system's locks for too long. */
+static const struct crew_kind {
+    const char *name;
+    int nice;
+} crew_kinds[DISK_CLASSES] = {
+    [DISK_SOON] = {"disk-soon", 0},
+    [DISK_LONG] = {"disk-long", 0},
+    [DISK_IDLE] = {"disk-idle", 10},
+};
 
 /* Threads of one class. They are started when there is more to do than there are, and stay: a
  * process that never blocks has none. */
 struct crew {
     struct disk *disk;
+    const struct crew_kind *kind;
     pthread_cond_t some;
     struct disk_job *first, **last;
     int waiting, idle, threads, threads_max;
@@ -38,6 +52,8 @@ static void *work(void *crew_)
     struct crew *crew = crew_;
     struct disk *disk = crew->disk;
 
+    pthread_setname_np(pthread_self(), crew->kind->name);
+    if (crew->kind->nice > 0) (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), crew->kind->nice);
     pthread_mutex_lock(&disk->lock);
     for (;;) {
         while (crew->first == NULL && !disk->is_closing) {
@@ -58,9 +74,10 @@ static void *work(void *crew_)
     return NULL;
 }
 
-static void crew_init(struct crew *crew, struct disk *disk, int threads_max)
+static void crew_init(struct crew *crew, struct disk *disk, enum disk_class class, int threads_max)
 {
     crew->disk = disk;
+    crew->kind = &crew_kinds[class];
     crew->last = &crew->first;
     crew->threads_max = threads_max;
     crew->thread = ensure_zalloc((size_t)threads_max * sizeof(crew->thread[0]));
@@ -95,15 +112,15 @@ static void posix_close(struct disk *disk)
 }
 
 /* One thread of each class at once, so that what is submitted later cannot find none. */
-static enum err posix_open(void *world, int threads_soon, int threads_long, struct disk **out)
+static enum err posix_open(void *world, const int threads[DISK_CLASSES], struct disk **out)
 {
     struct disk *disk = ensure_zalloc(sizeof(*disk));
     enum err err = ERR_OK;
 
     (void)world;
     pthread_mutex_init(&disk->lock, NULL);
-    crew_init(&disk->crews[DISK_SOON], disk, threads_soon);
-    crew_init(&disk->crews[DISK_LONG], disk, threads_long);
+    for (int i = 0; i < DISK_CLASSES; i++)
+        crew_init(&disk->crews[i], disk, (enum disk_class)i, threads[i]);
     for (int i = 0; i < DISK_CLASSES && err == ERR_OK; i++)
         err = crew_grow(&disk->crews[i]);
     if (err != ERR_OK) {

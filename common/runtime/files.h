@@ -19,6 +19,7 @@ enum file_open {
     FILE_CREATE = 4,    /* if absent; needs FILE_WRITE */
     FILE_EXCLUSIVE = 8, /* with FILE_CREATE: ERR_EXISTS if present */
     FILE_TRUNCATE = 16,
+    FILE_RANDOM = 32, /* a read brings in what it asks for, and nothing is read ahead of it */
 };
 
 struct file_status {
@@ -121,9 +122,10 @@ MUST_CHECK enum err files_read_all(const struct env *env, const char *path, size
 /* Replaces the file: a crash leaves the old text or the new, whole (path.tmp, sync, rename, sync of
  * the directory). Blocks. */
 MUST_CHECK enum err files_replace(const struct env *env, const char *path, struct slice text);
-/* The same in steps for whoever replaces many files, each step for all of them: files_replace_write,
- * with which the way to the device begins; files_replace_sync of each, or files_sync_system;
- * files_replace_rename; files_sync_directory of each, or again files_sync_system. */
+/* The same in steps for whoever replaces many files, each step for all of them:
+ * files_replace_write, with which the way to the device begins; files_replace_sync of each, or
+ * files_sync_system; files_replace_rename; files_sync_directory of each, or again
+ * files_sync_system. */
 MUST_CHECK enum err files_replace_write(const struct env *env, const char *path, struct slice text);
 MUST_CHECK enum err files_replace_sync(const struct env *env, const char *path);
 MUST_CHECK enum err files_replace_rename(const struct env *env, const char *path);

@@ -47,6 +47,7 @@ static enum err posix_open(void *world, const char *path, int flags, struct file
     if ((flags & FILE_TRUNCATE) != 0) how |= O_TRUNC;
     int fd = open_again(path, how);
     if (fd < 0) return failed();
+    if ((flags & FILE_RANDOM) != 0) (void)!posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     *out = file_of(fd);
     return ERR_OK;
 }

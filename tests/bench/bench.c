@@ -13,7 +13,9 @@
 #include "tests/bench/groups.h"
 #include "tests/bench/load.h"
 #include "tests/bench/replication.h"
+#include "tests/bench/storage.h"
 #include "tests/cluster/cluster.h"
+#include "wire/batch.h"
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
@@ -21,9 +23,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#define PARTITIONS_USUAL 6
 
 struct bench {
     struct cluster cluster; /* unless there is a peer */
@@ -32,6 +34,7 @@ struct bench {
     pid_t pid;
     struct load_options load;
     struct groups_load groups;
+    struct storage_options storage;
     const char *broker_properties;
     int many_partitions;
     int idle_connections;
@@ -182,40 +185,6 @@ static void run_idle(struct bench *bench)
     load_idle_end(fds, bench->idle_connections);
 }
 
-/* Waits for the broker's READY=1 (sd_notify); seconds since `begin`. */
-static double seconds_to_ready(struct bench *bench, struct node *node)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    char text[256] = "";
-    struct timeval limit = {.tv_sec = 120};
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", bench->cluster.folder);
-    unlink(address.sun_path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-        perror("bench: notify socket");
-        exit(1);
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    setenv("NOTIFY_SOCKET", address.sun_path, 1);
-    double begin = seconds_now();
-    node_start(&bench->cluster, node);
-    unsetenv("NOTIFY_SOCKET");
-    while (strstr(text, "READY=1") == NULL) {
-        ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
-        if (n < 0) {
-            fprintf(stderr, "bench: the broker did not say READY=1\n");
-            exit(1);
-        }
-        text[n] = '\0';
-    }
-    double seconds = seconds_now() - begin;
-    close(fd);
-    node_wait_ready(&bench->cluster, node, 60);
-    bench->pid = node->pid;
-    return seconds;
-}
-
 static void run_partitions(struct bench *bench, int count)
 {
     char name[32];
@@ -245,7 +214,9 @@ static void run_partitions(struct bench *bench, int count)
         begin = seconds_now();
         node_signal(&bench->cluster, node, kill ? SIGKILL : SIGTERM);
         double stopped = seconds_now() - begin;
-        double ready = seconds_to_ready(bench, node);
+        double ready = storage_seconds_to_ready(&bench->cluster, node);
+        node_wait_ready(&bench->cluster, node, 60);
+        bench->pid = node->pid;
         poll(NULL, 0, 1000);
         printf("%d partitions    %s after %.0f ms, ready %.1f ms after its start, rss %.1f MiB, "
                "open files "
@@ -261,11 +232,13 @@ static void usage(FILE *to)
           "scenarios: throughput latency syscalls idle partitions (default: the first four);\n"
           "  replication: alone, for it has three brokers of its own; acks is −1\n"
           "  groups [commits|members|idle|load|kill]: alone; each part has brokers of its own\n"
+          "  cleaner, cold, recovery: alone, each with a broker of its own and many GiB below "
+          "TMPDIR\n"
           "  --bootstrap-binaries D  where ottla-broker and ottla-controller are (default "
           "$OTTLA_BUILD or .)\n"
           "  --peer HOST:PORT        measure this broker instead (HOST is a number)\n"
           "  --peer-pid PID          its process\n"
-          "  --partitions N          of the topics (default 6)\n"
+          "  --partitions N          of the topics (default 6; of recovery 1000)\n"
           "  --connections N         (default 4)\n"
           "  --pipeline N            produce requests in flight per connection (default 5)\n"
           "  --batch-bytes N         (default 102400)\n"
@@ -280,6 +253,10 @@ static void usage(FILE *to)
           "  --members N             of the group that rebalances (default 1000)\n"
           "  --idle-groups N         (default 10000)\n"
           "  --load-commits N        in the log that a coordinator reads (default 10000000)\n"
+          "  --gib N                 of data, of cleaner (default 10), cold (4), recovery (20)\n"
+          "  --keys N                of cleaner (default 1000000)\n"
+          "  --codec N               of cleaner's data, as in batches: 0 none (default), 3 lz4, …\n"
+          "  --rounds N              of cold and recovery (default 3)\n"
           "  --override LINE         of the broker's server.properties\n",
           to);
 }
@@ -314,6 +291,10 @@ enum {
     MEMBERS,
     IDLE_GROUPS,
     LOAD_COMMITS,
+    GIB,
+    KEYS,
+    CODEC,
+    ROUNDS,
     OVERRIDE,
     BINARIES,
     HELP
@@ -337,6 +318,10 @@ static const struct option long_options[] = {
     {"members", required_argument, NULL, MEMBERS},
     {"idle-groups", required_argument, NULL, IDLE_GROUPS},
     {"load-commits", required_argument, NULL, LOAD_COMMITS},
+    {"gib", required_argument, NULL, GIB},
+    {"keys", required_argument, NULL, KEYS},
+    {"codec", required_argument, NULL, CODEC},
+    {"rounds", required_argument, NULL, ROUNDS},
     {"override", required_argument, NULL, OVERRIDE},
     {"bootstrap-binaries", required_argument, NULL, BINARIES},
     {"help", no_argument, NULL, HELP},
@@ -412,6 +397,18 @@ static void parse(struct bench *bench, int argc, char **argv, const char **binar
         case LOAD_COMMITS:
             bench->groups.load_commits = number_of(name, optarg, 1, INT64_C(1) << 40);
             break;
+        case GIB:
+            bench->storage.gib = (double)number_of(name, optarg, 1, 1 << 20);
+            break;
+        case KEYS:
+            bench->storage.keys = number_of(name, optarg, 1, INT64_C(1) << 40);
+            break;
+        case CODEC:
+            bench->storage.codec = (int)number_of(name, optarg, 0, BATCH_CODEC_COUNT - 1);
+            break;
+        case ROUNDS:
+            bench->storage.rounds = (int)number_of(name, optarg, 1, 1000);
+            break;
         case OVERRIDE:
             bench->broker_properties = optarg;
             break;
@@ -456,6 +453,30 @@ static void run_scenario(struct bench *bench, const char *name)
     exit(2);
 }
 
+/* False: it is none of these. */
+static bool run_storage(struct bench *bench, const char *name, const char *binaries)
+{
+    static const struct {
+        const char *name;
+        void (*run)(const struct storage_options *options);
+        int partitions;
+    } scenarios[] = {{"cleaner", storage_cleaner, 1},
+                     {"cold", storage_cold, PARTITIONS_USUAL},
+                     {"recovery", storage_recovery, 1000}};
+
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        if (strcmp(name, scenarios[i].name) != 0) continue;
+        bench->storage.load = bench->load;
+        bench->storage.partitions =
+            bench->target.partitions > 0 ? bench->target.partitions : scenarios[i].partitions;
+        bench->storage.broker_properties = bench->broker_properties;
+        bench->storage.binaries = binaries;
+        scenarios[i].run(&bench->storage);
+        return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const usual[] = {"throughput", "latency", "syscalls", "idle"};
@@ -470,14 +491,17 @@ int main(int argc, char **argv)
                  .seconds = 10,
                  .fetch_max_bytes = 1 << 20},
         .groups = {.commits_rate = 50000, .members = 1000, .idle = 10000, .load_commits = 10000000},
+        .storage = {.keys = 1000000, .rounds = 3},
         .idle_connections = 10000,
-        .many_partitions = 1000,
-        .target = {.partitions = 6}};
+        .many_partitions = 1000};
     const char *binaries = NULL;
     struct rlimit files;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     parse(&bench, argc, argv, &binaries);
+    if (optind == argc - 1 && !bench.has_peer && run_storage(&bench, argv[optind], binaries))
+        return 0;
+    if (bench.target.partitions == 0) bench.target.partitions = PARTITIONS_USUAL;
     if (optind == argc - 1 && strcmp(argv[optind], "replication") == 0 && !bench.has_peer) {
         replication_run(&bench.load, bench.target.partitions, bench.broker_properties, binaries);
         return 0;

@@ -110,21 +110,27 @@ static void receive_all(int fd, void *to, size_t len)
     }
 }
 
+void load_receive(int fd, struct buf *answer)
+{
+    uint8_t head[FRAME_HEAD];
+
+    receive_all(fd, head, sizeof(head));
+    buf_clear(answer);
+    size_t len = prim_load32(head) - 4;
+    receive_all(fd, buf_extend(answer, len), len);
+}
+
 /* One request and its answer, waiting. `answer` (without frame and header) is valid until `frame`
  * goes. */
 static void ask(int fd, int api, int version, const struct wire_struct *type, const void *body,
                 struct buf *frame, struct slice *answer)
 {
     struct buf request = {0};
-    uint8_t head[FRAME_HEAD];
 
     load_add_request(&request, api, version, 1, type, body);
     load_send_all(fd, buf_slice(&request));
     buf_fini(&request);
-    receive_all(fd, head, sizeof(head));
-    buf_clear(frame);
-    size_t len = prim_load32(head) - 4;
-    receive_all(fd, buf_extend(frame, len), len);
+    load_receive(fd, frame);
     *answer = buf_slice(frame);
 }
 

@@ -49,6 +49,8 @@ int load_try_connect(const struct load_target *target);
 void load_add_request(struct buf *out, int api, int version, int32_t correlation,
                       const struct wire_struct *type, const void *body);
 void load_send_all(int fd, struct slice bytes);
+/* One answer, without frame and header (of a version that is not flexible). Waits. */
+void load_receive(int fd, struct buf *answer);
 /* The latency below which `share` (0 … 1) of the requests stayed, in seconds. */
 double load_percentile(const struct load_result *result, double share);
 

@@ -100,7 +100,8 @@ static void client_open_with(struct client *client, struct zk_options options)
 {
     *client = (struct client){.tick = {.fire = tick}};
     client->env = env_posix_create(&zookeeper_ops);
-    ck_assert_int_eq(disk_open(client->env, 1, 1, &client->disk), ERR_OK);
+    ck_assert_int_eq(disk_open(client->env, (const int[DISK_CLASSES]){1, 1, 1}, &client->disk),
+                     ERR_OK);
     ck_assert_int_eq(shard_open(&client->shard, client->env, 0, NULL, NULL, NULL, client->disk),
                      ERR_OK);
     timer_arm(&client->shard, &client->tick, env_now(client->env));

@@ -157,7 +157,7 @@ static void play(uint64_t calls, uint64_t jobs, uint64_t at_once_max)
     printf("%d shards, %d calls and %d jobs each, %d at once, seed %llu\n", SHARDS, (int)calls,
            (int)jobs, (int)at_once_max, (unsigned long long)seed);
     fflush(stdout);
-    ensure(disk_open(env, 2, 1, &disk) == ERR_OK);
+    ensure(disk_open(env, (const int[DISK_CLASSES]){2, 1, 1}, &disk) == ERR_OK);
     for (int i = 0; i < SHARDS; i++) {
         struct party *party = &parties[i];
         party->calls = calls;

@@ -170,11 +170,11 @@ struct sim_disks {
     struct sim_pool *pool;
 };
 
-static enum err op_pool_open(void *of, int threads_soon, int threads_long, struct disk **out)
+static enum err op_pool_open(void *of, const int threads[DISK_CLASSES], struct disk **out)
 {
     struct disk *disk = ensure_zalloc(sizeof(*disk));
 
-    (void)threads_soon, (void)threads_long;
+    (void)threads;
     disk->process = of;
     *out = disk;
     return ERR_OK;
@@ -327,8 +327,9 @@ static void audit(const struct sim_host *host)
     int replaced = host->disk == NULL ? 0 : sim_disk_replaced(host->disk);
 
     if (replaced > REPLACED_MAX)
-        world_wrong(host->world, "%s: %d files of a directory were replaced, and that is not synced",
-                    host->name, replaced);
+        world_wrong(host->world,
+                    "%s: %d files of a directory were replaced, and that is not synced", host->name,
+                    replaced);
 }
 
 void sim_disks_audit(struct world *world)

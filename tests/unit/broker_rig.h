@@ -106,7 +106,7 @@ static inline void rig_open(struct rig *rig, const char *settings)
                                         .shards = 1,
                                         .listeners = &rig->listeners,
                                         .connections = &rig->connections};
-    ck_assert_int_eq(disk_open(rig->env, 1, 1, &rig->disk), ERR_OK);
+    ck_assert_int_eq(disk_open(rig->env, (const int[DISK_CLASSES]){1, 1, 1}, &rig->disk), ERR_OK);
     rig->mesh = mesh_create(2);
     ck_assert_int_eq(
         shard_open(&rig->data.shard, rig->env, 0, rig->mesh, &handlers, &rig->data, rig->disk),

@@ -176,7 +176,8 @@ static void make_image(struct world *world)
 static void open_shards(struct world *world)
 {
     world->mesh = mesh_create(SHARDS);
-    ck_assert_int_eq(disk_open(world->env, 1, 1, &world->disk), ERR_OK);
+    ck_assert_int_eq(disk_open(world->env, (const int[DISK_CLASSES]){1, 1, 1}, &world->disk),
+                     ERR_OK);
     for (int i = 0; i < SHARDS; i++) {
         struct data_shard *it = &world->shards[i];
         struct partitions_options options = {.shard = &it->shard,
@@ -1341,8 +1342,20 @@ static enum err nothing_is_cached(struct file *file, uint64_t position, void *to
     return ERR_OK;
 }
 
+/* While the pool hangs, whoever reads is a shard. */
+static enum err (*real_read_at)(struct file *file, uint64_t position, void *to, size_t len,
+                                size_t *n);
+static _Atomic int shard_reads;
+
+static enum err read_and_count(struct file *file, uint64_t position, void *to, size_t len,
+                               size_t *n)
+{
+    if (is_stalled) shard_reads++;
+    return real_read_at(file, position, to, len, n);
+}
+
 /* The device hangs: who reads what is cold waits for it, and nobody else, on the same shard or
- * another. */
+ * another; not even to find where it lies. */
 START_TEST(a_cold_read_waits_for_the_device_alone)
 {
     struct fetch_one cold[] = {{0, 0}, {1, 0}}, tail[] = {{0, 5}, {1, 5}};
@@ -1360,8 +1373,11 @@ START_TEST(a_cold_read_waits_for_the_device_alone)
     cold_ops = *real;
     cold_files = *real->files;
     cold_files.read_cached = nothing_is_cached;
+    real_read_at = real->files->read_at;
+    cold_files.read_at = read_and_count;
     cold_ops.files = &cold_files;
     world.env->ops = &cold_ops;
+    shard_reads = 0;
     is_stalled = true;
     stall.home = &world.shards[0].shard;
     disk_submit(world.env, world.disk, DISK_SOON, &world.shards[0].shard, &stall);
@@ -1382,6 +1398,7 @@ START_TEST(a_cold_read_waits_for_the_device_alone)
     close(world.client);
     world.client = slow;
     ck_assert(is_quiet(&world, 20));
+    ck_assert_int_eq(shard_reads, 0);
     is_stalled = false;
     read_reply(&world, waiting, API_FETCH, 12, &fetch_response_wire, &response);
     ck_assert_uint_gt(fetched(&response, 0)->records.len, 0);

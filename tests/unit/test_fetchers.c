@@ -506,7 +506,7 @@ static void start(enum level level)
     strcpy(w.path, "/tmp/ottla-fetchers-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(w.path));
     w.paths[0] = w.path;
-    ck_assert_int_eq(disk_open(w.env, 1, 1, &w.disk), ERR_OK);
+    ck_assert_int_eq(disk_open(w.env, (const int[DISK_CLASSES]){1, 1, 1}, &w.disk), ERR_OK);
     loop_open(&w.shard, w.env, w.disk, &w);
     arena_init(&w.arena, 1 << 20);
     conn_limits_init(&w.limits);

@@ -210,7 +210,8 @@ static void make_image(struct world *world)
 static void open_shards(struct world *world)
 {
     world->mesh = mesh_create(SHARDS);
-    ck_assert_int_eq(disk_open(world->env, 1, 1, &world->disk), ERR_OK);
+    ck_assert_int_eq(disk_open(world->env, (const int[DISK_CLASSES]){1, 1, 1}, &world->disk),
+                     ERR_OK);
     for (int i = 0; i < SHARDS; i++) {
         struct data_shard *it = &world->shards[i];
         struct partitions_options options = {

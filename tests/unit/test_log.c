@@ -435,6 +435,69 @@ START_TEST(a_slice_outlives_its_segment)
 }
 END_TEST
 
+#define CACHED_PAGE 4096
+
+/* One page is not in memory. */
+static uint64_t lost_page;
+
+static enum err all_but_one(struct file *file, uint64_t position, void *to, size_t len, size_t *n)
+{
+    size_t there = position < lost_page ? (size_t)(lost_page - position) : 0;
+
+    if (position >= lost_page + CACHED_PAGE) there = len;
+    return one.w->real->ops->files->read_at(file, position, to, there < len ? there : len, n);
+}
+
+START_TEST(what_is_not_in_memory_is_named_and_not_waited_for)
+{
+    struct files_ops files;
+    struct env_ops ops;
+    struct log_slice slice;
+
+    begin_log();
+    for (int i = 0; i < 100; i++)
+        append_one(&one, 50);
+    struct log_read read = {.offset = 2500,
+                            .bytes_max = 300000,
+                            .at_least_one = true,
+                            .limit = log_end_position(one.log),
+                            .only_cached = true};
+    ck_assert_int_eq(log_read(one.log, &read, &slice), ERR_OK);
+    ck_assert(!slice.is_cold && slice.len > 2 * 128 * 1024);
+    int64_t position = slice.position, len = slice.len;
+    log_slice_release(&slice);
+
+    const struct env_ops *before = one.w->env.ops;
+    ops = *before;
+    files = *before->files;
+    files.read_cached = all_but_one;
+    ops.files = &files;
+    one.w->env.ops = &ops;
+    /* Where the batch begins: what is to be brought in is what will be read. */
+    lost_page = (uint64_t)position / CACHED_PAGE * CACHED_PAGE;
+    ck_assert_int_eq(log_read(one.log, &read, &slice), ERR_OK);
+    ck_assert(slice.is_cold);
+    ck_assert_int_le(slice.position, position);
+    ck_assert_int_gt(slice.position + slice.len, position + CACHED_PAGE);
+    ck_assert_int_eq(log_slice_warm_run(&one.w->env, &slice), ERR_OK);
+    log_slice_release(&slice);
+    /* In the middle: it is found, and known not to be all there. */
+    lost_page = ((uint64_t)position + 128 * 1024) / CACHED_PAGE * CACHED_PAGE;
+    ck_assert_int_eq(log_read(one.log, &read, &slice), ERR_OK);
+    ck_assert(!slice.is_cold);
+    ck_assert_int_eq(slice.len, len);
+    ck_assert(!log_slice_is_cached(&one.w->env, &slice));
+    log_slice_release(&slice);
+    /* Nowhere. */
+    lost_page = (uint64_t)1 << 40;
+    ck_assert_int_eq(log_read(one.log, &read, &slice), ERR_OK);
+    ck_assert(!slice.is_cold && log_slice_is_cached(&one.w->env, &slice));
+    log_slice_release(&slice);
+    one.w->env.ops = before;
+    end();
+}
+END_TEST
+
 START_TEST(a_truncation_that_stops_half_way_leaves_no_gap)
 {
     begin();
@@ -912,6 +975,7 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      a_full_disk_costs_an_error_and_nothing_else,
      a_follower_whose_disk_was_full_knows_where_its_epochs_began,
      a_broken_disk_takes_the_directory_and_is_not_read_as_data, a_slice_outlives_its_segment,
+     what_is_not_in_memory_is_named_and_not_waited_for,
      a_truncation_that_stops_half_way_leaves_no_gap, truncation_cuts_at_a_batch_and_over_segments,
      truncating_at_the_end_still_drops_a_bogus_epoch,
      a_follower_that_restarts_keeps_what_its_leader_has, an_old_leader_cuts_back_to_where_it_agrees,

@@ -180,7 +180,7 @@ static void begin(void)
         world.paths[i] = world.dirs[i];
     }
     world.env = env_posix_create(NULL);
-    ck_assert_int_eq(disk_open(world.env, 1, 1, &world.disk), ERR_OK);
+    ck_assert_int_eq(disk_open(world.env, (const int[DISK_CLASSES]){1, 1, 1}, &world.disk), ERR_OK);
     ck_assert_int_eq(shard_open(&world.shard, world.env, 0, NULL, NULL, NULL, world.disk), ERR_OK);
     arena_init(&world.arena, 1 << 20);
     open_store();

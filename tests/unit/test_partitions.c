@@ -195,7 +195,8 @@ static void open_world(struct world *world)
     ck_assert_ptr_nonnull(mkdtemp(world->path));
     world->paths[0] = world->path;
     world->env = env_posix_create(NULL);
-    ck_assert_int_eq(disk_open(world->env, 1, 1, &world->disk), ERR_OK);
+    ck_assert_int_eq(disk_open(world->env, (const int[DISK_CLASSES]){1, 1, 1}, &world->disk),
+                     ERR_OK);
     ck_assert_int_eq(shard_open(&world->shard, world->env, 0, NULL, NULL, world, world->disk),
                      ERR_OK);
     arena_init(&world->arena, 1 << 20);

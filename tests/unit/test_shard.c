@@ -142,7 +142,7 @@ START_TEST(jobs_run_elsewhere_and_come_home)
     int done = 0;
 
     env = env_posix_create(NULL);
-    ck_assert_int_eq(disk_open(env, 3, 2, &disk), ERR_OK);
+    ck_assert_int_eq(disk_open(env, (const int[DISK_CLASSES]){3, 2, 1}, &disk), ERR_OK);
     start(disk);
     for (int i = 0; i < JOBS; i++) {
         jobs[i].job.run = job_run;

@@ -54,7 +54,7 @@ static void start_process(void *arg)
     static const struct mailbox_handlers no_handlers;
 
     (void)arg;
-    enum err err = disk_open(&process->env, 2, 2, &disk);
+    enum err err = disk_open(&process->env, (const int[DISK_CLASSES]){2, 2, 1}, &disk);
     if (err == ERR_OK) err = shard_open(&shard, &process->env, 0, NULL, &no_handlers, NULL, disk);
     ensure(err == ERR_OK);
     sim_shard_start(&shard);
