@@ -42,6 +42,7 @@ static const struct handler {
     {API_DESCRIBE_CLUSTER, 0, 1, true, ask_describe_cluster},
     {API_ALLOCATE_PRODUCER_IDS, 0, 0, false, ask_producer_ids},
     {API_FIND_COORDINATOR, 0, 6, false, ask_find_coordinator},
+    {API_DESCRIBE_CONFIGS, 0, 4, false, ask_describe_configs},
     {API_LIST_GROUPS, 0, 5, false, ask_list_groups},
     {API_INIT_PRODUCER_ID, 0, 5, false, ask_init_producer_id},
 };
@@ -246,6 +247,7 @@ enum err admin_open(struct controller *c, struct admin **out)
 
     admin->controller = c;
     list_init(&admin->works);
+    list_init(&admin->describes);
     list_init(&admin->all);
     conn_limits_init(&admin->limits);
     admin->limits.frame_bytes_max = FRAME_BYTES_MAX;
@@ -292,13 +294,14 @@ void admin_close(struct admin *a)
     for (int i = 0; i < LISTENERS_MAX; i++)
         if (a->listeners[i] != NULL) listener_close(&a->listeners[i]);
     works_drop(a);
+    describes_close(a);
     list_each (node, &a->all)
         conn_close(list_entry(node, struct client, node)->conn, false);
 }
 
 int32_t admin_clients(const struct admin *admin)
 {
-    return admin->clients;
+    return admin->clients + admin->passed;
 }
 
 int32_t admin_port(const struct admin *admin, int index)

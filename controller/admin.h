@@ -5,8 +5,8 @@
  * AlterPartitionReassignments, ListPartitionReassignments, ControlledShutdown, AlterPartition,
  * AllocateProducerIds, and Envelope: a request that a broker has authorised and forwards, answered
  * as if its client had asked. Where the controller stands among the live brokers also what clients
- * ask of any broker: FindCoordinator, ListGroups, InitProducerId (admin_clients.c). Only here an
- * answer becomes a Kafka code. */
+ * ask of any broker: FindCoordinator, ListGroups, InitProducerId (admin_clients.c),
+ * DescribeConfigs (admin_describe.c). Only here an answer becomes a Kafka code. */
 #pragma once
 #include "controller/context.h"
 
@@ -16,7 +16,7 @@ struct admin;
 MUST_CHECK enum err admin_open(struct controller *controller, struct admin **out);
 /* Closes listeners and connections; whoever waits is answered. */
 void admin_close(struct admin *admin);
-/* Connections that still live. */
+/* Connections that still live, ours to brokers among them. */
 int32_t admin_clients(const struct admin *admin);
 /* When no connection lives any more, or nothing will run again. Sets it to NULL; NULL is fine. */
 void admin_destroy(struct admin **admin);

@@ -62,6 +62,7 @@ void ask_incremental_alter_configs(struct asked *asked);
 void ask_find_coordinator(struct asked *asked);
 void ask_list_groups(struct asked *asked);
 void ask_init_producer_id(struct asked *asked);
+void ask_describe_configs(struct asked *asked);
 /* What their events answered: take nothing, end `asked`. */
 void tell_controlled_shutdown(struct asked *asked, struct event *event);
 void tell_alter_partition(struct asked *asked, struct event *event);
@@ -70,7 +71,7 @@ void tell_reassign(struct asked *asked, struct event *event);
 void tell_producer_ids(struct asked *asked, struct event *event);
 void tell_init_producer_id(struct asked *asked, struct event *event);
 
-/* Topics that requests work on and wait for: what admin_check and admin_close need. Borrowed by
+/* Requests that work on topics, or wait: what admin_check and admin_close need. Borrowed by
  * connections to their end. */
 struct admin {
     struct controller *controller;
@@ -85,7 +86,10 @@ struct admin {
     struct producer_block {
         int64_t next, end;
     } block; /* of admin_clients.c: ids that are left */
+    struct list describes; /* of admin_describe.c: parts are with a broker */
+    int32_t passed;        /* how many those are */
     int32_t clients;
 };
 void works_check(struct admin *admin);
 void works_drop(struct admin *admin);
+void describes_close(struct admin *admin);

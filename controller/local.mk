@@ -22,6 +22,7 @@ libottla_controller_a_SOURCES += \
 	controller/admin.c controller/admin.h \
 	controller/admin_clients.c \
 	controller/admin_configs.c \
+	controller/admin_describe.c \
 	controller/admin_metadata.c \
 	controller/admin_partitions.c \
 	controller/admin_topics.c \

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES       (256 * 1024)
+#define BATCH_GROWN_BYTES (512 * 1024)
 #define LINE_BYTES_MAX                                                                             \
     (256u << 20) /* a longer line is an error, not a reason to fill the memory                     \
                   */
@@ -22,7 +23,9 @@ static const struct args_option options[] = {
     {"sync", NULL, 0, "wait for the answer to each record before the next is read"},
     {"compression-codec", "CODEC", ARGS_OPTIONAL_VALUE,
      "none, gzip, snappy, lz4 or zstd; gzip if only the option is given"},
-    {"batch-size", "BYTES", 0, "records of a partition that leave together (16384)"},
+    {"batch-size", "BYTES", 0,
+     "records of a partition that leave together (16384, and up to 512 KiB while the broker has "
+     "not answered the ones before)"},
     {"message-send-max-retries", "N", 0, "how often a failed batch is sent again (3)"},
     {"retry-backoff-ms", "MS", 0, "pause before that (100)"},
     {"timeout", "MS", 0, "how long a batch waits for more records (1000)"},
@@ -125,6 +128,7 @@ static enum err set_setting(struct job *job, const char *key, const char *value)
     if (strcmp(key, "acks") == 0) return set_acks(job, value);
     if (strcmp(key, "compression.type") == 0) return set_codec(job, value);
     if (strcmp(key, "client.id") == 0) job->client_id = value;
+    if (strcmp(key, "batch.size") == 0) o->batch_bytes_grown = 0; /* who names it means it */
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         if (strcmp(key, numbers[i].key) == 0 &&
             text_int(slice_text(value), numbers[i].min, INT32_MAX, numbers[i].out) != ERR_OK)
@@ -183,6 +187,7 @@ static enum err read_options(struct job *job)
                                              .acks = -1,
                                              .codec = BATCH_CODEC_NONE,
                                              .batch_bytes = 16384,
+                                             .batch_bytes_grown = BATCH_GROWN_BYTES,
                                              .linger_ms = 1000,
                                              .retries = 3,
                                              .retry_backoff_ms = 100,

@@ -45,6 +45,7 @@ struct producer {
     int32_t part_count;
     int32_t sticky; /* where records without a key go now */
     size_t sticky_bytes;
+    size_t fits; /* a larger batch is split, for one was too large for the topic */
     size_t bytes;
     int64_t pending;
     bool is_flushing;
@@ -113,7 +114,9 @@ static struct parcel *parcel_for(struct producer *p, struct part *part, size_t b
     struct parcel *last = last_waiting(part);
     size_t limit = (size_t)p->options.batch_bytes;
 
-    if (part->in_flight != NULL && limit < PRODUCER_BATCH_GROWN) limit = PRODUCER_BATCH_GROWN;
+    if (part->in_flight != NULL && limit < (size_t)p->options.batch_bytes_grown)
+        limit = (size_t)p->options.batch_bytes_grown;
+    if (limit > p->fits) limit = p->fits;
     bool has_room =
         last != NULL && !last->is_sealed && record_builder_size(&last->builder) + bytes <= limit;
     return has_room ? last : parcel_open(p, part);
@@ -157,6 +160,12 @@ static void end_parcel(struct producer *p, struct parcel *batch, enum err err, i
     parcel_free(p, batch);
 }
 
+/* Larger than a record of the topic may be, or than a segment: what it has in it may still fit. */
+static bool is_too_large(int16_t code)
+{
+    return code == KAFKA_MESSAGE_TOO_LARGE || code == KAFKA_RECORD_LIST_TOO_LARGE;
+}
+
 /* A batch that is too large for the topic, as two or more, in its place. */
 static bool split_parcel(struct producer *p, struct part *part, struct parcel *batch)
 {
@@ -169,6 +178,7 @@ static bool split_parcel(struct producer *p, struct part *part, struct parcel *b
 
     list_init(&halves);
     if (batch->builder.head.record_count < 2) return false;
+    if (p->fits > batch->charge / 2) p->fits = batch->charge / 2;
     struct slice records = slice_of(whole.ptr + BATCH_HEADER_SIZE, whole.len - BATCH_HEADER_SIZE);
     if (p->options.codec != BATCH_CODEC_NONE) {
         enum err err =
@@ -340,7 +350,7 @@ static void part_answered(struct producer *p, struct part *part, const struct se
                                       : answer->error_code;
     if (code == KAFKA_NONE)
         end_parcel(p, batch, ERR_OK, KAFKA_NONE, SLICE_NULL);
-    else if (code != KAFKA_MESSAGE_TOO_LARGE || !split_parcel(p, part, batch))
+    else if (!is_too_large(code) || !split_parcel(p, part, batch))
         retry_parcel(p, part, batch, true, ERR_OK, code,
                      answer == NULL ? SLICE_NULL : answer->error_message);
 }
@@ -511,6 +521,7 @@ enum err producer_open(struct cluster *cluster, const struct producer_options *o
 
     p->cluster = cluster;
     p->options = *options;
+    p->fits = SIZE_MAX;
     p->metadata_name = slice_text(options->topic);
     p->work.run = work;
     p->timer.fire = fire;

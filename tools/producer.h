@@ -1,13 +1,12 @@
 /* tools/producer.h - sends records to the partitions of one topic: batched, in order, with retries.
  *
  * A partition has one batch in flight: what is retried cannot pass what came after it, without help
- * from the broker. While it is away the next batch grows (to PRODUCER_BATCH_GROWN at most), so that
- * a slow answer costs latency and not throughput; partitions and brokers go side by side. */
+ * from the broker. While it is away the next batch grows (to `batch_bytes_grown` at most), so that
+ * a slow answer costs latency and not throughput; partitions and brokers go side by side. What is
+ * too large for the topic is sent again in two batches, and none grows to that size again. */
 #pragma once
 #include "tools/cluster_client.h"
 #include "wire/record.h"
-
-#define PRODUCER_BATCH_GROWN (512 * 1024)
 
 struct producer;
 
@@ -16,6 +15,7 @@ struct producer_options {
     int16_t acks; /* −1: all in-sync replicas */
     int codec;    /* enum batch_codec */
     int64_t batch_bytes, linger_ms;
+    int64_t batch_bytes_grown; /* while the batch before is away; below batch_bytes: that */
     int64_t retries, retry_backoff_ms;
     int64_t request_timeout_ms, delivery_timeout_ms;
     int64_t metadata_expiry_ms;

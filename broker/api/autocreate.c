@@ -24,6 +24,7 @@ struct autocreate {
     struct list ended;    /* answered in the next post */
     struct post post;
     struct arena arena;
+    bool has_told_racks; /* clients ask again and again: one line is enough */
 };
 
 struct creation {
@@ -270,7 +271,13 @@ static int16_t creation_write(struct creation *creation)
     int32_t *ids = ensure_malloc((cells + 1) * sizeof(*ids));
     struct doc_partition *partitions =
         ensure_zalloc(((size_t)shape.partitions + 1) * sizeof(*partitions));
-    int16_t code = assign_code(assign_replicas(&assign, ids));
+    enum assign_refusal refusal = assign_replicas(&assign, ids);
+    int16_t code = assign_code(refusal);
+    if (refusal == ASSIGN_RACKS && !all->has_told_racks)
+        log_warn("broker", "topic-not-created", "topic=%.*s why=racks hint=\"%s\"",
+                 SLICE_ARGS(name_of(creation)),
+                 "some brokers have a broker.rack and some have none");
+    all->has_told_racks = refusal == ASSIGN_RACKS;
     if (code == KAFKA_NONE) {
         for (int32_t p = 0; p < shape.partitions; p++) {
             partitions[p].partition = p;

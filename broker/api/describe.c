@@ -9,9 +9,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "cluster/describe.h"
 #include "cluster/image.h"
 #include "wire/codec.h"
-#include "wire/gen/describe_configs.h"
 #include "wire/gen/protocol.h"
 
 #define RESOURCE_TOPIC         2
@@ -25,57 +25,6 @@ struct describe {
     int waiting;
 };
 
-static bool is_wanted(const struct describe_configs_request_resource *in, struct slice name)
-{
-    if (in->configuration_keys.count <= 0) return true;
-    for (int32_t i = 0; i < in->configuration_keys.count; i++)
-        if (slice_equal(in->configuration_keys.at[i], name)) return true;
-    return false;
-}
-
-static void fill_entry(struct request *request, const struct option_entry *from,
-                       struct describe_configs_response_result_config *to)
-{
-    const struct describe_configs_request *in = request->body;
-
-    *to = (struct describe_configs_response_result_config){
-        .name = from->name,
-        .value = from->value,
-        .read_only = from->is_read_only,
-        .config_source = (int8_t)from->source,
-        .is_sensitive = from->is_sensitive,
-        .config_type = (int8_t)from->type,
-        .documentation = in->include_documentation ? from->doc : SLICE_NULL};
-    if (!in->include_synonyms) return;
-    to->synonyms.at =
-        arena_zalloc(&request->arena, sizeof(*to->synonyms.at) * (size_t)(from->synonym_count + 1));
-    to->synonyms.count = from->synonym_count;
-    for (int i = 0; i < from->synonym_count; i++)
-        to->synonyms.at[i] = (struct describe_configs_response_result_config_synonym){
-            .name = from->synonyms[i].name,
-            .value = from->synonyms[i].value,
-            .source = (int8_t)from->synonyms[i].source};
-}
-
-static void fill_entries(struct request *request,
-                         const struct describe_configs_request_resource *in,
-                         const struct option_entry *entries, int count,
-                         struct describe_configs_response_result *out)
-{
-    out->configs.at = arena_zalloc(&request->arena, sizeof(*out->configs.at) * (size_t)(count + 1));
-    out->configs.count = 0;
-    for (int i = 0; i < count; i++)
-        if (is_wanted(in, entries[i].name))
-            fill_entry(request, &entries[i], &out->configs.at[out->configs.count++]);
-}
-
-static void fail_result(struct request *request, struct describe_configs_response_result *out,
-                        int16_t code, const char *format, struct slice what)
-{
-    out->error_code = code;
-    out->error_message = arena_printf(&request->arena, "%s: %.*s", format, SLICE_ARGS(what));
-}
-
 static void describe_topic(struct request *request,
                            const struct describe_configs_request_resource *in,
                            struct describe_configs_response_result *out)
@@ -84,20 +33,19 @@ static void describe_topic(struct request *request,
     struct option_entry *entries;
 
     if (!text_is_topic_name(in->resource_name)) {
-        fail_result(request, out, KAFKA_INVALID_TOPIC_EXCEPTION, "not a topic name",
-                    in->resource_name);
+        describe_refuse(in, KAFKA_INVALID_TOPIC_EXCEPTION, "not a topic name", &request->arena,
+                        out);
         return;
     }
     if (image_topic(request->at->image, in->resource_name) == NULL) {
-        fail_result(request, out, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "no such topic",
-                    in->resource_name);
+        describe_refuse(in, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "no such topic", &request->arena,
+                        out);
         return;
     }
     int count =
         topic_configs_pairs(control_topic_configs(request->at->control), in->resource_name, &pairs);
-    count = topic_options_describe(request->at->options, pairs, count, &request->arena,
-                                   &entries);
-    fill_entries(request, in, entries, count, out);
+    count = topic_options_describe(request->at->options, pairs, count, &request->arena, &entries);
+    describe_entries(request->body, in, entries, count, &request->arena, out);
 }
 
 static bool is_own_id(const struct request *request, struct slice name)
@@ -114,13 +62,13 @@ static void describe_broker(struct request *request,
     struct option_entry *entries;
 
     if (in->resource_name.len > 0 && !is_own_id(request, in->resource_name)) {
-        fail_result(request, out, KAFKA_INVALID_REQUEST, "not the id of this broker",
-                    in->resource_name);
+        describe_refuse(in, KAFKA_INVALID_REQUEST, "not the id of this broker", &request->arena,
+                        out);
         return;
     }
-    int count = options_describe(request->at->options, in->resource_name.len == 0,
-                                 &request->arena, &entries);
-    fill_entries(request, in, entries, count, out);
+    int count = options_describe(request->at->options, in->resource_name.len == 0, &request->arena,
+                                 &entries);
+    describe_entries(request->body, in, entries, count, &request->arena, out);
 }
 
 static void describe_logger(struct request *request,
@@ -130,16 +78,15 @@ static void describe_logger(struct request *request,
     static const char *const levels[] = {"ERROR", "WARN", "INFO", "DEBUG"};
 
     if (!is_own_id(request, in->resource_name)) {
-        fail_result(request, out, KAFKA_INVALID_REQUEST, "not the id of this broker",
-                    in->resource_name);
+        describe_refuse(in, KAFKA_INVALID_REQUEST, "not the id of this broker", &request->arena,
+                        out);
         return;
     }
     const _Atomic bool *logs_requests = request->at->process->logs_requests;
     bool is_on = logs_requests != NULL && atomic_load(logs_requests);
-    struct option_entry loggers[] = {{.name = SLICE(REQUEST_LOGGER),
-                                      .value = slice_text(is_on ? "DEBUG" : "WARN")},
-                                     {.name = SLICE("root"),
-                                      .value = slice_text(levels[atomic_load(&log_level)])}};
+    struct option_entry loggers[] = {
+        {.name = SLICE(REQUEST_LOGGER), .value = slice_text(is_on ? "DEBUG" : "WARN")},
+        {.name = SLICE("root"), .value = slice_text(levels[atomic_load(&log_level)])}};
     int count = (int)(sizeof(loggers) / sizeof(loggers[0]));
 
     for (int i = 0; i < count; i++) {
@@ -147,17 +94,17 @@ static void describe_logger(struct request *request,
         loggers[i].type = OPTION_TYPE_STRING;
         loggers[i].doc = SLICE_NULL;
     }
-    fill_entries(request, in, loggers, count, out);
+    describe_entries(request->body, in, loggers, count, &request->arena, out);
 }
 
-/* Asked for whole once more: the answer is a thousand times as long as the question. Those that
- * name keys are as long as what they name. */
+/* Asked for once more: what is looked at for the answer, whatever keys it names, is a thousand
+ * times as long as the question. */
 static bool is_repeated(struct map *seen, const struct describe_configs_request_resource *resource)
 {
     uint8_t key[1 + 256];
     size_t len = resource->resource_name.len;
 
-    if (resource->configuration_keys.count > 0 || len > 256) return false;
+    if (len > 256) return false; /* nothing is called so */
     key[0] = (uint8_t)resource->resource_type;
     if (len > 0) memcpy(key + 1, resource->resource_name.ptr, len);
     return map_set(seen, slice_of(key, 1 + len), seen) != NULL;
@@ -180,8 +127,8 @@ static void answer(struct request *request)
         result->resource_type = resource->resource_type;
         result->resource_name = resource->resource_name;
         if (is_repeated(&seen, resource)) {
-            fail_result(request, result, KAFKA_INVALID_REQUEST, "asked for twice",
-                        resource->resource_name);
+            describe_refuse(resource, KAFKA_INVALID_REQUEST, "asked for twice", &request->arena,
+                            result);
             continue;
         }
         switch (resource->resource_type) {
@@ -195,8 +142,8 @@ static void answer(struct request *request)
             describe_logger(request, resource, result);
             break;
         default:
-            fail_result(request, result, KAFKA_INVALID_REQUEST, "resource type not known",
-                        resource->resource_name);
+            describe_refuse(resource, KAFKA_INVALID_REQUEST, "resource type not known",
+                            &request->arena, result);
         }
     }
     map_fini(&seen);
@@ -232,8 +179,7 @@ static void describe_handle(struct request *request)
     for (int32_t i = 0; i < in->resources.count; i++) {
         struct slice name = in->resources.at[i].resource_name;
         if (in->resources.at[i].resource_type != RESOURCE_TOPIC || !text_is_topic_name(name) ||
-            image_topic(request->at->image, name) == NULL ||
-            map_set(&seen, name, describe) != NULL)
+            image_topic(request->at->image, name) == NULL || map_set(&seen, name, describe) != NULL)
             continue;
         describe->waiting++;
         topic_configs_read(control_topic_configs(request->at->control), name, on_read, describe);
@@ -246,7 +192,7 @@ static void describe_handle(struct request *request)
     on_read(describe);
 }
 
-static const void *describe_refuse(struct request *request, int16_t code)
+static const void *refuse_all(struct request *request, int16_t code)
 {
     const struct describe_configs_request *in = request->body;
     struct describe_configs_response *out = arena_zalloc(&request->arena, sizeof(*out));
@@ -272,5 +218,5 @@ const struct api describe_configs_api = {
     .request_size = sizeof(struct describe_configs_request),
     .place = API_ON_CONTROL,
     .handle = describe_handle,
-    .refuse = describe_refuse,
+    .refuse = refuse_all,
 };

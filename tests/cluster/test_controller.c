@@ -3,6 +3,7 @@
 #include "tests/cluster/suite.h"
 #include "base/arena.h"
 #include "wire/frame.h"
+#include "wire/gen/describe_configs.h"
 #include "wire/gen/elect_leaders.h"
 #include "wire/gen/find_coordinator.h"
 #include "wire/gen/init_producer_id.h"
@@ -17,6 +18,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define RETENTION_MS "86400123" /* of the brokers alone */
 
 static struct cluster cluster;
 
@@ -374,6 +377,71 @@ START_TEST(a_controller_answers_what_clients_ask_of_any_broker)
 }
 END_TEST
 
+static struct describe_configs_response configs_from(uint16_t port, struct arena *arena)
+{
+    static char self[8];
+    struct slice key[] = {SLICE("retention.ms")};
+    snprintf(self, sizeof(self), "%d",
+             port == cluster_node(&cluster, NODE_CONTROLLER, 1)->port ? 101 : 102);
+    struct describe_configs_request_resource resources[] = {
+        {.resource_type = 4, .resource_name = slice_text(self), .configuration_keys.count = -1},
+        {.resource_type = 2, .resource_name = SLICE("described"), .configuration_keys = {key, 1}},
+        {.resource_type = 4, .resource_name = SLICE("77"), .configuration_keys.count = -1},
+        {.resource_type = 2,
+         .resource_name = SLICE("not-described"),
+         .configuration_keys = {key, 1}},
+        {.resource_type = 4, .resource_name = SLICE(""), .configuration_keys.count = -1},
+    };
+    struct describe_configs_request in = {
+        .resources = {resources, sizeof(resources) / sizeof(resources[0])},
+        .include_synonyms = true};
+    struct describe_configs_response out;
+
+    ask_version(port, API_DESCRIBE_CONFIGS, 4, &describe_configs_request_wire, &in,
+                &describe_configs_response_wire, &out, arena);
+    ck_assert_int_eq(out.results.count, in.resources.count);
+    for (int i = 0; i < out.results.count; i++) {
+        ck_assert_int_eq(out.results.at[i].resource_type, resources[i].resource_type);
+        ck_assert(slice_equal(out.results.at[i].resource_name, resources[i].resource_name));
+    }
+    ck_assert_int_eq(out.results.at[2].error_code, KAFKA_INVALID_REQUEST);
+    return out;
+}
+
+/* What the brokers were configured with, which the controller was not, is in the answer. */
+START_TEST(a_controller_tells_configurations_as_a_broker_would)
+{
+    struct node *active = active_controller();
+    struct node *standby = cluster_node(&cluster, NODE_CONTROLLER, 3 - active->number);
+    struct arena arena;
+
+    arena_init(&arena, 16 << 20);
+    ck_assert(client_create_topic(cluster.bootstrap, "described", 1, 1, 30));
+    struct describe_configs_response told = configs_from(active->port, &arena);
+    bool is_itself = false;
+    ck_assert_int_eq(told.results.at[0].error_code, KAFKA_NONE);
+    for (int i = 0; i < told.results.at[0].configs.count; i++) {
+        const struct describe_configs_response_result_config *at =
+            &told.results.at[0].configs.at[i];
+        is_itself = is_itself || (slice_is(at->name, "controller.id") &&
+                                  slice_equal(at->value, told.results.at[0].resource_name));
+    }
+    ck_assert(is_itself);
+    ck_assert_int_eq(told.results.at[1].error_code, KAFKA_NONE);
+    ck_assert_int_eq(told.results.at[1].configs.count, 1);
+    ck_assert(slice_is(told.results.at[1].configs.at[0].value, RETENTION_MS));
+    ck_assert_int_ge(told.results.at[1].configs.at[0].synonyms.count, 1);
+    ck_assert_int_eq(told.results.at[3].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(told.results.at[4].error_code, KAFKA_NONE);
+
+    /* Of brokers a standby knows nothing. */
+    told = configs_from(standby->port, &arena);
+    ck_assert_int_eq(told.results.at[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(told.results.at[1].error_code, KAFKA_BROKER_NOT_AVAILABLE);
+    arena_fini(&arena);
+}
+END_TEST
+
 static bool epoch_has_grown(void *of)
 {
     char text[64];
@@ -459,11 +527,15 @@ END_TEST
 
 int main(void)
 {
-    struct cluster_options options = {.zookeepers = 1, .controllers = 2, .brokers = 2};
+    struct cluster_options options = {.zookeepers = 1,
+                                      .controllers = 2,
+                                      .brokers = 2,
+                                      .broker_properties = "log.retention.ms=" RETENTION_MS "\n"};
 
     return CLUSTER_SUITE(&cluster, &options, 300, znodes_are_as_kafka_writes_them,
                          a_standby_tells_who_asks_for_an_election_that_it_is_none,
                          a_controller_answers_what_clients_ask_of_any_broker,
+                         a_controller_tells_configurations_as_a_broker_would,
                          a_topic_made_by_hand_in_zookeeper_works,
                          who_comes_second_does_not_change_the_topic_that_there_is,
                          a_standby_acts_after_the_active_controller_was_killed,

@@ -230,7 +230,6 @@ START_TEST(configs_come_with_their_sources)
     rig_update(&f.rig, f.internal, -1, 1);
     struct describe_configs_request_resource resources[] = {
         {.resource_type = 2, .resource_name = SLICE("led"), .configuration_keys = {NULL, -1}},
-        {.resource_type = 2, .resource_name = SLICE("led"), .configuration_keys = {key, 1}},
         {.resource_type = 2, .resource_name = SLICE("gone"), .configuration_keys = {NULL, -1}},
         {.resource_type = 2, .resource_name = SLICE("a/b"), .configuration_keys = {NULL, -1}},
         {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
@@ -239,9 +238,9 @@ START_TEST(configs_come_with_their_sources)
         {.resource_type = 8, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
         {.resource_type = 16, .resource_name = SLICE("x"), .configuration_keys = {NULL, -1}}};
     struct describe_configs_request in = {
-        .resources = {resources, 9}, .include_synonyms = true, .include_documentation = true};
+        .resources = {resources, 8}, .include_synonyms = true, .include_documentation = true};
     rig_ask(&f.rig, f.client, &describe_configs_api, 4, &in, &f.arena, &out);
-    ck_assert_int_eq(out.results.count, 9);
+    ck_assert_int_eq(out.results.count, 8);
     const struct describe_configs_response_result *topic = &out.results.at[0];
     ck_assert_int_eq(topic->error_code, 0);
     const struct describe_configs_response_result_config *config =
@@ -252,18 +251,23 @@ START_TEST(configs_come_with_their_sources)
     ck_assert_int_ge(config->synonyms.count, 1);
     ck_assert(slice_is(config->synonyms.at[0].name, "log.retention.bytes"));
     ck_assert_int_gt((int)config->documentation.len, 0);
-    ck_assert_int_eq(out.results.at[1].configs.count, 1);
-    ck_assert_int_eq(out.results.at[2].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
-    ck_assert_int_eq(out.results.at[3].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
-    config = find_config(&out.results.at[4], "log.retention.bytes");
+    ck_assert_int_eq(out.results.at[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(out.results.at[2].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    config = find_config(&out.results.at[3], "log.retention.bytes");
     ck_assert(config != NULL && slice_is(config->value, "12345"));
-    config = find_config(&out.results.at[4], "broker.id");
+    config = find_config(&out.results.at[3], "broker.id");
     ck_assert(config != NULL && config->read_only);
-    ck_assert_int_eq(out.results.at[5].error_code, KAFKA_INVALID_REQUEST);
-    ck_assert_int_eq(out.results.at[6].error_code, 0);
-    ck_assert_int_eq(out.results.at[6].configs.count, 0); /* no cluster-wide dynamic value */
-    ck_assert(find_config(&out.results.at[7], "root") != NULL);
-    ck_assert_int_eq(out.results.at[8].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(out.results.at[4].error_code, KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(out.results.at[5].error_code, 0);
+    ck_assert_int_eq(out.results.at[5].configs.count, 0); /* no cluster-wide dynamic value */
+    ck_assert(find_config(&out.results.at[6], "root") != NULL);
+    ck_assert_int_eq(out.results.at[7].error_code, KAFKA_INVALID_REQUEST);
+
+    resources[0].configuration_keys.at = key;
+    resources[0].configuration_keys.count = in.resources.count = 1;
+    rig_ask(&f.rig, f.client, &describe_configs_api, 4, &in, &f.arena, &out);
+    ck_assert_int_eq(out.results.count, 1);
+    ck_assert_int_eq(out.results.at[0].configs.count, 1);
     close_all(&f);
 }
 END_TEST
@@ -293,6 +297,7 @@ START_TEST(what_is_asked_for_again_is_not_told_again)
 {
     struct fixture f;
     struct describe_configs_response described;
+    struct slice key[] = {SLICE("broker.id")};
 
     open_all(&f, "auto.create.topics.enable=false\n");
     rig_update(&f.rig, f.internal, -1, 1);
@@ -309,12 +314,14 @@ START_TEST(what_is_asked_for_again_is_not_told_again)
 
     struct describe_configs_request_resource resources[] = {
         {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
-        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}}};
-    struct describe_configs_request in = {.resources = {resources, 2}};
+        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {NULL, -1}},
+        {.resource_type = 4, .resource_name = SLICE("1"), .configuration_keys = {key, 1}}};
+    struct describe_configs_request in = {.resources = {resources, 3}};
     rig_ask(&f.rig, f.client, &describe_configs_api, 4, &in, &f.arena, &described);
     ck_assert_int_eq(described.results.at[0].error_code, KAFKA_NONE);
     ck_assert_int_eq(described.results.at[1].error_code, KAFKA_INVALID_REQUEST);
     ck_assert_int_eq(described.results.at[1].configs.count, 0);
+    ck_assert_int_eq(described.results.at[2].error_code, KAFKA_INVALID_REQUEST);
     close_all(&f);
 }
 END_TEST
