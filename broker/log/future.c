@@ -244,6 +244,7 @@ void future_take_over(const struct log *current, struct log *future)
     if (!uuid_equal(future->topic_id, current->topic_id)) {
         future->topic_id = current->topic_id;
         future->topic_id_dirty = true;
+        future->has_id_file = false;
     }
 }
 

@@ -204,6 +204,8 @@ enum err log_set_topic_id(struct log *log, struct uuid id)
     if (!uuid_is_zero(log->topic_id)) return ERR_TOPIC_ID;
     log->topic_id = id;
     log->topic_id_dirty = true;
+    log->has_id_file = false;
+    atomic_store(&log->is_unnamed, log->end == 0);
     return ERR_OK;
 }
 
@@ -327,9 +329,9 @@ const struct epochs *log_epochs(const struct log *log)
     return &log->epochs;
 }
 
-bool log_epochs_dirty(const struct log *log)
+bool log_wants_save(const struct log *log)
 {
-    return log->epochs_dirty;
+    return log->epochs_dirty || log->topic_id_dirty;
 }
 
 enum err log_start_epoch(struct log *log, int32_t epoch, int64_t start)
@@ -496,7 +498,7 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
 {
     bool roll = false;
 
-    enum err err = log->topic_id_dirty ? log_save_topic_id(log) : ERR_OK;
+    enum err err = log_write_topic_id(log);
     if (err == ERR_OK) err = must_roll(log, plan, now_ms, &roll);
     if (err == ERR_OK && roll) err = log_roll_at(log, new_base(log, plan), now_ms);
     if (err != ERR_OK) return log_settle(log, err);

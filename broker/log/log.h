@@ -114,11 +114,11 @@ MUST_CHECK enum err log_locate(struct log *log, int64_t offset, struct log_posit
 int64_t log_bytes_between(const struct log *log, const struct log_position *from,
                           const struct log_position *to);
 
-/* Leader epochs. Changes are saved by the next sync; log_epochs_dirty says that one is wanted soon.
- */
+/* Leader epochs. Changes are saved by the next sync. */
 const struct epochs *log_epochs(const struct log *log);
 MUST_CHECK enum err log_start_epoch(struct log *log, int32_t epoch, int64_t start);
-bool log_epochs_dirty(const struct log *log);
+/* Epochs, or the topic id, are not on the device: a sync is wanted soon. */
+bool log_wants_save(const struct log *log);
 
 /* ---- append ---- */
 struct log_appended {

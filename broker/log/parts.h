@@ -40,7 +40,11 @@ struct log {
 
     struct uuid topic_id;
     struct epochs epochs;
-    bool topic_id_dirty, epochs_dirty;
+    bool topic_id_dirty, epochs_dirty; /* to be synced */
+    bool has_id_file;                  /* partition.metadata says topic_id, on the device or not */
+    /* The log is new, and its id not on the device: no checkpoint may say that it holds anything,
+     * for a file that is lost or empty then means that it does not. */
+    _Atomic bool is_unnamed;
     bool directory_dirty; /* files were made or renamed since its last sync */
     bool is_renamed;      /* its directory was, and the log directory has not been synced since */
     bool is_future;       /* future.h */
@@ -113,8 +117,11 @@ void log_remove_swap(struct log *log);
 MUST_CHECK enum err log_settle(struct log *log, enum err err);
 bool log_is_offline(const struct log *log);
 
-/* Saves the topic id if it is not yet. Blocks. */
+/* Saves the topic id if it is not yet. Waits for the device. */
 MUST_CHECK enum err log_save_topic_id(struct log *log);
+/* Writes the topic id if there is no file of it, without waiting for the device: the next sync of
+ * the log does that. */
+MUST_CHECK enum err log_write_topic_id(struct log *log);
 /* Clean shutdown of one log: closing time entry, indexes, everything synced. Blocks: from a job,
  * with files attached that are its own. */
 MUST_CHECK enum err log_finish(struct log *log, int64_t now_ms);

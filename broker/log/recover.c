@@ -489,7 +489,7 @@ static enum err find_end(struct loading *l)
 /* What the checkpoints say and the log has not. A checkpoint that is older than the log itself
  * speaks of another one, of the same name, that was deleted; and a log to which nothing was ever
  * appended has promised nothing. Both are told by partition.metadata, which is written once, before
- * the first append. */
+ * the first append, and is on the device before a checkpoint speaks of the log. */
 static void find_loss(struct loading *l)
 {
     const struct recover_request *request = l->request;
@@ -603,7 +603,12 @@ static enum err load_topic_id(struct loading *l)
     enum err err = read_small(l, CHECKPOINT_TOPIC_ID, TOPIC_ID_BYTES_MAX, &text);
     if (err == ERR_OK) err = checkpoint_read_topic_id(buf_slice(&text), &l->log->topic_id);
     buf_fini(&text);
-    return err;
+    l->log->has_id_file = err == ERR_OK;
+    /* Written, and not on the device when the power went: then nothing of the log was. */
+    if (err != ERR_CORRUPT || l->request->is_clean || l->request->recovery_point > 0) return err;
+    log_warn("log", "topic_id_lost", "partition=%.*s-%d", SLICE_ARGS(l->log->topic),
+             l->log->partition);
+    return ERR_OK;
 }
 
 /* Step 12. After a crash a file above the segment of the recovery point is of a history that may be

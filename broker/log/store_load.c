@@ -561,8 +561,7 @@ void store_load(struct store *store)
 
 /* ---- create ---- */
 
-/* Each topic id is a file that is synced: of few new logs at once, so that their first append need
- * not wait; of many with their first append or at the end. */
+/* Each topic id is a file that is synced: of few new logs at once, of many when they are used. */
 #define CREATE_IDS_AT_ONCE 64
 
 struct creation {

@@ -71,7 +71,8 @@ static bool value_of(struct log *log, int which, int64_t *value)
     default:
         /* What is missing stays in the file, so that the next start knows of it too. */
         *value = log_promised(log);
-        *value = to_save(log, 1, *value > 0 ? *value : log_high_watermark(log));
+        if (*value <= 0 && !atomic_load(&log->is_unnamed)) *value = log_high_watermark(log);
+        *value = to_save(log, 1, *value > 0 ? *value : 0);
         return true;
     }
 }

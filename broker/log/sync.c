@@ -46,7 +46,30 @@ enum err log_save_topic_id(struct log *log)
     checkpoint_write_topic_id(&text, log->topic_id);
     enum err err = replace(log->env, log->path, CHECKPOINT_TOPIC_ID, &text);
     buf_fini(&text);
-    if (err == ERR_OK) log->topic_id_dirty = false;
+    if (err == ERR_OK) {
+        log->topic_id_dirty = false;
+        log->has_id_file = true;
+        atomic_store(&log->is_unnamed, false);
+    }
+    return err;
+}
+
+enum err log_write_topic_id(struct log *log)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+    struct buf text;
+
+    if (log->has_id_file || uuid_is_zero(log->topic_id)) return ERR_OK;
+    buf_init(&text);
+    checkpoint_write_topic_id(&text, log->topic_id);
+    enum err err = names_join(path, log->path, CHECKPOINT_TOPIC_ID);
+    if (err == ERR_OK)
+        err = files_open(log->env, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+    if (err == ERR_OK) err = file_write_at(log->env, file, 0, buf_slice(&text));
+    file_close(log->env, &file);
+    buf_fini(&text);
+    if (err == ERR_OK) log->has_id_file = log->topic_id_dirty = true;
     return err;
 }
 
@@ -312,6 +335,10 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
     enum err err = s->err;
 
     log->is_syncing = false;
+    if (err == ERR_OK && !s->is_left && s->has_topic_id) {
+        log->has_id_file = true;
+        atomic_store(&log->is_unnamed, false);
+    }
     if (err != ERR_OK || s->is_left) {
         log->epochs_dirty |= s->has_epochs;
         log->topic_id_dirty |= s->has_topic_id;

@@ -254,7 +254,7 @@ void upkeep_appended(struct hosted *hosted, const struct log_appended *appended)
         upkeep_sync_held(hosted);
     else if (appended->has_rolled)
         upkeep_sync(hosted);
-    else if (log_epochs_dirty(hosted->log))
+    else if (log_wants_save(hosted->log))
         upkeep_save(hosted);
     if (hosted->bytes_unwritten >= WRITE_BEHIND_BYTES && !hosted->is_writing_behind &&
         !moving_wants_quiet(hosted))

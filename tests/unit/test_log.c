@@ -68,7 +68,7 @@ START_TEST(a_leader_gives_offsets_and_stamps_its_epoch)
     ck_assert_int_eq(appended.start.position, (int64_t)(batch.bytes.ptr - bytes.ptr));
     ck_assert_uint_eq(rest.len, 0);
     ck_assert_int_eq(epochs_latest(log_epochs(one.log)).epoch, 5);
-    ck_assert(log_epochs_dirty(one.log));
+    ck_assert(log_wants_save(one.log));
     buf_fini(&bytes);
     end();
 }
@@ -742,7 +742,7 @@ START_TEST(the_recovery_point_moves_when_the_device_has_it)
     ck_assert_int_eq(log_recovery_point(one.log), 0);
     ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
     ck_assert_int_eq(log_recovery_point(one.log), 10);
-    ck_assert(!log_epochs_dirty(one.log));
+    ck_assert(!log_wants_save(one.log));
 
     struct buf text;
     buf_init(&text);
@@ -874,8 +874,11 @@ START_TEST(the_topic_id_is_there_before_the_first_record)
     begin_log();
     ck_assert_int_eq(log_set_topic_id(one.log, id), ERR_OK);
     ck_assert(!world_has(one.w, "t-0/partition.metadata"));
+    int syncs = world_counts(one.w).syncs;
     append_one(&one, 1);
     ck_assert(world_has(one.w, "t-0/partition.metadata"));
+    ck_assert_int_eq(world_counts(one.w).syncs, syncs); /* the shard does not wait for that */
+    ck_assert(log_wants_save(one.log));
     ck_assert_int_eq(log_set_topic_id(one.log, id), ERR_OK);
     ck_assert_int_eq(log_set_topic_id(one.log, other), ERR_TOPIC_ID);
     ck_assert_int_eq(one_log_reopen(&one, false, 0, 0), ERR_OK);

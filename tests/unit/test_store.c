@@ -343,6 +343,19 @@ static void age(const char *name, int seconds)
     sim_disk_set_time(w->machine, path, w->wall_ms - (int64_t)seconds * 1000);
 }
 
+static void expect_line(const char *name, const char *line)
+{
+    struct buf text;
+    char wanted[64];
+    int len = snprintf(wanted, sizeof(wanted), "\n%s\n", line);
+
+    buf_init(&text);
+    world_get(w, name, &text);
+    ck_assert_msg(memmem(text.ptr, text.len, wanted, (size_t)len) != NULL, "%.*s",
+                  SLICE_ARGS(buf_slice(&text)));
+    buf_fini(&text);
+}
+
 static void save_watermark(struct log *log, int64_t watermark)
 {
     log_set_high_watermark(log, watermark);
@@ -875,6 +888,34 @@ static void create_many(struct store_new_log *many, int count)
     closed = 0;
 }
 
+/* A log without a file of its id counts as one that never was: until the file is on the device no
+ * checkpoint may say more. */
+START_TEST(a_checkpoint_says_nothing_of_a_log_whose_id_is_not_on_the_device)
+{
+    enum { MANY = 100 };
+    static struct store_new_log many[MANY];
+    struct log_sync *sync = NULL;
+    struct log_files *files;
+
+    begin(1);
+    create_many(many, MANY);
+    struct log *log = many[MANY - 1].log;
+    append_some(log, 2);
+    save_watermark(log, 6);
+    expect_line("d0/replication-offset-checkpoint", "many 99 0");
+    files = log_files_create(&w->env, 4);
+    log_attach(log, files);
+    ck_assert_int_eq(log_sync_plan_sealed(log, 0, &sync), ERR_OK);
+    log_sync_run(sync);
+    ck_assert_int_eq(log_sync_done(log, &sync), ERR_OK);
+    log_detach(log);
+    log_files_destroy(&files);
+    save_watermark(log, 6);
+    expect_line("d0/replication-offset-checkpoint", "many 99 6");
+    end();
+}
+END_TEST
+
 /* Each file alone would be waited for six times over: minutes for what must take a second. */
 START_TEST(many_logs_that_end_share_the_waits_for_the_device)
 {
@@ -1050,7 +1091,7 @@ START_TEST(a_sync_that_is_left_is_still_to_be_done)
         log_sync_leave(syncs[i]);
         ck_assert_int_eq(log_sync_done(together[i].log, &syncs[i]), ERR_OK);
         ck_assert_int_eq(log_recovery_point(together[i].log), 0);
-        ck_assert(log_epochs_dirty(together[i].log));
+        ck_assert(log_wants_save(together[i].log));
         ck_assert(log_needs_finish(together[i].log));
     }
     detach_together();
@@ -1217,6 +1258,7 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      a_broken_disk_takes_one_directory, a_directory_whose_failure_nobody_told_is_found_offline,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
      a_synced_roll_moves_the_recovery_point_on_disk,
+     a_checkpoint_says_nothing_of_a_log_whose_id_is_not_on_the_device,
      many_logs_that_end_share_the_waits_for_the_device,
      many_logs_that_have_ended_survive_a_power_loss,
      logs_that_are_synced_together_are_all_on_the_device,
