@@ -223,12 +223,19 @@ bool link_ask_records(struct link *link)
     return true;
 }
 
+/* What has brought records is asked for last in the next full Fetch, as it stands last in a
+ * session: a leader that gives none (its slots are used up) answers in the order of the request,
+ * and where that has no room for all, those that are busy would leave nothing to the others. */
+static void go_last(struct followed *it)
+{
+    list_remove(&it->node);
+    list_push(&it->link->followed, &it->node);
+}
+
 static void take_partition(struct followed *it, const struct fetch_response_topic_partition *part)
 {
     /* Changed while the answer was on its way: it belongs to another question. */
-    if (it->machine.state != FETCHER_FETCHING ||
-        it->machine.offset != it->asked_offset)
-        return;
+    if (it->machine.state != FETCHER_FETCHING || it->machine.offset != it->asked_offset) return;
     if (followed_step_for_code(it, part->error_code)) return;
     if (part->diverging_epoch.epoch >= 0 || part->diverging_epoch.end_offset >= 0) {
         followed_diverged(it, FETCHER_DIVERGES, part->diverging_epoch.epoch,
@@ -239,6 +246,7 @@ static void take_partition(struct followed *it, const struct fetch_response_topi
                                         it->partition, it->machine.leader_epoch, part->records,
                                         part->high_watermark, part->log_start_offset, &it->view);
     if (err == ERR_OK) {
+        if (part->records.len > 0) go_last(it);
         it->lag = part->high_watermark > it->view.end ? part->high_watermark - it->view.end : 0;
         followed_step(
             it, (struct fetcher_event){.type = FETCHER_APPENDED, .log = followed_log(&it->view)});
@@ -248,7 +256,8 @@ static void take_partition(struct followed *it, const struct fetch_response_topi
 }
 
 /* By topic id there is no table: an answer names partitions in the order in which they were asked
- * for, or few of them, so that looking on from the last one found is soon done. */
+ * for, or few of them, so that looking on from behind the last one found is soon done; that one may
+ * go last meanwhile. */
 static struct followed *find_answered(struct link *link, const struct fetch_response_topic *topic,
                                       int32_t partition, bool by_id, struct list_node **last)
 {

@@ -72,6 +72,7 @@ struct world {
     int32_t max_wait_ms;
     /* Several connections: no sessions, each is answered for itself when there is news. */
     bool is_many;
+    int64_t room_max, room; /* records that one answer has room for; 0: no limit */
     struct conn *asked_by[PARTITIONS];
     struct held held[HELD_MAX];
     /* The Fetch that waits. */
@@ -114,8 +115,11 @@ static void answer(struct conn *conn, uint64_t ticket, const struct frame_reques
 static struct slice records_of(const struct led *led, int64_t from)
 {
     struct buf bytes = {0};
+    int64_t end = led->end;
 
-    for (int64_t at = from; at < led->end; at++) {
+    if (w.room_max > 0 && end - from > w.room) end = from + w.room;
+    w.room -= end - from;
+    for (int64_t at = from; at < end; at++) {
         struct record_builder builder;
         record_builder_begin(&builder, &bytes);
         builder.head.base_offset = at;
@@ -210,6 +214,7 @@ static void look_at(struct held *held)
     if (held->conn == NULL) return;
     wire_default(&fetch_response_wire, &response);
     arena_reset(&w.arena);
+    w.room = w.room_max;
     for (int i = 0; i < held->count; i++) {
         w.led[held->asked[i].partition].lately = held->asked[i].offset;
         is_news |=
@@ -1049,8 +1054,32 @@ START_TEST(several_fetchers_share_the_partitions_and_their_number_may_change)
 }
 END_TEST
 
+/* The leader has no slot for a session and gives one record to an answer, in the order of the
+ * request. */
+START_TEST(without_a_session_busy_partitions_leave_room_for_the_others)
+{
+    start(LEVEL_3_9_IV0);
+    w.is_many = true;
+    w.room_max = 1;
+    for (int p = 0; p < PARTITIONS; p++) {
+        leader_has(p, (int[]){1, 0, -1}, 0, 5, 5);
+        lead(p, LEADER, 1);
+    }
+    while (view_of(2, 1).end < 5) {
+        for (int p = 0; p < 2; p++) /* there is always more of them */
+            w.led[p].end = view_of(p, 1).end + 5;
+        look_at_all();
+        loop_turn(&w.shard);
+        ck_assert_int_lt(view_of(0, 1).end, 50);
+    }
+    ck_assert_int_ge(view_of(1, 1).end, 4);
+    stop();
+}
+END_TEST
+
 UNIT(partitions_of_a_shard_are_spread_evenly_over_its_links,
      several_fetchers_share_the_partitions_and_their_number_may_change,
+     without_a_session_busy_partitions_leave_room_for_the_others,
      a_follower_that_lags_does_not_ask_above_its_quota,
      a_follower_that_keeps_up_asks_on_whatever_its_quota,
      what_is_above_the_watermark_stays_where_the_leader_has_it,
