@@ -40,7 +40,8 @@ static void write_document(struct broker *broker, struct buf *out)
                              .rack = broker->process.rack,
                              .jmx_port = -1,
                              .timestamp_ms = env_wall_ms(broker->env),
-                             .is_cache_lost = store_lost_cache(broker->store)};
+                             .is_cache_lost = store_lost_cache(broker->store),
+                             .cache_lost_since = store_lost_cache_since(broker->store)};
 
     doc.version = level >= LEVEL_2_7_IV0 ? DEFAULT_VERSION : level >= LEVEL_0_10_0_IV1 ? 4 : 2;
     for (int i = 0; i < listeners->count; i++) {
@@ -80,7 +81,7 @@ static void on_registered(void *owner, enum err err, int64_t czxid, int64_t sess
     if (err == ERR_OK) {
         broker->session_registered = session_id;
         broker->is_registered = broker->was_registered = true;
-        store_note_session(broker->store, session_id);
+        store_note_session(broker->store, session_id, czxid);
         broker->main->api.broker_epoch = czxid;
         order_facts(&broker->main->api);
         log_info("broker", "registered", "id=%d epoch=%lld session=%llx", broker->process.broker_id,

@@ -315,9 +315,11 @@ static void compare_brokers(struct context *context, struct changed *c)
     ids_fini(&known);
 }
 
-static bool has_lost(const struct changed *c, int32_t id)
+/* Since the life that we know of. */
+static bool has_lost(const struct context *context, const struct changed *c, int32_t id)
 {
-    return ids_have(&c->bounced, id) && read_of(c, id)->is_cache_lost;
+    return ids_have(&c->bounced, id) &&
+           broker_has_lost(read_of(c, id), context_broker(context, id)->epoch);
 }
 
 /* Those that ended and came back since the last look leave the ISRs, and the last one stays: where
@@ -331,9 +333,9 @@ static void doubt_bounced(struct context *context, const struct changed *c)
         int32_t sure = 0;
 
         for (int32_t r = 0; r < isr->count; r++)
-            sure += !has_lost(c, isr->at[r]);
+            sure += !has_lost(context, c, isr->at[r]);
         for (int32_t r = 0; r < isr->count && sure > 0 && sure < isr->count; r++)
-            partition_hosted(p, isr->at[r])->is_doubted = has_lost(c, isr->at[r]);
+            partition_hosted(p, isr->at[r])->is_doubted = has_lost(context, c, isr->at[r]);
     }
 }
 
@@ -352,6 +354,7 @@ static void admit(struct context *context, struct changed *c, const struct ids *
             broker->endpoint_count = read->endpoint_count;
             broker->rack = read->rack;
             broker->is_cache_lost = read->is_cache_lost;
+            broker->cache_lost_since = read->cache_lost_since;
             *read = (struct broker){.id = ids->at[i], .epoch = broker->epoch};
         }
         context_note(context, "broker %d up epoch=%lld", broker->id, (long long)broker->epoch);

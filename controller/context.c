@@ -208,6 +208,13 @@ bool broker_is_live(const struct context *context, int32_t id)
     return broker != NULL && !broker->is_suspect && !broker->is_shutting_down;
 }
 
+bool broker_has_lost(const struct broker *broker, int64_t zxid)
+{
+    int64_t since = broker->cache_lost_since > 0 ? broker->cache_lost_since : broker->epoch;
+
+    return broker->is_cache_lost && since > zxid;
+}
+
 const struct control_endpoint *broker_endpoint(const struct broker *broker, const char *listener)
 {
     for (int32_t i = 0; i < broker->endpoint_count; i++)

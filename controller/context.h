@@ -94,8 +94,10 @@ struct broker {
     int64_t epoch; /* czxid of its registration */
     struct control_endpoint *endpoints;
     int32_t endpoint_count;
-    char *rack;         /* NULL: none */
-    bool is_cache_lost; /* its registration says so: see docs.h */
+    char *rack; /* NULL: none */
+    /* As its registration says: see docs.h. */
+    bool is_cache_lost;
+    int64_t cache_lost_since;
     bool is_shutting_down;
     bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
     bool is_returning;    /* suspect still, but heard again: brokers know, the machines will */
@@ -378,6 +380,8 @@ bool broker_is_alive(const struct context *context, int32_t id);
 void context_alive(const struct context *context, struct ids *out); /* ascending */
 /* Alive, and not shutting down. */
 bool broker_is_live(const struct context *context, int32_t id);
+/* Its machine has lost what was not synced, later than the transaction `zxid`. */
+bool broker_has_lost(const struct broker *broker, int64_t zxid);
 /* The endpoint of `listener`, or NULL. */
 const struct control_endpoint *broker_endpoint(const struct broker *broker, const char *listener);
 /* Live, and the log directory of the replica is not offline. */

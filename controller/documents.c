@@ -142,6 +142,7 @@ bool document_read_broker(const struct request *request, struct broker *out)
             };
         }
         out->is_cache_lost = doc.is_cache_lost;
+        out->cache_lost_since = doc.cache_lost_since;
         if (!slice_is_null(doc.rack)) out->rack = ensure_strndup(doc.rack.ptr, doc.rack.len);
     }
     arena_fini(&arena);

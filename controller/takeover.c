@@ -122,13 +122,12 @@ static bool is_still_there(const struct context *context, int32_t id, int64_t mz
     return broker != NULL && broker_is_live(context, id) && broker->epoch <= mzxid;
 }
 
-/* Back, and its machine has lost what was not synced. */
+/* Back, and its machine has lost what was not synced, since the state was written. */
 static bool has_lost(const struct context *context, int32_t id, int64_t mzxid)
 {
     const struct broker *broker = context_broker(context, id);
 
-    return broker != NULL && broker_is_live(context, id) && broker->is_cache_lost &&
-           !is_still_there(context, id, mzxid);
+    return broker != NULL && broker_is_live(context, id) && broker_has_lost(broker, mzxid);
 }
 
 /* Who ended and came back while no controller looked is in its ISRs, and leads, by what it was in

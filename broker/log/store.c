@@ -117,9 +117,11 @@ static enum err open_dir(const struct env *env, struct store_dir *dir, struct bu
 /* ---- the session of the last registration ---- */
 
 /* The session in hexadecimal and a line feed, the form in which ZooKeeper's tools show it; the same
- * of the boot. */
+ * of the boot, and, where an earlier one has lost its cache, of the first registration after that.
+ */
 #define NOTE_LINE_MAX 17
-#define NOTE_TEXT_MAX (2 * NOTE_LINE_MAX)
+#define NOTE_TEXT_MAX (3 * NOTE_LINE_MAX)
+#define LOST_LATELY   INT64_MAX
 
 /* What is not ours or was torn is nothing. */
 static bool read_line(const char **at, uint64_t *out)
@@ -138,16 +140,19 @@ static void read_note(const struct env *env, const struct store_dir *dir)
     struct store *store = dir->store;
     char text[NOTE_TEXT_MAX + 1] = "";
     const char *at = text;
-    uint64_t session = 0, boot = 0, now = env_boot(env);
+    uint64_t session = 0, boot = 0, since = 0, now = env_boot(env);
     size_t n = 0;
 
     if (dir->lock == NULL || file_read_at(env, dir->lock, 0, text, NOTE_TEXT_MAX, &n) != ERR_OK ||
         !read_line(&at, &session))
         return;
     if (store->last_session == 0) store->last_session = (int64_t)session;
-    if (!read_line(&at, &boot) || boot == 0 || now == 0 || boot == now) return;
-    store->boot = boot;
+    if (!read_line(&at, &boot)) return;
+    bool was_lost = read_line(&at, &since), is_lost = boot != now && boot != 0 && now != 0;
+    if (is_lost) since = LOST_LATELY;
+    if (!is_lost && !was_lost) return;
     store->is_cache_lost = true;
+    if ((int64_t)since > store->lost_since) store->lost_since = (int64_t)since;
 }
 
 bool store_lost_cache(const struct store *store)
@@ -155,19 +160,27 @@ bool store_lost_cache(const struct store *store)
     return store->is_cache_lost;
 }
 
+int64_t store_lost_cache_since(const struct store *store)
+{
+    return store->lost_since == LOST_LATELY ? 0 : store->lost_since;
+}
+
 int64_t store_last_session(const struct store *store)
 {
     return store->last_session;
 }
 
-void store_note_session(struct store *store, int64_t session_id)
+void store_note_session(struct store *store, int64_t session_id, int64_t epoch)
 {
     const struct env *env = store->options.env;
     char text[NOTE_TEXT_MAX + 1];
 
-    if (!store->is_cache_lost) store->boot = env_boot(env);
+    if (store->is_cache_lost && store->lost_since == LOST_LATELY) store->lost_since = epoch;
     int len = snprintf(text, sizeof(text), "%llx\n%llx\n", (unsigned long long)session_id,
-                       (unsigned long long)store->boot);
+                       (unsigned long long)env_boot(env));
+    if (store->is_cache_lost)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, "%llx\n",
+                        (unsigned long long)store->lost_since);
 
     for (int i = 0; i < store->dir_count; i++) {
         struct file *lock = store->dirs[i].lock;

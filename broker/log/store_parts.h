@@ -54,8 +54,8 @@ struct store {
     struct map missing; /* names that a checkpoint had without a directory → int64_t *, watermark */
     int32_t broker_id;
     int64_t last_session; /* as found in a lock file */
-    uint64_t boot;        /* for the next start to find: store_note_session */
     bool is_cache_lost;   /* see store_lost_cache */
+    int64_t lost_since;   /* see store_lost_cache_since; LOST_LATELY: no registration yet */
     char *cluster_id;
     int jobs_running;
     enum { STORE_OPEN, STORE_DRAINING, STORE_CLOSING, STORE_ABANDONING, STORE_CLOSED } stage;

@@ -208,6 +208,8 @@ void doc_broker_write(struct buf *out, const struct doc_broker *broker)
         text_add_json(out, broker->rack);
     }
     if (broker->is_cache_lost) buf_add_text(out, ",\"ottla_cache_lost\":true");
+    if (broker->is_cache_lost && broker->cache_lost_since > 0)
+        buf_printf(out, ",\"ottla_cache_lost_since\":%lld", (long long)broker->cache_lost_since);
     buf_printf(out, ",\"timestamp\":\"%lld\"}", (long long)broker->timestamp_ms);
 }
 
@@ -233,6 +235,7 @@ enum err doc_broker_read(struct slice json, struct arena *arena, struct doc_brok
     broker.timestamp_ms = doc_timestamp(root, "timestamp");
     broker.rack = doc_string_or_null(&reader, root, "rack");
     broker.is_cache_lost = json_is_true(json_object_get(root, "ottla_cache_lost"));
+    broker.cache_lost_since = doc_int_or(&reader, root, "ottla_cache_lost_since", 0, INT64_MAX, 0);
     if (broker.version == 1) {
         broker.endpoints = read_version_1(&reader, root);
         broker.endpoint_count = 1;

@@ -43,9 +43,10 @@ struct doc_broker {
     int64_t timestamp_ms;
     struct doc_feature *features;
     int32_t feature_count;
-    /* Ottla's own, written only where it is so: its machine was booted anew since its last life,
-     * which did not end in order. */
+    /* Ottla's own, written only where it is so: its machine was booted anew since one of its lives,
+     * which did not end in order; the czxid of its first registration after that, 0: this one. */
     bool is_cache_lost;
+    int64_t cache_lost_since;
 };
 /* host and port are those of the first PLAINTEXT endpoint, else null and −1. */
 void doc_broker_write(struct buf *out, const struct doc_broker *broker);

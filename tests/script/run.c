@@ -45,14 +45,17 @@ static void items_of(struct event *event, const struct words *words, int first)
 static void brokers(struct world *world, struct words *words)
 {
     for (int i = 1; i < words->count; i++)
-        world_broker(world, words_at(words, i), NULL, false);
+        world_broker(world, words_at(words, i), NULL, -1);
 }
 
-/* They lost power since they were last registered. */
+/* They lost power since they were last registered; 1=7: earlier, and 7 is the czxid of the first
+ * registration after that. */
 static void brokers_lost(struct world *world, struct words *words)
 {
-    for (int i = 1; i < words->count; i++)
-        world_broker(world, words_at(words, i), NULL, true);
+    for (int i = 1; i < words->count; i++) {
+        const char *since = strchr(words->at[i], '=');
+        world_broker(world, words_at(words, i), NULL, since == NULL ? 0 : atoll(since + 1));
+    }
 }
 
 static void broker_up(struct world *world, struct words *words)

@@ -365,7 +365,7 @@ void world_ids(const char *text, struct ids *out)
     }
 }
 
-void world_broker(struct world *world, int32_t id, const char *rack, bool is_cache_lost)
+void world_broker(struct world *world, int32_t id, const char *rack, int64_t lost_since)
 {
     struct doc_endpoint endpoint = {SLICE("PLAINTEXT"), SLICE("PLAINTEXT"), SLICE("localhost"),
                                     9000 + id};
@@ -374,7 +374,8 @@ void world_broker(struct world *world, int32_t id, const char *rack, bool is_cac
                              .endpoint_count = 1,
                              .rack = slice_text(rack),
                              .jmx_port = -1,
-                             .is_cache_lost = is_cache_lost};
+                             .is_cache_lost = lost_since >= 0,
+                             .cache_lost_since = lost_since};
     struct buf json = {0};
     char path[64];
 

@@ -28,8 +28,9 @@ void world_remove(struct world *world, const char *path);
 struct slice world_data(const struct world *world, const char *path);
 int32_t world_version(const struct world *world, const char *path); /* −1: absent */
 
-/* `is_cache_lost`: its machine has been booted anew since its last life. */
-void world_broker(struct world *world, int32_t id, const char *rack, bool is_cache_lost);
+/* `lost_since`: its machine has been booted anew since one of its lives, and this is the czxid of its
+ * first registration after that; 0: that is this one; −1: it has not. */
+void world_broker(struct world *world, int32_t id, const char *rack, int64_t lost_since);
 void world_broker_gone(struct world *world, int32_t id);
 /* "0=1,2,3 1=2,3,1" */
 void world_topic(struct world *world, const char *name, const char *assignment);

@@ -123,12 +123,14 @@ START_TEST(a_broker_without_plaintext_has_no_host)
               "\"version\":2,\"timestamp\":\"5\"}");
     broker.version = 4; /* TLS is no protocol: versions without the map cannot be read back */
     broker.is_cache_lost = true;
+    broker.cache_lost_since = INT64_MAX;
     doc_broker_write(&out, &broker);
     struct arena own;
     struct doc_broker read = {0};
     arena_init(&own, 1 << 20);
     ck_assert_int_eq(doc_broker_read(buf_slice(&out), &own, &read), ERR_OK);
     ck_assert(read.is_cache_lost && read.jmx_port == 9999);
+    ck_assert_int_eq(read.cache_lost_since, INT64_MAX);
     arena_fini(&own);
     buf_clear(&out);
 }

@@ -1134,7 +1134,7 @@ END_TEST
 START_TEST(the_session_of_a_broker_is_known_after_a_power_loss)
 {
     begin(1);
-    store_note_session(store, 0x10000abc);
+    store_note_session(store, 0x10000abc, 1);
     store_destroy(&store); /* removes its lock file, and that is not synced */
     w = world_restart_after_power_loss(w, SIM_FATE_DROPPED);
     set_options(1);
@@ -1170,22 +1170,57 @@ START_TEST(a_new_boot_is_known_until_an_orderly_end)
     boot = 0xfedcba9876543210;
     begin(1);
     w->ops.boot = world_boot;
-    store_note_session(store, 1);
+    store_note_session(store, 1, 11);
     start_after_crash(false);
     ck_assert(!store_lost_cache(store)); /* killed: the page cache is as it was */
-    store_note_session(store, 2);
+    store_note_session(store, 2, 12);
     start_after_crash(true);
     ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_lost_cache_since(store), 0); /* it is not registered yet */
     ck_assert_int_eq(store_last_session(store), 2);
-    store_note_session(store, 3);
-    start_after_crash(false); /* what was lost is still lost */
+    store_note_session(store, 3, 13);
+    ck_assert_int_eq(store_lost_cache_since(store), 13);
+    store_note_session(store, 4, 14); /* another session of the same life */
+    start_after_crash(false);         /* what was lost is still lost, since then */
     ck_assert(store_lost_cache(store));
-    ck_assert_int_eq(store_last_session(store), 3);
-    store_note_session(store, 4);
+    ck_assert_int_eq(store_lost_cache_since(store), 13);
+    ck_assert_int_eq(store_last_session(store), 4);
+    store_note_session(store, 5, 15);
+    start_after_crash(true); /* once more */
+    ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_lost_cache_since(store), 0);
+    store_note_session(store, 6, 0x7ffffffffffffffe);
+    ck_assert_int_eq(store_lost_cache_since(store), 0x7ffffffffffffffe);
     close_store();
     start_again(1);
     ck_assert(!store_lost_cache(store));
+    ck_assert_int_eq(store_lost_cache_since(store), 0);
     closed = 0;
+    end();
+}
+END_TEST
+
+/* One that was put back into use, or whose note could not be written, knows of an earlier life. */
+START_TEST(directories_that_disagree_have_lost_what_the_worst_of_them_has)
+{
+    static const char *const notes[][2] = {
+        {"1\n7\n20\n", "1\n6\n"}, {"1\n6\n30\n", "1\n7\n20\n"}, {"1\n7\n20\n", "1\n7\n10\n"}};
+    static const int64_t since[] = {0, 0, 0x20};
+
+    boot = 7;
+    begin(2);
+    for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+        store_destroy(&store);
+        world_put(w, "d0/.lock", slice_text(notes[i][0]));
+        world_put(w, "d1/.lock", slice_text(notes[i][1]));
+        w = world_restart(w);
+        w->ops.boot = world_boot;
+        set_options(2);
+        open_store();
+        load();
+        ck_assert(store_lost_cache(store));
+        ck_assert_int_eq(store_lost_cache_since(store), since[i]);
+    }
     end();
 }
 END_TEST
@@ -1196,12 +1231,13 @@ START_TEST(the_session_of_a_broker_that_was_killed_is_known)
 {
     begin(2);
     ck_assert_int_eq(store_last_session(store), 0);
-    store_note_session(store, 0x100006213abcdef1);
-    store_note_session(store, -2); /* a negative one is as good; shorter or longer, it is whole */
+    store_note_session(store, 0x100006213abcdef1, 1);
+    store_note_session(store, -2,
+                       2); /* a negative one is as good; shorter or longer, it is whole */
     start_again(2);
     ck_assert_int_eq(store_last_session(store), 0); /* store_destroy is an orderly end */
-    store_note_session(store, 0x7fffffffffffffff);
-    store_note_session(store, 0x10000abc);
+    store_note_session(store, 0x7fffffffffffffff, 3);
+    store_note_session(store, 0x10000abc, 1);
     struct buf text;
     buf_init(&text);
     world_get(w, "d0/.lock", &text);
@@ -1266,6 +1302,7 @@ UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
      many_logs_that_end_on_a_failing_disk_leave_no_marker,
      the_session_of_a_broker_that_was_killed_is_known,
      the_session_of_a_broker_is_known_after_a_power_loss, a_new_boot_is_known_until_an_orderly_end,
+     directories_that_disagree_have_lost_what_the_worst_of_them_has,
      a_thousand_empty_partitions_open_almost_nothing,
      a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room,
      a_disk_that_fills_during_a_start_has_the_reserve_for_it)
