@@ -1,13 +1,25 @@
 #!/bin/sh
-# kafka-server-stop.sh [--node-id ID] - Kafka's name for ending brokers in order: asks this user's brokers on this host,
-# or the one with that broker.id, to hand over and end. It does not wait for that.
-usage() { echo "usage: ${0##*/} [--node-id ID]" >&2; exit 1; }
+# kafka-server-stop.sh - Kafka's name for ending brokers in order; --help says how.
+usage="usage: ${0##*/} [--node-id ID]"
+refuse() { echo "$usage" >&2; exit 1; }
 id=
 case $1 in
     '') ;;
-    --node-id) [ -n "$2" ] && [ $# -eq 2 ] && id=$2 || usage ;;
-    --node-id=?*) [ $# -eq 1 ] && id=${1#--node-id=} || usage ;;
-    *) usage ;;
+    --help | -h)
+        cat << END
+kafka-server-stop.sh - ends brokers in order, by Kafka's name for that
+
+$usage
+
+  --node-id ID   only the broker with this broker.id
+  --help         print this help
+
+Asks this user's brokers on this host to hand leadership over and to end. It does not wait for that.
+END
+        exit 0 ;;
+    --node-id) [ -n "$2" ] && [ $# -eq 2 ] && id=$2 || refuse ;;
+    --node-id=?*) [ $# -eq 1 ] && id=${1#--node-id=} || refuse ;;
+    *) refuse ;;
 esac
 
 # The broker.id of a process: as an argument says, or the file that it was given.

@@ -48,7 +48,8 @@ ottla_LDADD = libottla_tools.a $(COMMON_LIBS)
 EXTRA_DIST += tools/README.md
 
 # Kafka's names for starting and ending a broker.
-dist_bin_SCRIPTS += tools/kafka-server-start.sh tools/kafka-server-stop.sh
+SERVER_NAMES = tools/kafka-server-start.sh tools/kafka-server-stop.sh
+dist_bin_SCRIPTS += $(SERVER_NAMES)
 
 # Kafka's names for the same commands, with .sh and without: `ottla --help` knows them.
 INSTALLS += install-names
@@ -59,12 +60,15 @@ install-names: ottla$(EXEEXT)
 	for name in $$($(kafka_names)); do \
 	    for link in $$name $$name.sh; do ln -sf ottla "$(DESTDIR)$(bindir)/$$link" || exit 1; done; \
 	done
+	for name in start stop; do \
+	    ln -sf kafka-server-$$name.sh "$(DESTDIR)$(bindir)/kafka-server-$$name" || exit 1; done
 # Manual pages and completion, from what the programs print with --help.
 EXTRA_DIST += tools/manual.py
 all-local: manual/stamp
 CLEAN_LOCAL += clean-manual
-manual/stamp: ottla$(EXEEXT) ottla-broker$(EXEEXT) ottla-controller$(EXEEXT) $(srcdir)/tools/manual.py
-	$(AM_V_GEN)$(PYTHON) $(srcdir)/tools/manual.py manual $(PACKAGE_VERSION) ./ottla ./ottla-broker ./ottla-controller
+manual/stamp: ottla$(EXEEXT) ottla-broker$(EXEEXT) ottla-controller$(EXEEXT) $(srcdir)/tools/manual.py $(SERVER_NAMES)
+	$(AM_V_GEN)$(PYTHON) $(srcdir)/tools/manual.py manual $(PACKAGE_VERSION) ./ottla ./ottla-broker ./ottla-controller \
+	    $(SERVER_NAMES:%=$(srcdir)/%)
 	@$(MKDIR_P) manual && touch $@
 clean-manual:
 	rm -rf manual
@@ -86,6 +90,7 @@ uninstall-manual: manual/stamp
 
 uninstall-names: ottla$(EXEEXT)
 	for name in $$($(kafka_names)); do rm -f "$(DESTDIR)$(bindir)/$$name" "$(DESTDIR)$(bindir)/$$name.sh"; done
+	rm -f "$(DESTDIR)$(bindir)/kafka-server-start" "$(DESTDIR)$(bindir)/kafka-server-stop"
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_api_versions

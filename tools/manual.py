@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Manual pages and bash completion, from what the programs print with --help.
 
-    manual.py OUT VERSION ottla ottla-broker ottla-controller     paths of built programs
+    manual.py OUT VERSION ottla ottla-broker ottla-controller kafka-server-start.sh…     paths of programs
 
 The option tables in the code say what there is; --help prints them; this reads that. Nothing is written twice.
 """
@@ -75,12 +75,20 @@ def write_page(page, section, version, also, out):
         lines.append(".SH NOTES")
         lines += [roff(line) if line else ".PP" for line in page.more]
     lines.append(".SH EXIT STATUS")
-    if section == 1:
+    if section == 1 or page.name.endswith(".sh"):
         lines.append("0: success. 1: a wrong option, or it could not be done; a line says why.")
     else:
         lines.append("0: an orderly end. 1: a configuration that cannot be, or a failure; a line says why. 2: a wrong option.")
     lines += [".SH SEE ALSO", ", ".join(f"\\fB{roff(name)}\\fR({number})" for name, number in also if name != title(page))]
     (out / f"{title(page)}.{section}").write_text("\n".join(lines) + "\n")
+
+
+def bare_names(servers):
+    return [page.name.removesuffix(".sh") for page in servers if page.name.endswith(".sh")]
+
+
+def write_alias(name, page, section, out):
+    (out / f"{name}.{section}").write_text(f".so man{section}/{page}.{section}\n")
 
 
 def write_completion(pages, commands, servers, out):
@@ -95,7 +103,7 @@ def write_completion(pages, commands, servers, out):
               '        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")', "        return", "    fi",
               "    case $command in"]
     for page in pages:
-        key = page.name.removeprefix("ottla ")
+        key = page.name.removeprefix("ottla ").removesuffix(".sh")
         names = " ".join("--" + option for option, _, _ in page.options)
         of_files = "|".join("--" + option for option, value, _ in page.options if "FILE" in value)
         lines += [f"        {key})", f"            options='{names}'"]
@@ -108,7 +116,7 @@ def write_completion(pages, commands, servers, out):
               '        mapfile -t COMPREPLY < <(compgen -f -- "$word")', "    else",
               '        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")', "    fi", "}"]
     names = [script for _, _, script in commands]
-    all_names = ["ottla", *(page.name for page in servers), *names, *(name + ".sh" for name in names)]
+    all_names = ["ottla", *(page.name for page in servers), *bare_names(servers), *names, *(name + ".sh" for name in names)]
     lines.append("complete -F _ottla " + " ".join(all_names))
     (out / "ottla.bash").write_text("\n".join(lines) + "\n")
     (out / "ottla.bash.names").write_text("\n".join(all_names) + "\n")
@@ -125,6 +133,11 @@ def main():
         write_page(page, 1, version, also, out)
     for page in servers:
         write_page(page, 8, version, also, out)
+    for name, _, script in whole.commands:
+        for alias in (script, script + ".sh"):
+            write_alias(alias, f"ottla-{name}", 1, out)
+    for name in bare_names(servers):
+        write_alias(name, name + ".sh", 8, out)
     write_completion([*tools, *servers], whole.commands, servers, out)
 
 

@@ -7,6 +7,9 @@ start=$root/tools/kafka-server-start.sh stop=$root/tools/kafka-server-stop.sh
 export OTTLA_BROKER=$build/ottla-broker
 id=$((2000000 + $$)) # of nobody else on this machine: what is stopped here is ours
 
+for name in "$start" "$stop"; do
+    "$name" --help | grep -q "^usage: ${name##*/} " || fail "$name --help says nothing"
+done
 ! "$start" 2> "$work/said" || fail "starts without a file"
 grep -q '^usage: kafka-server-start.sh ' "$work/said" || fail "usage: $(cat "$work/said")"
 ! "$start" -daemon /no/such/file 2> "$work/said" || fail "starts with a file that is not there"
