@@ -96,6 +96,7 @@ tests_bench_ottla_bench_LDADD = tests/cluster/libcluster.a $(COMMON_LIBS)
 TESTS += tests/cluster/test_config tests/cluster/test_tools
 EXTRA_DIST += tests/cluster/test_tools
 TESTS += tests/cluster/prometheus.sh tests/cluster/run_time.sh tests/cluster/status_page.sh \
-	tests/cluster/server_names.sh
+	tests/cluster/server_names.sh tests/cluster/systemd.sh
+EXTRA_DIST += tests/cluster/systemd.sh
 EXTRA_DIST += tests/cluster/prometheus.sh tests/cluster/run_time.sh tests/cluster/status_page.sh
 EXTRA_DIST += docs/differences.md docs/operating.md tests/cluster/server_names.sh
