@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "broker/api/control.h"
 #include "broker/api/delete_records.h"
+#include "broker/api/describe_producers.h"
 #include "broker/api/fetch.h"
 #include "broker/api/forward.h"
 #include "broker/api/group_calls.h"
@@ -629,6 +630,7 @@ static void open_control(struct broker *broker)
         shard->api.fetches = fetch_open(&shard->api, &shard->routes, session_slots);
         offsets_open(&shard->api, &shard->routes);
         delete_records_open(&shard->api, &shard->routes);
+        describe_producers_open(&shard->api, &shard->routes);
         group_calls_open(&shard->api, &shard->routes);
         messages_on_answer(&shard->routes, MSG_LOG_DIR_FAILED, hear_dir_answer, shard);
         messages_on_answer(&shard->routes, MSG_SAVE_WANTED, hear_dir_answer, shard);

@@ -8,6 +8,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/isr_writer.c broker/api/isr_writer.h \
 	broker/api/resent.c broker/api/resent.h \
 	broker/api/describe.c \
+	broker/api/features.c \
 	broker/api/forward.c broker/api/forward.h \
 	broker/api/autocreate.c broker/api/autocreate.h \
 	broker/api/broker_configs.c broker/api/broker_configs.h \
@@ -23,6 +24,7 @@ libottla_broker_a_SOURCES += \
 	broker/api/producer_ids.c broker/api/producer_ids.h \
 	broker/api/table.c broker/api/table.h \
 	broker/api/topic_configs.c broker/api/topic_configs.h \
+	broker/api/topic_partitions.c \
 	broker/api/update.c broker/api/update.h \
 	broker/api/versions.c \
 	broker/broker.c broker/broker.h broker/broker_private.h \

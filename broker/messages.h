@@ -55,6 +55,7 @@ enum msg_type {
     MSG_READ_RELEASE,
     MSG_LIST_OFFSETS,
     MSG_EPOCH_END,
+    MSG_PRODUCERS,
     MSG_DELETE_RECORDS,  /* answered at once, perhaps with the result */
     MSG_RECORDS_DELETED, /* → home: the result of one that waited */
 

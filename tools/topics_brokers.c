@@ -7,6 +7,7 @@
 #include "wire/gen/create_topics.h"
 #include "wire/gen/delete_topics.h"
 #include "wire/gen/describe_configs.h"
+#include "wire/gen/describe_topic_partitions.h"
 #include "wire/gen/list_partition_reassignments.h"
 #include <stdlib.h>
 
@@ -288,6 +289,107 @@ static void add_moves(const struct list_partition_reassignments_response *moves,
     }
 }
 
+/* Eligible leader replicas, from brokers that have DescribeTopicPartitions: a list of all
+ * partitions, in the order of topics and partitions. They are KRaft's, and empty elsewhere. */
+struct elr {
+    struct slice topic;
+    int32_t partition;
+    struct broker_ids eligible, last_known;
+};
+
+struct elr_list {
+    struct elr *at; /* in the job's arena */
+    int count, capacity;
+    bool is_told;
+};
+
+static struct broker_ids copy_ids(struct arena *arena, const int32_t *at, int32_t count)
+{
+    size_t bytes = sizeof(*at) * (size_t)(count < 0 ? 0 : count);
+    struct slice copy = arena_copy(arena, slice_of((const uint8_t *)at, bytes));
+
+    return (struct broker_ids){(const int32_t *)(const void *)copy.ptr, count < 0 ? 0 : count};
+}
+
+static void add_elr(struct session *s, struct elr_list *list,
+                    const struct describe_topic_partitions_response_topic *topic)
+{
+    struct slice name = arena_copy(s->job->arena, topic->name);
+
+    for (int32_t i = 0; i < topic->partitions.count && list->count < list->capacity; i++) {
+        const struct describe_topic_partitions_response_topic_partition *p =
+            &topic->partitions.at[i];
+
+        list->at[list->count++] = (struct elr){
+            .topic = name,
+            .partition = p->partition_index,
+            .eligible = copy_ids(s->job->arena, p->eligible_leader_replicas.at,
+                                 p->eligible_leader_replicas.count),
+            .last_known = copy_ids(s->job->arena, p->last_known_elr.at, p->last_known_elr.count),
+        };
+    }
+}
+
+/* Piece by piece. A broker that fails at it, or a cursor that does not move, ends the list. */
+static void read_elr(struct session *s, struct elr_list *list)
+{
+    struct arena *arena = s->job->arena;
+    struct describe_topic_partitions_request body;
+    struct describe_topic_partitions_request_cursor cursor;
+    struct buf ignored = {0};
+
+    *list = (struct elr_list){0};
+    wire_default(&describe_topic_partitions_request_wire, &body);
+    body.topics.at = arena_zalloc(arena, (size_t)(s->count + 1) * sizeof(*body.topics.at));
+    body.topics.count = s->count;
+    for (int i = 0; i < s->count; i++) {
+        body.topics.at[i].name = s->topics[i]->name;
+        if (s->topics[i]->partitions.count > 0) list->capacity += s->topics[i]->partitions.count;
+    }
+    list->at = arena_zalloc(arena, (size_t)(list->capacity + 1) * sizeof(*list->at));
+    for (int before = -1; list->count > before;) {
+        struct cluster_request request = {.api = API_DESCRIBE_TOPIC_PARTITIONS, .body = &body};
+
+        before = list->count;
+        if (cluster_ask(s->cluster, CLUSTER_ANY, true, &request, &ignored) != ERR_OK) break;
+        const struct describe_topic_partitions_response *told = request.response;
+        list->is_told = true;
+        for (int32_t i = 0; i < told->topics.count; i++)
+            if (!slice_is_null(told->topics.at[i].name)) add_elr(s, list, &told->topics.at[i]);
+        bool is_last = told->next_cursor == NULL;
+        if (!is_last)
+            cursor = (struct describe_topic_partitions_request_cursor){
+                arena_copy(arena, told->next_cursor->topic_name),
+                told->next_cursor->partition_index};
+        body.cursor = &cursor;
+        cluster_request_fini(&request);
+        if (is_last) break;
+    }
+    buf_fini(&ignored);
+}
+
+static int compare_elr(const void *a, const void *b)
+{
+    const struct elr *left = a, *right = b;
+    int order = slice_compare(left->topic, right->topic);
+
+    return order != 0 ? order
+                      : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
+static void find_elr(const struct elr_list *list, struct slice topic, struct partition_view *view)
+{
+    struct elr key = {.topic = topic, .partition = view->partition};
+    const struct elr *found =
+        list->count == 0 ? NULL
+                         : bsearch(&key, list->at, (size_t)list->count, sizeof(key), compare_elr);
+
+    view->tells_elr = list->is_told;
+    if (found == NULL) return;
+    view->elr = found->eligible;
+    view->last_elr = found->last_known;
+}
+
 static bool is_live(const struct metadata_response *metadata, int32_t broker)
 {
     for (int32_t i = 0; i < metadata->brokers.count; i++)
@@ -328,7 +430,8 @@ static void add_configs(struct session *s, const struct describe_configs_respons
 
 static void describe_one(struct session *s, const struct metadata_response_topic *topic,
                          const struct describe_configs_response *configs,
-                         const struct list_partition_reassignments_response *moves, struct buf *out)
+                         const struct list_partition_reassignments_response *moves,
+                         const struct elr_list *elr, struct buf *out)
 {
     int32_t count = topic->partitions.count > 0 ? topic->partitions.count : 0;
     struct partition_view *partitions =
@@ -348,6 +451,7 @@ static void describe_one(struct session *s, const struct metadata_response_topic
             .replicas = {p->replica_nodes.at, p->replica_nodes.count},
             .isr = {p->isr_nodes.at, p->isr_nodes.count}};
         add_moves(moves, topic->name, &partitions[i]);
+        find_elr(elr, topic->name, &partitions[i]);
     }
     qsort(partitions, (size_t)count, sizeof(*partitions), by_number);
     add_configs(s, configs, &view);
@@ -357,13 +461,15 @@ static void describe_one(struct session *s, const struct metadata_response_topic
 static enum err describe(struct session *s, struct buf *out)
 {
     struct cluster_request configs, moves;
+    struct elr_list elr;
 
     if (s->count == 0) return ERR_OK;
     enum err err = read_configs(s, &configs);
     if (err != ERR_OK) return err;
     const struct list_partition_reassignments_response *moving = read_moves(s, &moves);
+    read_elr(s, &elr);
     for (int i = 0; i < s->count; i++)
-        describe_one(s, s->topics[i], configs.response, moving, out);
+        describe_one(s, s->topics[i], configs.response, moving, &elr, out);
     cluster_request_fini(&configs);
     cluster_request_fini(&moves);
     return ERR_OK;

@@ -45,8 +45,12 @@ static void print_partition(const struct topic_view *topic, const struct partiti
         add_ids(out, "Adding Replicas", p->adding);
         add_ids(out, "Removing Replicas", p->removing);
     }
-    /* Eligible leader replicas are KRaft's: a cluster on ZooKeeper does not report them. */
-    buf_add_text(out, "\tElr: N/A\tLastKnownElr: N/A");
+    if (p->tells_elr) {
+        add_ids(out, "Elr", p->elr);
+        add_ids(out, "LastKnownElr", p->last_elr);
+    } else {
+        buf_add_text(out, "\tElr: N/A\tLastKnownElr: N/A");
+    }
     if (topic->is_marked) buf_add_text(out, "\tMarkedForDeletion: true");
     buf_add_text(out, "\n");
 }

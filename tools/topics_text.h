@@ -9,6 +9,8 @@ struct partition_view {
     int32_t leader;    /* or LEADER_NONE */
     bool is_available; /* it has a leader, and that lives */
     struct broker_ids replicas, isr, adding, removing;
+    bool tells_elr; /* the cluster tells eligible leader replicas, and who was one last */
+    struct broker_ids elr, last_elr;
 };
 
 struct topic_config_view {

@@ -17,8 +17,7 @@
 #include "wire/gen/metadata.h"
 #include "wire/gen/protocol.h"
 
-/* Bits of operations, when there is no authorizer: all that the resource knows. */
-#define OPERATIONS_TOPIC 3576 /* read, write, create, delete, alter, describe, …configs */
+/* As OPERATIONS_TOPIC, of the cluster. */
 #define OPERATIONS_CLUSTER                                                                         \
     8096 /* create, alter, describe, cluster action, …configs, idempotent write */
 

@@ -16,6 +16,9 @@
 #pragma once
 #include "broker/api/dispatch.h"
 
+/* Bits of operations, when there is no authorizer: all that a topic knows. */
+#define OPERATIONS_TOPIC 3576 /* read, write, create, delete, alter, describe, …configs */
+
 /* The shard has a new image: who waits is looked at again, soon. */
 void metadata_image_changed(struct api_shard *api);
 /* Nobody waits any more: all are answered inside. */

@@ -36,7 +36,10 @@ const struct api *const *api_table(void)
         &alter_partition_reassignments_api,
         &list_partition_reassignments_api,
         &offset_delete_api,
+        &update_features_api,
         &describe_cluster_api,
+        &describe_producers_api,
+        &describe_topic_partitions_api,
         NULL,
     };
 

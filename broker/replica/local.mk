@@ -22,6 +22,7 @@ libottla_broker_a_SOURCES += \
 	broker/replica/upkeep.c \
 	broker/replica/walk.c \
 	broker/api/delete_records.c broker/api/delete_records.h \
+	broker/api/describe_producers.c broker/api/describe_producers.h \
 	broker/api/fetch.c broker/api/fetch.h \
 	broker/api/leaders.c broker/api/leaders.h \
 	broker/api/offsets.c broker/api/offsets.h \

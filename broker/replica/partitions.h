@@ -397,6 +397,13 @@ MUST_CHECK enum err partitions_epoch_end(struct partitions *partitions, struct s
                                          int32_t partition, int32_t leader_epoch, int32_t epoch,
                                          struct epoch_end *out);
 
+/* Who writes to it, at a leader or a follower: `*producers` on the heap, the caller's to free.
+ * ERR_NOT_FOUND, ERR_OFFLINE. */
+struct producers_view; /* broker/log/producers.h */
+MUST_CHECK enum err partitions_producers(struct partitions *partitions, struct slice topic,
+                                         int32_t partition, struct producers_view **producers,
+                                         int32_t *count);
+
 /* ---- DeleteRecords
  * ----------------------------------------------------------------------------- */
 

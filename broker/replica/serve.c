@@ -4,6 +4,7 @@
  * watchers however many appends there were, and no callback inside a call. */
 #include "base/ensure.h"
 #include "base/planted.h"
+#include "broker/log/producers.h"
 #include "broker/replica/hosted.h"
 
 /* What was written so lately is in the page cache: no probe. */
@@ -782,5 +783,20 @@ enum err partitions_epoch_end(struct partitions *partitions, struct slice topic,
 
     if (err != ERR_OK) return err;
     *out = epochs_end_of(log_epochs(hosted->log), epoch, hosted->machine.end_offset);
+    return ERR_OK;
+}
+
+enum err partitions_producers(struct partitions *partitions, struct slice topic, int32_t partition,
+                              struct producers_view **producers, int32_t *count)
+{
+    struct hosted *hosted = NULL;
+    enum err err = find_for_offsets(partitions, topic, partition, -1, false, &hosted);
+
+    if (err != ERR_OK) return err;
+    const struct producers *from = log_producers(hosted->log);
+    *producers = ensure_zalloc(sizeof(**producers) * ((size_t)from->count + 1));
+    for (int32_t i = 0; i < from->count; i++)
+        (*producers)[i] = producers_at(from, i);
+    *count = from->count;
     return ERR_OK;
 }

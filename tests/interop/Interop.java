@@ -502,11 +502,19 @@ public class Interop {
 
     static class ToolEnd extends Error {
         final int status;
-        ToolEnd(int status) { this.status = status; }
+        ToolEnd(int status) {
+            super("exit code " + status, null, false, false);
+            this.status = status;
+        }
     }
 
     static boolean tool(String name, String[] args) throws Throwable {
-        org.apache.kafka.common.utils.Exit.setExitProcedure((status, message) -> { throw new ToolEnd(status); });
+        // Some tools catch even this, and end once more: the first time counts.
+        int[] first = {-1};
+        org.apache.kafka.common.utils.Exit.setExitProcedure((status, message) -> {
+            if (first[0] < 0) first[0] = status;
+            throw new ToolEnd(first[0]);
+        });
         try {
             Class.forName(name).getMethod("main", String[].class).invoke(null, (Object) args);
             return true;

@@ -4,7 +4,8 @@
 # machine is no failure). What is
 # brought from package registries goes to $OTTLA_BUILD/interop, never into the source tree; where it cannot be
 # had the test skips: exit code 77 and one line that says why.
-# OTTLA_KEEP=1 keeps the folder. OTTLA_KAFKA_LIBS names a folder with Apache Kafka's jars.
+# OTTLA_KEEP=1 keeps the folder. OTTLA_KAFKA_LIBS names a folder with Apache Kafka's jars, OTTLA_KAFKA_4_LIBS one with
+# those of 4.x. A test that wants these sets kafka_release=4 before it sources this.
 set -euo pipefail
 
 limit_seconds=300
@@ -16,8 +17,12 @@ root=${OTTLA_SOURCE:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 build=$(cd "${OTTLA_BUILD:-$root/build}" && pwd)
 cache=$build/interop
 work=$(mktemp -d "${TMPDIR:-/tmp}/ottla-interop-XXXXXX")
-kafka_version=3.9.1
-libs=${OTTLA_KAFKA_LIBS:-$cache/apache-kafka-$kafka_version}
+case ${kafka_release:-3.9} in
+    3.9) kafka_version=3.9.1 libs=${OTTLA_KAFKA_LIBS:-} ;;
+    4) kafka_version=4.1.1 libs=${OTTLA_KAFKA_4_LIBS:-} ;;
+esac
+libs=${libs:-$cache/apache-kafka-$kafka_version}
+classes=$cache/classes-$kafka_version
 mkdir -p "$cache"
 source "$root/tests/cluster/ports.sh"
 take_ports
@@ -82,7 +87,7 @@ END
 }
 
 compile_programs() {
-    local classes=$cache/classes source=$root/tests/interop/Interop.java
+    local source=$root/tests/interop/Interop.java
     [[ $classes/Interop.class -nt $source ]] && return 0
     javac -nowarn -cp "$libs/*" -d "$classes.new" "$source" 2> "$cache/javac.log" || { cat "$cache/javac.log" >&2; return 1; }
     rm -rf "$classes"
@@ -113,7 +118,7 @@ java_with() { # which log4j file, arguments…; java_prefix: what stands before 
     local log4j=$1
     shift
     ${java_prefix:-} java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true \
-        "-Dlog4j.configuration=file:$work/$log4j.properties" -cp "$cache/classes:$libs/*" "$@"
+        "-Dlog4j.configuration=file:$work/$log4j.properties" -cp "$classes:$libs/*" "$@"
 }
 
 # One process for all commands of Interop.java: starting Java is most of what they would cost.

@@ -6,6 +6,7 @@
 #include "base/ensure.h"
 #include "broker/api/connections.h"
 #include "broker/api/delete_records.h"
+#include "broker/api/describe_producers.h"
 #include "broker/api/fetch.h"
 #include "broker/api/offsets.h"
 #include "broker/api/produce.h"
@@ -18,6 +19,7 @@
 #include "unit.h"
 #include "wire/frame.h"
 #include "wire/gen/delete_records.h"
+#include "wire/gen/describe_producers.h"
 #include "wire/gen/fetch.h"
 #include "wire/gen/list_offsets.h"
 #include "wire/gen/offset_for_leader_epoch.h"
@@ -197,6 +199,7 @@ static void open_shards(struct world *world)
         fetch_open(&it->api, &it->routes, 10);
         offsets_open(&it->api, &it->routes);
         delete_records_open(&it->api, &it->routes);
+        describe_producers_open(&it->api, &it->routes);
     }
 }
 
@@ -1317,6 +1320,79 @@ START_TEST(epochs_end_where_the_next_began)
 }
 END_TEST
 
+/* ---- who writes ---- */
+
+/* What an idempotent producer sends: three records from `sequence` on. */
+static struct slice make_idempotent(struct world *world, int64_t producer, int16_t epoch,
+                                    int32_t sequence)
+{
+    struct record_builder builder;
+    struct buf batch = {0};
+
+    record_builder_begin(&builder, &batch);
+    builder.head.producer_id = producer;
+    builder.head.producer_epoch = epoch;
+    builder.head.base_sequence = sequence;
+    for (int i = 0; i < 3; i++)
+        record_builder_add(&builder, 5000 + i, SLICE("key"), SLICE("value"), NULL, 0);
+    record_builder_end(&builder);
+    struct slice kept = arena_copy(&world->arena, buf_slice(&batch));
+    buf_fini(&batch);
+    return kept;
+}
+
+START_TEST(producers_are_told_by_leaders_and_followers)
+{
+    struct describe_producers_request_topic topics[] = {
+        {.name = SLICE("t"), .partition_indexes = {(int32_t[]){1, 0, 2, 1, 9}, 5}},
+        {.name = SLICE("none"), .partition_indexes = {(int32_t[]){0}, 1}},
+        {.name = SLICE("no/name"), .partition_indexes = {(int32_t[]){0}, 1}},
+    };
+    struct describe_producers_request request = {.topics = {topics, 3}};
+    struct describe_producers_response response;
+    struct world world;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    produce(&world, 9, 1, "t", 2, make_idempotent(&world, 4000, 2, 0));
+    produce(&world, 9, 1, "t", 2, make_idempotent(&world, 4000, 2, 3));
+    produce(&world, 9, 1, "t", 1, make_idempotent(&world, 31, 0, 7));
+    for (int32_t leader = SELF; leader <= FOLLOWER; leader++) {
+        lead_all(&world, leader, 1 + leader, 2, 1);
+        send_request(&world, API_DESCRIBE_PRODUCERS, 0, &describe_producers_request_wire, &request);
+        read_reply(&world, world.correlation, API_DESCRIBE_PRODUCERS, 0,
+                   &describe_producers_response_wire, &response);
+        ck_assert_int_eq(response.topics.count, 3);
+        const struct describe_producers_response_topic_partition *parts =
+            response.topics.at[0].partitions.at;
+        ck_assert_int_eq(response.topics.at[0].partitions.count, 5);
+        for (int p = 0; p < 4; p++) {
+            ck_assert_int_eq(parts[p].partition_index, topics[0].partition_indexes.at[p]);
+            ck_assert_int_eq(parts[p].error_code, KAFKA_NONE);
+        }
+        ck_assert_int_eq(parts[0].active_producers.count, 1);
+        ck_assert_int_eq(parts[1].active_producers.count, 2);
+        ck_assert_int_eq(parts[2].active_producers.count, 0);
+        ck_assert_int_eq(parts[3].active_producers.count, 1);
+        ck_assert_int_eq(parts[1].active_producers.at[0].producer_id, 31);
+        ck_assert_int_eq(parts[1].active_producers.at[0].last_sequence, 9);
+        ck_assert_int_eq(parts[0].active_producers.at[0].producer_id, 4000);
+        ck_assert_int_eq(parts[0].active_producers.at[0].producer_epoch, 2);
+        ck_assert_int_eq(parts[0].active_producers.at[0].last_sequence, 5);
+        ck_assert_int_eq(parts[0].active_producers.at[0].last_timestamp, 5002);
+        ck_assert_int_eq(parts[0].active_producers.at[0].coordinator_epoch, -1);
+        ck_assert_int_eq(parts[0].active_producers.at[0].current_txn_start_offset, -1);
+        ck_assert_int_eq(parts[4].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+        ck_assert_int_eq(response.topics.at[1].partitions.at[0].error_code,
+                         KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+        ck_assert_int_eq(response.topics.at[2].partitions.at[0].error_code,
+                         KAFKA_INVALID_TOPIC_EXCEPTION);
+        ck_assert(!slice_is_null(response.topics.at[2].partitions.at[0].error_message));
+    }
+    close_world(&world);
+}
+END_TEST
+
 /* ---- what is not in the page cache ---- */
 
 static _Atomic bool is_stalled;
@@ -1554,5 +1630,6 @@ UNIT(a_cold_read_waits_for_the_device_alone, old_versions_are_given_the_formats_
      a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short,
      a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
      a_session_names_only_what_is_new, a_followers_connection_moves_to_where_its_partitions_live,
-     offsets_come_from_every_owner, epochs_end_where_the_next_began,
-     records_are_deleted_when_every_live_replica_has_followed, errors_of_delete_records_are_kafkas)
+     producers_are_told_by_leaders_and_followers, offsets_come_from_every_owner,
+     epochs_end_where_the_next_began, records_are_deleted_when_every_live_replica_has_followed,
+     errors_of_delete_records_are_kafkas)

@@ -4,7 +4,9 @@
 #include "wire/gen/create_topics.h"
 #include "wire/gen/describe_cluster.h"
 #include "wire/gen/describe_configs.h"
+#include "wire/gen/describe_topic_partitions.h"
 #include "wire/gen/metadata.h"
+#include "wire/gen/update_features.h"
 #include <stdio.h>
 
 struct fixture {
@@ -208,6 +210,138 @@ START_TEST(describe_cluster_tells_brokers_only)
     in.endpoint_type = 3;
     rig_ask(&f.rig, f.client, &describe_cluster_api, 1, &in, &f.arena, &out);
     ck_assert_int_eq(out.error_code, KAFKA_UNSUPPORTED_ENDPOINT_TYPE);
+    close_all(&f);
+}
+END_TEST
+
+/* ---- DescribeTopicPartitions ---- */
+
+static struct describe_topic_partitions_response
+ask_partitions(struct fixture *f, struct describe_topic_partitions_request in)
+{
+    struct describe_topic_partitions_response out;
+
+    rig_ask(&f->rig, f->client, &describe_topic_partitions_api, 0, &in, &f->arena, &out);
+    return out;
+}
+
+START_TEST(topics_come_piece_by_piece)
+{
+    struct describe_topic_partitions_request in = {.response_partition_limit = 2000};
+    struct describe_topic_partitions_response out;
+    struct fixture f;
+
+    open_all(&f, "max.request.partition.size.limit=2\n");
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.count, 0);
+    ck_assert_ptr_null(out.next_cursor);
+
+    rig_update(&f.rig, f.internal, -1, 1);
+    out = ask_partitions(&f, in); /* two of three: what is asked for is more than may be */
+    ck_assert_int_eq(out.topics.count, 1);
+    const struct describe_topic_partitions_response_topic *topic = &out.topics.at[0];
+    ck_assert(slice_is(topic->name, "led"));
+    ck_assert_int_eq(topic->error_code, KAFKA_NONE);
+    ck_assert(uuid_equal(topic->topic_id, uuid_from_random(1, 2)));
+    ck_assert_int_eq(topic->topic_authorized_operations, 3576);
+    ck_assert_int_eq(topic->partitions.count, 2);
+    ck_assert_int_eq(topic->partitions.at[0].leader_id, 1);
+    ck_assert_int_eq(topic->partitions.at[0].leader_epoch, 4);
+    ck_assert_int_eq(topic->partitions.at[0].replica_nodes.count, 2);
+    ck_assert_int_eq(topic->partitions.at[0].eligible_leader_replicas.count, 0); /* not null */
+    ck_assert_int_eq(topic->partitions.at[1].leader_id, -1); /* not at this listener */
+    ck_assert_int_eq(topic->partitions.at[1].isr_nodes.count, 1);
+    ck_assert(slice_is(out.next_cursor->topic_name, "led"));
+    ck_assert_int_eq(out.next_cursor->partition_index, 2);
+
+    struct describe_topic_partitions_request_cursor cursor = {SLICE("led"), 2};
+    in.cursor = &cursor;
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.at[0].partitions.count, 1);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].partition_index, 2);
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].offline_replicas.count, 1);
+    ck_assert_ptr_null(out.next_cursor);
+
+    cursor = (struct describe_topic_partitions_request_cursor){SLICE("lee"), 0};
+    ck_assert_int_eq(ask_partitions(&f, in).topics.count, 0); /* behind the last */
+    cursor = (struct describe_topic_partitions_request_cursor){SLICE("lea"), 2};
+    out = ask_partitions(&f, in); /* its topic has gone: from the beginning of the next */
+    ck_assert_int_eq(out.topics.at[0].partitions.at[0].partition_index, 0);
+    cursor = (struct describe_topic_partitions_request_cursor){SLICE("led"), 9};
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.at[0].partitions.count, 0);
+    ck_assert_ptr_null(out.next_cursor);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(topics_that_are_named_are_told_once_in_order_of_their_names)
+{
+    struct describe_topic_partitions_request_topic names[] = {
+        {SLICE("none")}, {SLICE("no/name")}, {SLICE("led")}, {SLICE("absent")}, {SLICE("led")}};
+    struct describe_topic_partitions_request in = {.topics = {names, 5},
+                                                   .response_partition_limit = 4};
+    struct describe_topic_partitions_response out;
+    struct fixture f;
+
+    open_all(&f, "");
+    rig_update(&f.rig, f.internal, -1, 1);
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.count, 4);
+    ck_assert(slice_is(out.topics.at[0].name, "absent"));
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert(uuid_is_zero(out.topics.at[0].topic_id));
+    ck_assert_int_eq(out.topics.at[1].partitions.count, 3);
+    ck_assert_int_eq(out.topics.at[2].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
+    ck_assert_ptr_null(out.next_cursor);
+
+    in.response_partition_limit =
+        3; /* nothing is left for the next, not even that it is not there */
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.count, 2);
+    ck_assert(slice_is(out.next_cursor->topic_name, "no/name"));
+    ck_assert_int_eq(out.next_cursor->partition_index, 0);
+    in.response_partition_limit = -5; /* one at least, or nobody would get on */
+    ck_assert_int_eq(ask_partitions(&f, in).topics.at[1].partitions.count, 1);
+
+    struct describe_topic_partitions_request_cursor cursor = {SLICE("other"), 0};
+    in.cursor = &cursor; /* not among those that are asked for */
+    out = ask_partitions(&f, in);
+    ck_assert_int_eq(out.topics.count, 5);
+    ck_assert_int_eq(out.topics.at[0].error_code, KAFKA_INVALID_REQUEST);
+    cursor = (struct describe_topic_partitions_request_cursor){SLICE("led"), -1};
+    ck_assert_int_eq(ask_partitions(&f, in).topics.at[0].error_code, KAFKA_INVALID_REQUEST);
+    close_all(&f);
+}
+END_TEST
+
+START_TEST(no_feature_can_be_updated)
+{
+    struct update_features_request_feature_update updates[] = {
+        {.feature = SLICE("metadata.version"), .max_version_level = 3, .upgrade_type = 1},
+        {.feature = SLICE("metadata.version"), .max_version_level = 0, .upgrade_type = 1},
+        {.feature = SLICE(""), .max_version_level = 3, .upgrade_type = 1},
+        {.feature = SLICE("other"), .max_version_level = 3, .upgrade_type = 1},
+    };
+    struct update_features_request in = {.feature_updates = {updates, 4}, .validate_only = true};
+    struct update_features_response out;
+    struct fixture f;
+
+    open_all(&f, "");
+    for (int version = 0; version <= 1; version++) {
+        in.validate_only = version == 1;
+        updates[1].upgrade_type = version == 1 ? 2 : 1;
+        updates[1].allow_downgrade = version == 0;
+        updates[3].upgrade_type = version == 1 ? 9 : 1;
+        rig_ask(&f.rig, f.client, &update_features_api, version, &in, &f.arena, &out);
+        ck_assert_int_eq(out.error_code, KAFKA_NONE);
+        ck_assert_int_eq(out.results.count, 4);
+        for (int i = 0; i < 4; i++) {
+            ck_assert(slice_equal(out.results.at[i].feature, updates[i].feature));
+            ck_assert_int_eq(out.results.at[i].error_code, KAFKA_INVALID_REQUEST);
+            ck_assert_uint_gt(out.results.at[i].error_message.len, 0);
+        }
+    }
     close_all(&f);
 }
 END_TEST
@@ -520,5 +654,7 @@ UNIT(what_is_asked_about_a_leader_just_lost_waits_for_the_controllers_word,
      brokers_are_those_of_the_listener_asked_by, a_partition_says_why_it_cannot_be_used,
      the_first_version_hides_replicas_that_cannot_be_reached, topics_are_found_by_name_or_by_id,
      operations_are_told_when_asked, a_missing_topic_that_cannot_be_created_now_is_asked_for_again,
-     describe_cluster_tells_brokers_only, configs_come_with_their_sources,
-     without_a_controller_an_admin_request_times_out, one_request_begins_500_topics_at_most)
+     describe_cluster_tells_brokers_only, topics_come_piece_by_piece,
+     topics_that_are_named_are_told_once_in_order_of_their_names, no_feature_can_be_updated,
+     configs_come_with_their_sources, without_a_controller_an_admin_request_times_out,
+     one_request_begins_500_topics_at_most)

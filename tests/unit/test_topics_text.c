@@ -47,6 +47,15 @@ START_TEST(a_description_has_kafkas_lines)
         "LastKnownElr: N/A\n"
         "\tTopic: t1\tPartition: 2\tLeader: 2\tReplicas: 1,2,3\tIsr: 1,2\tAdding Replicas: 3\t"
         "Removing Replicas: 1\tElr: N/A\tLastKnownElr: N/A\n");
+    struct partition_view told = partitions[0];
+    int32_t three = 3;
+    told.tells_elr = true;
+    told.last_elr = (struct broker_ids){&three, 1};
+    named.partitions = &told;
+    named.partition_count = 1;
+    ck_assert_ptr_nonnull(
+        strstr(printed(&named, &(struct topics_wanted){0}), "\tElr: \tLastKnownElr: 3\n"));
+    named.partitions = partitions;
     named.is_marked = true;
     named.id = UUID_ZERO;
     named.partition_count = 1;
