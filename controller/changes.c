@@ -89,14 +89,14 @@ static void config_read(struct zk_call *call, enum err err, const struct zk_resu
     struct reading *reading = list_entry(call, struct reading, call);
     struct changes *changes = reading->changes;
     bool is_default = slice_is_null(reading->topic);
-    bool is_enabled = is_default && changes->otherwise;
+    struct election_terms terms = {.is_unclean_allowed = is_default && changes->otherwise};
 
     if (reading->round == changes->round && (err == ERR_OK || err == ERR_NOT_FOUND)) {
         struct slice data = err == ERR_OK && count == 1 ? results[0].data : SLICE_NULL;
 
-        if (document_read_unclean(data, is_enabled, &is_enabled) == ERR_OK &&
-            (is_default || is_enabled))
-            changes->enabled(changes->owner, reading->topic, is_enabled);
+        if (document_read_terms(data, &terms) == ERR_OK &&
+            (is_default || terms.is_unclean_allowed))
+            changes->enabled(changes->owner, reading->topic, terms.is_unclean_allowed);
     }
     reading_free(reading);
 }

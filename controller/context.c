@@ -423,13 +423,71 @@ bool partition_is_doubted(const struct partition *p, int32_t broker)
     return hosted != NULL && hosted->is_doubted;
 }
 
+void partition_note_online(struct partition *p, const struct broker *broker)
+{
+    struct hosted *hosted = partition_hosted(p, broker->id);
+
+    if (hosted->epoch > 0 && broker_has_lost(broker, hosted->epoch)) {
+        hosted->is_doubted = p->has_leadership && ids_have(&p->now.isr, broker->id);
+        hosted->left_isr = 0;
+    }
+    hosted->epoch = broker->epoch;
+}
+
+bool partition_has_left_with_all(const struct partition *p, int32_t broker, int32_t min_insync,
+                                 int64_t config_zxid)
+{
+    const struct hosted *hosted = find_hosted(p, broker);
+
+    return hosted != NULL && !p->is_risked && hosted->left_isr > 0 &&
+           hosted->left_isr < min_insync && config_zxid < hosted->left_at;
+}
+
+void partition_note_refused(struct partition *p, int32_t broker)
+{
+    if (p->now.leader != broker || !p->is_risked) return;
+    p->is_risked = false;
+    partition_hosted(p, broker)->is_doubted = true;
+}
+
+/* Who joins has its part in what is acknowledged from now on. What we have not seen may have been
+ * that: a leader that writes its ISR itself tells later. */
+static bool may_have_grown(const struct partition *p, const struct leadership *next)
+{
+    if (next->partition_epoch > p->now.partition_epoch + 1) return true;
+    for (int32_t i = 0; i < next->isr.count; i++)
+        if (!ids_have(&p->now.isr, next->isr.at[i])) return true;
+    return false;
+}
+
 void partition_set_leadership(struct partition *p, const struct leadership *from)
 {
+    if (p->has_leadership && may_have_grown(p, from)) {
+        p->is_risked = false;
+        for (int32_t i = 0; i < p->hosted_count; i++)
+            p->hosted[i].left_isr = 0;
+    }
+    if (partition_is_doubted(p, from->leader)) p->is_risked = true;
     leadership_copy(&p->now, from);
     p->has_leadership = true;
     for (int32_t i = 0; i < p->hosted_count; i++)
         if (p->hosted[i].broker == from->leader || !ids_have(&from->isr, p->hosted[i].broker))
             p->hosted[i].is_doubted = false;
+}
+
+void partition_note_left(struct partition *p, const struct leadership *read,
+                         const struct leadership *next, int64_t zxid)
+{
+    if (!p->has_leadership) return;
+    if (p->now.partition_epoch != read->partition_epoch) partition_set_leadership(p, read);
+    if (may_have_grown(p, next)) return;
+    for (int32_t i = 0; i < p->now.isr.count; i++) {
+        struct hosted *hosted = partition_hosted(p, p->now.isr.at[i]);
+
+        if (ids_have(&next->isr, hosted->broker) || hosted->is_doubted) continue;
+        hosted->left_isr = next->isr.count;
+        hosted->left_at = zxid;
+    }
 }
 
 void partition_set_reassigning(struct context *context, struct partition *p, bool is_reassigning)

@@ -52,9 +52,16 @@ struct hosted {
     int32_t broker;
     enum replica_state state;
     bool is_dir_offline; /* its broker answered KAFKA_STORAGE_ERROR */
-    /* It is in the ISR by what it had before its machine lost power, unseen: takeover.c. Until it
-     * is out of the ISR, or leads. */
+    int64_t epoch; /* of its broker, when it became online last */
+    /* It is in the ISR by what it had before its machine lost power. Until it is out of the ISR, or
+     * leads. */
     bool is_doubted;
+    /* It was taken out of the ISR when its broker went, and has lost nothing since: with what was
+     * left of the ISR (so many), and in which transaction. What was acknowledged under a larger
+     * min.insync.replicas it has: the watermark stands still while the ISR is too small. 0: it was
+     * not, or the ISR has grown since. */
+    int32_t left_isr;
+    int64_t left_at;
     uint64_t deletion; /* the number of the last order to delete it; 0: there was none */
 };
 
@@ -64,6 +71,9 @@ struct partition {
     enum partition_state state;
     struct ids replicas, adding, removing;
     bool has_leadership; /* its znode exists and was read or written */
+    /* One that is doubted was elected, and has not refused: what it writes, and what others cut off
+     * in its favour, is another history than that of those who left the ISR. */
+    bool is_risked;
     struct leadership now;
     bool is_reassigning;
     struct hosted *hosted; /* those that have ever had a state */
@@ -403,6 +413,18 @@ enum replica_state partition_replica_state(const struct partition *p, int32_t br
 /* The record of a broker, made if needed. */
 struct hosted *partition_hosted(struct partition *p, int32_t broker);
 bool partition_is_doubted(const struct partition *p, int32_t broker);
+/* In the transaction `zxid` the controller made `next` of `read`: who left the ISR by that. Before
+ * partition_set_leadership. */
+void partition_note_left(struct partition *p, const struct leadership *read,
+                         const struct leadership *next, int64_t zxid);
+/* `broker` has refused to lead. */
+void partition_note_refused(struct partition *p, int32_t broker);
+/* The replica is online. Whether its machine has lost something meanwhile the registration says. */
+void partition_note_online(struct partition *p, const struct broker *broker);
+/* It has all that was acknowledged to min.insync.replicas, which were `min_insync` at least since
+ * the transaction `config_zxid`, though it is not in the ISR. */
+bool partition_has_left_with_all(const struct partition *p, int32_t broker, int32_t min_insync,
+                                 int64_t config_zxid);
 void partition_forget_replica(struct partition *p, int32_t broker);
 /* Notes that the log directory of the replica is offline or not. True when that is news. */
 bool context_set_dir_offline(struct context *context, struct partition *p, int32_t broker,

@@ -149,19 +149,26 @@ bool document_read_broker(const struct request *request, struct broker *out)
     return is_read;
 }
 
-enum err document_read_unclean(struct slice data, bool otherwise, bool *out)
+enum err document_read_terms(struct slice data, struct election_terms *out)
 {
+    struct election_terms terms = *out;
     struct doc_config doc;
     struct arena arena;
-    bool is_unclean = otherwise;
+    int64_t number;
 
     arena_init(&arena, ARENA_MAX);
     enum err err = doc_config_read(data, &arena, &doc);
-    for (int32_t i = 0; err == ERR_OK && i < doc.count; i++)
+    for (int32_t i = 0; err == ERR_OK && i < doc.count; i++) {
+        struct slice value = doc.entries[i].value;
+
         if (slice_is(doc.entries[i].name, "unclean.leader.election.enable"))
-            is_unclean = slice_is(doc.entries[i].value, "true");
+            terms.is_unclean_allowed = slice_is(value, "true");
+        else if (slice_is(doc.entries[i].name, "min.insync.replicas") &&
+                 doc_number_read(value, 1, INT32_MAX, &number) == ERR_OK)
+            terms.min_insync = (int32_t)number;
+    }
     arena_fini(&arena);
-    if (err == ERR_OK) *out = is_unclean;
+    if (err == ERR_OK) *out = terms;
     return err;
 }
 

@@ -1,6 +1,7 @@
 /* controller/documents.h - between znode documents (zk/docs.h) and the context. Pure. */
 #pragma once
 #include "controller/context.h"
+#include "controller/election.h"
 
 /* The state in an answer of ZK_GET, with its version. False if it was not read or is no state. */
 bool document_read_state(const struct request *request, struct leadership *out);
@@ -26,8 +27,8 @@ void document_write_topic(struct buf *out, const struct topic *topic,
 /* Endpoints and rack of a registration. False when it cannot be read: such a broker is ignored. */
 bool document_read_broker(const struct request *request, struct broker *out);
 
-/* "true" of unclean.leader.election.enable; `otherwise` when it says nothing. ERR_CORRUPT. */
-MUST_CHECK enum err document_read_unclean(struct slice data, bool otherwise, bool *out);
+/* Of a configuration of topics; what it says nothing of stays in `out`. ERR_CORRUPT. */
+MUST_CHECK enum err document_read_terms(struct slice data, struct election_terms *out);
 
 /* The broker of a log-dir notification, or −1. */
 int32_t document_read_log_dir_event(const struct request *request);

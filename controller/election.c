@@ -2,6 +2,8 @@
 #include "controller/election.h"
 #include "base/planted.h"
 
+enum choice { CHOICE_OF_ISR, CHOICE_FORMER, CHOICE_UNCLEAN };
+
 static bool may_lead(const struct context *context, const struct partition *p,
                      enum election election, int32_t broker)
 {
@@ -23,13 +25,50 @@ static int32_t first_able(const struct context *context, const struct partition 
     return -1;
 }
 
-bool election_asks_unclean(const struct context *context, const struct partition *p,
-                           enum election election, const struct leadership *from)
+/* All of the ISR are back, and may lack what was acknowledged, or cannot lead. Who is away is waited
+ * for. */
+static bool is_isr_in_doubt(const struct context *context, const struct partition *p,
+                            const struct ids *isr)
 {
-    if (election != ELECTION_OFFLINE) return false;
-    for (int32_t i = 0; i < from->isr.count; i++)
-        if (replica_is_online(context, p, from->isr.at[i])) return false;
+    for (int32_t i = 0; i < isr->count; i++) {
+        int32_t id = isr->at[i];
+
+        if (!broker_is_live(context, id) ||
+            (replica_is_online(context, p, id) && !partition_is_doubted(p, id)))
+            return false;
+    }
     return true;
+}
+
+/* One that left the ISR with all that was acknowledged, where `terms` say so (NULL: where they
+ * might), and nobody in it is as good; −1. What left is remembered of the ISR in memory. */
+static int32_t first_former(const struct context *context, const struct partition *p,
+                            const struct leadership *from, const struct election_terms *terms)
+{
+    int32_t min_insync = terms == NULL ? INT32_MAX : terms->min_insync;
+    int64_t since = terms == NULL ? -1 : terms->config_zxid;
+
+    if (!p->has_leadership || p->now.partition_epoch != from->partition_epoch ||
+        !is_isr_in_doubt(context, p, &from->isr))
+        return -1;
+    for (int32_t i = 0; i < p->replicas.count; i++) {
+        int32_t id = p->replicas.at[i];
+
+        if (replica_is_online(context, p, id) &&
+            partition_has_left_with_all(p, id, min_insync, since))
+            return id;
+    }
+    return -1;
+}
+
+bool election_asks_terms(const struct context *context, const struct partition *p,
+                         enum election election, const struct leadership *from)
+{
+    if (election != ELECTION_OFFLINE && election != ELECTION_OFFLINE_UNCLEAN) return false;
+    int32_t able = first_able(context, p, election, &p->replicas, &from->isr);
+
+    return (able < 0 && election == ELECTION_OFFLINE) ||
+           first_former(context, p, from, NULL) >= 0;
 }
 
 static void keep(const struct context *context, const struct partition *p, const struct ids *from,
@@ -63,25 +102,42 @@ static int32_t first_refusing(const struct context *context, const struct partit
     return -1;
 }
 
+/* Of the ISR; or, where those that could lead may lack what was acknowledged, of those that left it
+ * with all of that. Else whoever there is, if that is allowed. */
+static int32_t choose_for_offline(const struct context *context, const struct partition *p,
+                                  enum election election, const struct election_terms *terms,
+                                  const struct leadership *from, enum choice *choice)
+{
+    bool is_unclean_allowed = terms->is_unclean_allowed || election == ELECTION_OFFLINE_UNCLEAN ||
+                              planted(unclean_by_default);
+    int32_t leader = first_former(context, p, from, terms);
+
+    if (leader >= 0) {
+        *choice = CHOICE_FORMER;
+        return leader;
+    }
+    leader = first_able(context, p, election, &p->replicas, &from->isr);
+    if (leader < 0 && is_unclean_allowed) {
+        leader = first_able(context, p, election, &p->replicas, NULL);
+        *choice = CHOICE_UNCLEAN;
+    }
+    if (leader < 0 && election == ELECTION_OFFLINE_UNCLEAN)
+        leader = first_refusing(context, p, &from->isr);
+    return leader;
+}
+
 static int32_t choose_leader(const struct context *context, const struct partition *p,
-                             enum election election, bool is_unclean_allowed,
-                             const struct leadership *from, bool *is_clean)
+                             enum election election, const struct election_terms *terms,
+                             const struct leadership *from, enum choice *choice)
 {
     struct ids only = {0};
     int32_t leader = -1;
 
-    *is_clean = true;
+    *choice = CHOICE_OF_ISR;
     switch (election) {
     case ELECTION_OFFLINE:
     case ELECTION_OFFLINE_UNCLEAN:
-        leader = first_able(context, p, election, &p->replicas, &from->isr);
-        if (leader < 0 && (is_unclean_allowed || election == ELECTION_OFFLINE_UNCLEAN ||
-                           planted(unclean_by_default))) {
-            leader = first_able(context, p, election, &p->replicas, NULL);
-            *is_clean = false;
-        }
-        if (leader < 0 && election == ELECTION_OFFLINE_UNCLEAN)
-            leader = first_refusing(context, p, &from->isr);
+        leader = choose_for_offline(context, p, election, terms, from, choice);
         break;
     case ELECTION_AGAIN:
         leader = from->leader;
@@ -105,13 +161,16 @@ static int32_t choose_leader(const struct context *context, const struct partiti
 }
 
 bool election_choose(const struct context *context, const struct partition *p,
-                     enum election election, bool is_unclean_allowed, const struct leadership *from,
-                     struct leadership *to, struct ids *recipients)
+                     enum election election, const struct election_terms *terms,
+                     const struct leadership *from, struct leadership *to, struct ids *recipients,
+                     bool *is_unclean)
 {
-    bool is_clean;
-    int32_t leader = choose_leader(context, p, election, is_unclean_allowed, from, &is_clean);
+    enum choice choice;
+    int32_t leader = choose_leader(context, p, election, terms, from, &choice);
 
     if (leader < 0) return false;
+    *is_unclean = choice != CHOICE_FORMER && (!ids_have(&from->isr, leader) ||
+                                              !replica_is_online(context, p, leader));
     leadership_copy(to, from);
     to->leader = leader;
     to->leader_epoch = from->leader_epoch + (planted(leader_epoch_kept) ? 0 : 1);
@@ -122,12 +181,14 @@ bool election_choose(const struct context *context, const struct partition *p,
     case ELECTION_OFFLINE_UNCLEAN:
     case ELECTION_AGAIN:
         keep(context, p, &p->replicas, replica_is_online, recipients);
-        if (is_clean) {
+        if (choice == CHOICE_OF_ISR) {
             keep(context, p, &from->isr, replica_is_online, &to->isr);
         } else {
             ids_add_once(recipients, leader);
             ids_set(&to->isr, &leader, 1);
-            if (context->config.has_recovery_state) to->is_recovering = true;
+            /* A former member is not to lead with less than it promised. */
+            if (choice == CHOICE_UNCLEAN && context->config.has_recovery_state)
+                to->is_recovering = true;
         }
         break;
     case ELECTION_REASSIGN:

@@ -15,12 +15,21 @@ enum election {
     ELECTION_CONTROLLED_SHUTDOWN,
 };
 
-/* Whether nobody of the ISR is online, so that it matters if an unclean election is allowed. */
-bool election_asks_unclean(const struct context *context, const struct partition *p,
-                           enum election election, const struct leadership *from);
+/* What the topic's configuration allows. */
+struct election_terms {
+    bool is_unclean_allowed;
+    int32_t min_insync;  /* of the topic; 0: it says nothing */
+    int64_t config_zxid; /* since when */
+};
+
+/* Whether these matter: nobody of the ISR is online, or who is has lost something. */
+bool election_asks_terms(const struct context *context, const struct partition *p,
+                         enum election election, const struct leadership *from);
 
 /* False when nobody may lead: nothing is changed. Else `*to` (zeroed, the caller's) is the state to
- * write, and `*recipients` who is told by LeaderAndIsr. */
+ * write, `*recipients` who is told by LeaderAndIsr, and `*is_unclean` whether records may be lost
+ * by it: the leader was not in sync, or could not say that it has all it promised. */
 bool election_choose(const struct context *context, const struct partition *p,
-                     enum election election, bool is_unclean_allowed, const struct leadership *from,
-                     struct leadership *to, struct ids *recipients);
+                     enum election election, const struct election_terms *terms,
+                     const struct leadership *from, struct leadership *to, struct ids *recipients,
+                     bool *is_unclean);

@@ -59,7 +59,8 @@ struct candidate {
     enum { INITIALISE, ELECT, DONE } todo;
     struct leadership read; /* what is decided on */
     bool has_read;
-    bool is_unclean_known, is_unclean_allowed;
+    bool has_terms;
+    struct election_terms terms;
     bool is_unclean;        /* what was chosen is */
     struct leadership next; /* what is written */
     struct ids recipients;
@@ -115,7 +116,7 @@ static void ask_states(struct context *context, struct to_online *t)
 
         c->request = -1;
         if (c->todo != ELECT || c->has_read) continue;
-        if (p->has_leadership && context->config.has_alter_partition && !c->is_unclean_known &&
+        if (p->has_leadership && context->config.has_alter_partition && !c->has_terms &&
             c->answer == ANSWER_OK) {
             leadership_copy(&c->read, &p->now);
             c->has_read = true;
@@ -153,8 +154,8 @@ static void ask_configs(struct context *context, struct to_online *t)
         struct candidate *c = &t->at[i];
 
         c->request = -1;
-        if (c->todo != ELECT || c->is_unclean_known ||
-            !election_asks_unclean(context, c->partition, t->election, &c->read))
+        if (c->todo != ELECT || c->has_terms ||
+            !election_asks_terms(context, c->partition, t->election, &c->read))
             continue;
         c->request = t->task.requests.count;
         (void)task_get(&t->task, path_config_topic(&arena, slice_text(c->partition->topic->name)),
@@ -173,13 +174,12 @@ static void take_configs(struct context *context, struct to_online *t)
         if (c->request < 0) continue;
         const struct request *r = &t->task.requests.at[c->request];
         enum err err = r->err == ERR_NOT_FOUND ? ERR_OK : r->err;
-        bool is_unclean = context->config.is_unclean_enabled;
 
-        if (err == ERR_OK && r->err == ERR_OK)
-            err = document_read_unclean(r->answer, is_unclean, &is_unclean);
+        c->terms.is_unclean_allowed = context->config.is_unclean_enabled;
+        if (err == ERR_OK && r->err == ERR_OK) err = document_read_terms(r->answer, &c->terms);
+        c->terms.config_zxid = r->stat.mzxid;
         if (err != ERR_OK) candidate_done(c, ANSWER_UNKNOWN_ERROR);
-        c->is_unclean_known = true;
-        c->is_unclean_allowed = is_unclean;
+        c->has_terms = true;
     }
 }
 
@@ -218,13 +218,6 @@ static void ask_first_state(struct to_online *t, struct candidate *c, struct top
     (void)task_create(&t->task, path_state(arena, topic, p->id), buf_slice(json));
 }
 
-/* The leader was not in sync, or could not say that it has all it promised. */
-static bool is_unclean_choice(const struct context *context, const struct candidate *c)
-{
-    return !ids_have(&c->read.isr, c->next.leader) ||
-           !replica_is_online(context, c->partition, c->next.leader);
-}
-
 static void ask_writes(struct context *context, struct to_online *t)
 {
     struct topic *parent = NULL;
@@ -241,14 +234,13 @@ static void ask_writes(struct context *context, struct to_online *t)
         if (c->todo == DONE) continue;
         bool is_chosen = c->todo == INITIALISE
                              ? choose_first(context, c)
-                             : election_choose(context, p, t->election, c->is_unclean_allowed,
-                                               &c->read, &c->next, &c->recipients);
+                             : election_choose(context, p, t->election, &c->terms, &c->read,
+                                               &c->next, &c->recipients, &c->is_unclean);
         if (!is_chosen) {
             candidate_done(c, no_leader(t->election));
             context_note(context, "partition %s-%d has no leader to elect", p->topic->name, p->id);
             continue;
         }
-        c->is_unclean = c->todo == ELECT && is_unclean_choice(context, c);
         buf_clear(&json);
         document_write_state(&json, &c->next);
         if (c->todo == INITIALISE) {
@@ -312,6 +304,7 @@ static bool take_writes(struct context *context, struct to_online *t)
         if (c->request < 0) continue;
         const struct request *r = &t->task.requests.at[c->request];
         if (r->err == ERR_OK) {
+            partition_note_left(c->partition, &c->read, &c->next, r->stat.mzxid);
             succeed(context, t, c, c->todo == INITIALISE ? 0 : r->stat.version);
         } else if (r->err == ERR_ZK_VERSION && c->todo == ELECT) {
             /* Someone wrote in between, or it was our own write whose answer was lost. */

@@ -15,6 +15,7 @@ struct oracle_controller {
     struct map topic_ids; /* id as text → name of its topic, for ever */
     struct map sequences; /* parent → int64_t *, the last number */
     struct map uncleans;  /* topics that an operator gave up */
+    struct map formers;   /* path of a state → struct formers */
     int64_t winner;       /* session that wrote /controller_epoch last */
     int64_t ids_end;      /* of the last block of producer ids */
     uint64_t states;
@@ -353,6 +354,52 @@ static bool is_unclean_allowed(struct oracle_controller *oracle, struct slice to
     return false;
 }
 
+/* Who has left the ISR with all that was acknowledged: what was left of it was too little for the
+ * watermark to go on. Until somebody joins. */
+struct formers {
+    int32_t at[8];
+    int count;
+};
+
+static int64_t min_insync(struct oracle_controller *oracle, struct slice topic)
+{
+    struct doc_config config = {0};
+    struct slice data = data_of(oracle, path_config_topic(&oracle->arena, topic));
+    int64_t number = 1;
+
+    if (slice_is_null(data) || doc_config_read(data, &oracle->arena, &config) != ERR_OK) return 1;
+    for (int32_t i = 0; i < config.count; i++)
+        if (slice_is(config.entries[i].name, "min.insync.replicas") &&
+            doc_number_read(config.entries[i].value, 1, INT32_MAX, &number) != ERR_OK)
+            number = 1;
+    return number;
+}
+
+static bool left_with_all(const struct oracle_controller *oracle, struct slice path, int32_t id)
+{
+    const struct formers *formers = map_get(&oracle->formers, path);
+
+    for (int i = 0; formers != NULL && i < formers->count; i++)
+        if (formers->at[i] == id) return true;
+    return false;
+}
+
+static void note_formers(struct oracle_controller *oracle, struct slice path, struct slice topic,
+                         const struct doc_state *now, const struct doc_state *before)
+{
+    struct formers *formers = map_get(&oracle->formers, path);
+
+    if (formers == NULL) {
+        formers = ensure_zalloc(sizeof(*formers));
+        map_set(&oracle->formers, path, formers);
+    }
+    if (!is_subset(&now->isr, &before->isr)) formers->count = 0;
+    for (int32_t i = 0; i < before->isr.count; i++)
+        if (!has(&now->isr, before->isr.at[i]) && now->isr.count < min_insync(oracle, topic) &&
+            formers->count < (int)(sizeof(formers->at) / sizeof(formers->at[0])))
+            formers->at[formers->count++] = before->isr.at[i];
+}
+
 /* What holds for a state whoever looks at it. */
 static void check_state_itself(struct oracle_controller *oracle, struct slice path,
                                const struct doc_state *now, const struct doc_state *before)
@@ -404,10 +451,13 @@ static void check_epochs(struct oracle_controller *oracle, struct slice path,
     int32_t number = -1;
     ensure(path_parse_state(path, &name, &number) == ERR_OK);
     bool is_unclean = now->leader != -1 && !has(&before->isr, now->leader);
-    if (is_unclean && !is_unclean_allowed(oracle, name))
+    /* Ottla's own: one that left the ISR with all that was acknowledged (docs/last-replica.md). */
+    bool is_former = is_unclean && left_with_all(oracle, path, now->leader);
+    if (is_unclean && !is_former && !is_unclean_allowed(oracle, name))
         wrong(oracle, "unclean", "%.*s: %d leads and was not in the ISR", SLICE_ARGS(path),
               now->leader);
-    bool recovers = now->leader_recovery_state != 0 || oracle->options.no_recovery_state;
+    bool recovers =
+        now->leader_recovery_state != 0 || oracle->options.no_recovery_state || is_former;
     if (is_unclean && (now->isr.count != 1 || !recovers))
         wrong(oracle, "unclean", "%.*s: an unclean leader is alone and recovers", SLICE_ARGS(path));
     if (!is_unclean && !is_subset(&now->isr, &before->isr))
@@ -444,6 +494,7 @@ static void check_state(struct oracle_controller *oracle, const struct ensemble_
         struct slice name = SLICE_NULL;
         int32_t number = -1;
         ensure(path_parse_state(change->path, &name, &number) == ERR_OK);
+        free(map_remove(&oracle->formers, change->path));
         if (!is_operator(oracle) && !is_marked(oracle, name))
             wrong(oracle, "deletion", "%.*s goes without a marker", SLICE_ARGS(change->path));
         return;
@@ -457,7 +508,13 @@ static void check_state(struct oracle_controller *oracle, const struct ensemble_
     if (!is_operator(oracle) && !is_current_epoch(oracle, &now, has_before ? &before : NULL))
         wrong(oracle, "controller-epoch", "%.*s carries %d, which is not current",
               SLICE_ARGS(change->path), now.controller_epoch);
-    if (has_before) check_epochs(oracle, change->path, &now, &before);
+    if (has_before) {
+        struct slice name = SLICE_NULL;
+        int32_t number = -1;
+        check_epochs(oracle, change->path, &now, &before);
+        ensure(path_parse_state(change->path, &name, &number) == ERR_OK);
+        note_formers(oracle, change->path, name, &now, &before);
+    }
     if (change->kind == CHANGE_ADD && now.leader_epoch != 0)
         wrong(oracle, "leader-epoch", "%.*s begins at %d", SLICE_ARGS(change->path),
               now.leader_epoch);
@@ -848,6 +905,7 @@ struct oracle_controller *oracle_controller_create(struct world *world, struct e
     map_init(&oracle->topic_ids);
     map_init(&oracle->sequences);
     map_init(&oracle->uncleans);
+    map_init(&oracle->formers);
     oracle->listener.committed = committed;
     oracle->listener.owner = oracle;
     ensemble_hear(ensemble, &oracle->listener);
@@ -868,6 +926,9 @@ void oracle_controller_destroy(struct oracle_controller **oracle_at)
     map_fini(&oracle->topic_ids);
     map_fini(&oracle->sequences);
     map_fini(&oracle->uncleans);
+    map_each (entry, &oracle->formers)
+        free(entry->value);
+    map_fini(&oracle->formers);
     arena_fini(&oracle->arena);
     free(oracle);
 }

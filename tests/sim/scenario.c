@@ -356,6 +356,32 @@ static void the_last_of_the_isr_was_left_alone(struct scene *s)
     }
 }
 
+/* The same before it hears that it is alone, so that nothing is synced for that: the one that has just
+ * left the ISR has all that was acknowledged, and leads when it is there. */
+static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
+{
+    for (int round = 0; round < 3; round++) {
+        UNTIL(s, is_whole(s));
+        int leader = leader_of(s), away = follower_of(s, 0), other = follower_of(s, 1);
+        kill_it(broker(s, away));
+        UNTIL(s, !is_in_sync(s, away));
+        pass_ms(s, between(s, 5000, 10000));
+        for (int i = 0; i < s->cluster->controllers; i++)
+            cut(s, cluster_controller(s->cluster, i), broker(s, leader));
+        kill_it(broker(s, other));
+        start_it(broker(s, other));
+        UNTIL(s, !is_in_sync(s, other) || leader_of(s) != leader);
+        power_off(s, broker(s, leader));
+        for (int i = 0; i < s->cluster->controllers; i++)
+            heal(s, cluster_controller(s->cluster, i), broker(s, leader));
+        UNTIL(s, is_registered(s, broker(s, other)));
+        pass_ms(s, between(s, 1, 5000));
+        start_it(broker(s, leader));
+        pass_s(s, 10);
+        start_it(broker(s, away));
+    }
+}
+
 /* The same one restarts before it loses its page cache: what nobody else has was not committed, and
  * a restart does not make it so. */
 static void the_last_of_the_isr_restarts_and_loses_power(struct scene *s)
@@ -874,6 +900,10 @@ const struct scenario scenarios[] = {
     PLAY(one_of_the_isr_comes_back_with_less, "KIP-841, KIP-903"),
     PLAY(the_last_of_the_isr_loses_power, "KIP-966",
          {"log.flush.offset.checkpoint.interval.ms", 5000}),
+    PLAY(the_last_of_the_isr_loses_power_unaware, "KIP-966",
+         {"log.flush.offset.checkpoint.interval.ms", 600000},
+         {"replica.high.watermark.checkpoint.interval.ms", 600000},
+         {"controller.broker.heartbeat.timeout.ms", 30000}),
     PLAY(the_last_of_the_isr_was_left_alone, "KIP-966", {"replica.lag.time.max.ms", 3000}),
     PLAY(the_last_of_the_isr_restarts_and_loses_power, "KIP-966"),
     PLAY(everything_loses_power_but_what_was_flushed, "flush.messages=1",

@@ -45,12 +45,16 @@ static void isr(int32_t a, int32_t b)
     ids_set(&partition->now.isr, at, b == 0 ? 1 : 2);
 }
 
+static struct election_terms terms;
+static bool is_unclean;
+
 static bool choose(enum election election, bool is_unclean_allowed)
 {
     leadership_fini(&chosen);
     told.count = 0;
-    return election_choose(&context, partition, election, is_unclean_allowed, &partition->now,
-                           &chosen, &told);
+    terms.is_unclean_allowed = is_unclean_allowed;
+    return election_choose(&context, partition, election, &terms, &partition->now, &chosen, &told,
+                           &is_unclean);
 }
 
 static const char *text(const struct ids *ids)
@@ -113,7 +117,7 @@ START_TEST(nobody_outside_the_isr_leads_unless_it_may_be_unclean)
     begin();
     isr(1, 0);
     context_remove_broker(&context, 1);
-    ck_assert(election_asks_unclean(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
     ck_assert(!choose(ELECTION_OFFLINE, false));
     ck_assert(choose(ELECTION_OFFLINE, true));
     ck_assert_int_eq(chosen.leader, 2);
@@ -129,7 +133,7 @@ START_TEST(a_living_member_of_the_isr_makes_it_clean)
     begin();
     isr(1, 3);
     context_remove_broker(&context, 1);
-    ck_assert(!election_asks_unclean(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(!election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
     ck_assert(choose(ELECTION_OFFLINE_UNCLEAN, true));
     ck_assert_int_eq(chosen.leader, 3);
     ck_assert(!chosen.is_recovering);
@@ -221,7 +225,66 @@ START_TEST(a_suspect_broker_is_not_live)
 }
 END_TEST
 
-UNIT(the_first_replica_in_the_isr_that_lives_leads,
+/* 2 left the ISR of two with all that had to be on both of them. */
+START_TEST(who_left_the_isr_with_all_leads_before_one_that_lost_something)
+{
+    begin();
+    struct broker *first = context_broker(&context, 1);
+    struct leadership next = {0};
+    isr(1, 2);
+    leadership_copy(&next, &partition->now);
+    ids_remove(&next.isr, 2);
+    terms = (struct election_terms){.min_insync = 2, .config_zxid = 5};
+    first->epoch = 3;
+    partition_note_online(partition, first);
+    partition_note_left(partition, &partition->now, &next, 10);
+    partition_set_leadership(partition, &next);
+    leadership_fini(&next);
+    ck_assert(!election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+
+    first->epoch += 100;
+    first->is_cache_lost = true;
+    partition_note_online(partition, first);
+    ck_assert(election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 2);
+    ck_assert_str_eq(text(&chosen.isr), "2");
+    ck_assert(!is_unclean && !chosen.is_recovering);
+
+    /* Fewer were enough, or may have been for a while. */
+    terms.min_insync = 1;
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    terms = (struct election_terms){.min_insync = 2, .config_zxid = 11};
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    terms.config_zxid = 5;
+
+    /* Who is in the ISR and away may have more. */
+    isr(1, 3);
+    context_remove_broker(&context, 3);
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    isr(1, 0);
+
+    /* It has lost something itself. */
+    struct broker *second = context_broker(&context, 2);
+    second->epoch = 4;
+    partition_note_online(partition, second);
+    second->epoch += 100;
+    second->is_cache_lost = true;
+    partition_note_online(partition, second);
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    terms = (struct election_terms){0};
+    end();
+}
+END_TEST
+
+UNIT(who_left_the_isr_with_all_leads_before_one_that_lost_something,
+     the_first_replica_in_the_isr_that_lives_leads,
      a_leader_that_returned_leads_again_in_a_new_epoch,
      the_order_of_the_assignment_counts_not_that_of_the_isr,
      nobody_outside_the_isr_leads_unless_it_may_be_unclean,
