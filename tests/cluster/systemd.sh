@@ -2,7 +2,7 @@
 # What the units promise, without systemd as process 1: a broker and a controller are started as their units start
 # them, say READY=1 when they serve and not before, feed the watchdog, and at the unit's signal to stop say
 # STOPPING=1, hand leadership over and end with 0 within the unit's time. (The units themselves: tests/house/units;
-# under a systemd that was booted: tests/packages/run.)
+# under systemd itself: tests/packages/boot.)
 source "$(dirname "${BASH_SOURCE[0]}")/../interop/lib.sh"
 
 need_java

@@ -82,7 +82,7 @@ bring_kafka() {
 </dependencies></project>
 END
     rm -rf "$libs.new"
-    (cd "$cache/pom" && timeout 70 mvn -q -B dependency:copy-dependencies -DoutputDirectory="$libs.new" > "$cache/mvn.log" 2>&1) &&
+    (cd "$cache/pom" && timeout 150 mvn -q -B dependency:copy-dependencies -DoutputDirectory="$libs.new" > "$cache/mvn.log" 2>&1) &&
         mv "$libs.new" "$libs"
 }
 
