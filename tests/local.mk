@@ -1,5 +1,5 @@
 # tests: what spans rooms. A room's unit tests are named in its own fragment.
-EXTRA_DIST += tests/cluster/consume_group.sh tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/metrics.md docs/performance.md tests/bench/compare tests/run tests/README.md tests/unit/unit.h tests/cluster/suite.h tools/quickstart
+EXTRA_DIST += tests/cluster/consume_group.sh tests/cluster/test_config docs/architecture.md docs/last-replica.md docs/metrics.md docs/performance.md tests/bench/compare tests/bench/watching tests/run tests/README.md tests/unit/unit.h tests/cluster/suite.h tools/quickstart
 EXTRA_DIST += docs/configuration.md
 EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh tests/chaos/crowds.sh
 

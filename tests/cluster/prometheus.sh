@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real Prometheus scrapes brokers and a controller: what it is told is well formed and right, rules and dashboard name
-# only what is there, and alerts fire as they should.
+# only what is there, every panel of the dashboard has something to show, and alerts fire as they should.
 source "$(dirname "${BASH_SOURCE[0]}")/../interop/lib.sh"
 
 command -v promtool > /dev/null && command -v prometheus > /dev/null ||
@@ -82,6 +82,16 @@ def missing():
     return names - set(prometheus("label/__name__/values"))
 until("every name in rules and dashboard is told", lambda: not missing() or None)
 
+# Every panel of the dashboard has something to show, and so has every list to choose from.
+def without_variables(expr):
+    return expr.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$topic", ".*")
+board = json.load(open(dashboard))
+queries = [(p["title"], without_variables(t["expr"])) for p in board["panels"] for t in p.get("targets", [])]
+queries += [(v["name"], re.sub(r"label_values\((.*), \w+\)", r"\1", v["definition"])) for v in board["templating"]["list"] if "definition" in v]
+if len(queries) < 35 or any("$" in q for _, q in queries): sys.exit(f"the dashboard's queries are not understood: {queries}")
+for title, query in queries:
+    until(f"the panel {title} shows something: {query}", lambda: ask(query))
+
 # What is told is so: 200 records in two partitions, of which a group has read 120.
 def value(expr): return sum(ask(expr).values())
 until("offsets", lambda: value('sum(kafka_topic_partition_current_offset{topic="watched"})') == 200)
@@ -103,7 +113,7 @@ until("… have waited for replicas", lambda: value('sum(kafka_network_requestme
 slow = {"OttlaProcessDown", "OttlaProduceSlow", "OttlaRequestsQueue", "OttlaShardsBusy"} # of a machine that is busy otherwise
 alerts = {a["labels"]["alertname"] for a in prometheus("alerts")["alerts"] if a["state"] == "firing"} - slow
 if alerts: sys.exit(f"without need there are alerts: {alerts}")
-print(f"{len(names)} names, {len(prometheus('label/__name__/values'))} told")
+print(f"{len(queries)} queries of the dashboard have data; {len(names)} names, {len(prometheus('label/__name__/values'))} told")
 END
 said=$("$python" "$work/look.py" "$prometheus_port" "$rules" "$dashboard") || fail "Prometheus: $said $(tail -n 3 "$work/prometheus/log")"
 say "Prometheus has seen it: $said"
