@@ -207,11 +207,11 @@ void shard_stop(struct shard *shard)
 void timer_arm(struct shard *shard, struct timer *timer, struct instant at)
 {
     ensure(timer->fire != NULL);
-    if (heap_has(&timer->node)) {
-        if (timer->node.key == at.ns) return;
+    if (heap_has(&timer->node) && timer->node.key == at.ns) return;
+    if (instant_is_never(at))
         heap_remove(&shard->timers, &timer->node);
-    }
-    if (!instant_is_never(at)) heap_add(&shard->timers, &timer->node, at.ns);
+    else
+        heap_move(&shard->timers, &timer->node, at.ns);
 }
 
 void timer_cancel(struct shard *shard, struct timer *timer)

@@ -115,10 +115,12 @@ void world_run(struct world *world, struct instant until)
 void world_arm(struct world *world, struct world_event *event, struct instant at)
 {
     ensure(event->fire != NULL);
-    heap_remove(&world->events, &event->node);
-    if (instant_is_never(at)) return;
+    if (instant_is_never(at)) {
+        heap_remove(&world->events, &event->node);
+        return;
+    }
     struct sim_heap *was = sim_heap_use(world->heap);
-    heap_add(&world->events, &event->node, instant_max(at, world->now).ns);
+    heap_move(&world->events, &event->node, instant_max(at, world->now).ns);
     sim_heap_use(was);
 }
 
