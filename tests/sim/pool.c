@@ -1,7 +1,9 @@
 #include "tests/sim/pool.h"
 #include "base/ensure.h"
+#include "base/fenced.h"
 #include "runtime/disk.h"
 #include "tests/sim/heap.h"
+#include <setjmp.h>
 #include <stdlib.h>
 #include <ucontext.h>
 #ifdef __SANITIZE_ADDRESS__
@@ -10,6 +12,13 @@
 
 #define STACK_BYTES ((size_t)256 << 10)
 
+/* Where something goes on. */
+struct place {
+    ucontext_t context;
+    jmp_buf jump;  /* unless it has not begun */
+    bool is_fresh; /* … which is when only `context` says how */
+};
+
 /* A stack, and the job that runs on it. */
 struct fiber {
     struct list_node node; /* of the pool: busy or free */
@@ -17,8 +26,8 @@ struct fiber {
     struct sim_process *process;
     struct disk_job *job;
     void (*done)(struct disk_job *job);
-    bool has_ended;
-    ucontext_t context, back;
+    bool has_ended; /* and waits for another job */
+    struct place own, back;
     uint8_t *stack;
     const void *back_stack; /* of who runs it, for the address sanitizer */
     size_t back_size;
@@ -53,17 +62,43 @@ static void arrive(void *fake, const void **bottom, size_t *size)
 }
 #endif
 
+#if MEMORY_FENCED
+static void change(struct place *from, struct place *to)
+{
+    swapcontext(&from->context, &to->context);
+}
+#else
+/* As swapcontext, but without asking the system for the mask of signals each time. */
+static void change(struct place *from, struct place *to)
+{
+    if (_setjmp(from->jump) != 0) return;
+    if (!to->is_fresh) _longjmp(to->jump, 1);
+    to->is_fresh = false;
+    setcontext(&to->context);
+}
+#endif
+
+static void stop(struct fiber *fiber)
+{
+    void *fake = NULL;
+
+    fiber->pool->running = NULL;
+    leave(&fake, fiber->back_stack, fiber->back_size);
+    change(&fiber->own, &fiber->back);
+    arrive(fake, &fiber->back_stack, &fiber->back_size);
+}
+
 /* The pointer to the fiber goes through makecontext in two halves: its arguments are ints. */
 static void fiber_main(unsigned high, unsigned low)
 {
     struct fiber *fiber = (struct fiber *)(((uintptr_t)high << 32) | low);
 
     arrive(NULL, &fiber->back_stack, &fiber->back_size);
-    fiber->job->run(fiber->job);
-    fiber->has_ended = true;
-    leave(NULL, fiber->back_stack, fiber->back_size); /* for good */
-    setcontext(&fiber->back);
-    abort();
+    for (;;) {
+        fiber->job->run(fiber->job);
+        fiber->has_ended = true;
+        stop(fiber);
+    }
 }
 
 static void enter(struct fiber *fiber)
@@ -75,20 +110,9 @@ static void enter(struct fiber *fiber)
     ensure(pool->running == NULL);
     pool->running = fiber;
     leave(&fake, fiber->stack, STACK_BYTES);
-    swapcontext(&fiber->back, &fiber->context);
+    change(&fiber->back, &fiber->own);
     arrive(fake, NULL, NULL);
-    pool->running = NULL;
     sim_heap_use(heap);
-}
-
-static void stop(struct fiber *fiber)
-{
-    void *fake = NULL;
-
-    fiber->pool->running = NULL;
-    leave(&fake, fiber->back_stack, fiber->back_size);
-    swapcontext(&fiber->context, &fiber->back);
-    arrive(fake, &fiber->back_stack, &fiber->back_size);
 }
 
 /* ---- jobs ---- */
@@ -135,12 +159,15 @@ static void go_on(void *arg)
 /* By itself: what calls getcontext seems to return twice. */
 __attribute__((noinline)) static void set_up(struct fiber *fiber)
 {
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = STACK_BYTES;
-    fiber->context.uc_link = NULL;
-    makecontext(&fiber->context, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)fiber >> 32),
+    ucontext_t *context = &fiber->own.context;
+
+    getcontext(context);
+    context->uc_stack.ss_sp = fiber->stack;
+    context->uc_stack.ss_size = STACK_BYTES;
+    context->uc_link = NULL;
+    makecontext(context, (void (*)(void))fiber_main, 2, (unsigned)((uintptr_t)fiber >> 32),
                 (unsigned)(uintptr_t)fiber);
+    fiber->own.is_fresh = true;
 }
 
 void sim_pool_run(struct sim_pool *pool, struct sim_process *process, struct disk_job *job,
@@ -151,8 +178,8 @@ void sim_pool_run(struct sim_pool *pool, struct sim_process *process, struct dis
     fiber->process = process;
     fiber->job = job;
     fiber->done = done;
+    if (!fiber->has_ended) set_up(fiber); /* new, or its last job was killed on the way */
     fiber->has_ended = false;
-    set_up(fiber);
     go_on(fiber);
 }
 
