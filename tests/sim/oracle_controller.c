@@ -16,10 +16,18 @@ struct oracle_controller {
     struct map sequences; /* parent → int64_t *, the last number */
     struct map uncleans;  /* topics that an operator gave up */
     struct map formers;   /* path of a state → struct formers */
+    struct map topics;    /* path → struct known_topic, as it stands in the tree */
     int64_t winner;       /* session that wrote /controller_epoch last */
     int64_t ids_end;      /* of the last block of producer ids */
     uint64_t states;
     const struct ensemble_txn *txn; /* being looked at */
+};
+
+/* A document that is asked for at each change of a state below it: read once for each version. */
+struct known_topic {
+    int64_t mzxid;
+    struct arena arena;
+    struct doc_topic document;
 };
 
 typedef void change_check(struct oracle_controller *oracle, const struct ensemble_change *change);
@@ -240,6 +248,26 @@ static bool read_topic(struct oracle_controller *oracle, struct slice data, stru
     return doc_topic_read(data, &oracle->arena, out) == ERR_OK;
 }
 
+/* As it is in the tree; NULL: it is not, or does not parse. */
+static const struct doc_topic *topic_now(struct oracle_controller *oracle, struct slice path)
+{
+    const struct tree_node *node = tree_find(ensemble_tree(oracle->ensemble), path);
+    struct known_topic *known = map_get(&oracle->topics, path);
+
+    if (node == NULL) return NULL;
+    if (known == NULL) {
+        known = ensure_zalloc(sizeof(*known));
+        arena_init(&known->arena, SIZE_MAX);
+        map_set(&oracle->topics, path, known);
+    }
+    if (known->mzxid == node->stat.mzxid) return &known->document;
+    known->mzxid = 0;
+    arena_reset(&known->arena);
+    if (doc_topic_read(node->data, &known->arena, &known->document) != ERR_OK) return NULL;
+    known->mzxid = node->stat.mzxid;
+    return &known->document;
+}
+
 static void check_replicas(struct oracle_controller *oracle, struct slice topic,
                            const struct doc_partition *p)
 {
@@ -406,7 +434,6 @@ static void check_state_itself(struct oracle_controller *oracle, struct slice pa
 {
     struct slice name = SLICE_NULL;
     int32_t number = -1;
-    struct doc_topic topic;
 
     ensure(path_parse_state(path, &name, &number) == ERR_OK);
     if (now->isr.count == 0 || has_duplicates(&now->isr))
@@ -417,8 +444,9 @@ static void check_state_itself(struct oracle_controller *oracle, struct slice pa
               now->leader);
     if (now->leader_recovery_state != 0 && now->isr.count > 1)
         wrong(oracle, "state", "%.*s: recovers, and others are in the ISR", SLICE_ARGS(path));
-    if (!read_topic(oracle, data_of(oracle, path_topic(&oracle->arena, name)), &topic)) return;
-    const struct doc_partition *p = partition_of(&topic, number);
+    const struct doc_topic *topic = topic_now(oracle, path_topic(&oracle->arena, name));
+    if (topic == NULL) return;
+    const struct doc_partition *p = partition_of(topic, number);
     if (p == NULL) {
         wrong(oracle, "state", "%.*s is of a partition that the topic has not", SLICE_ARGS(path));
         return;
@@ -906,6 +934,7 @@ struct oracle_controller *oracle_controller_create(struct world *world, struct e
     map_init(&oracle->sequences);
     map_init(&oracle->uncleans);
     map_init(&oracle->formers);
+    map_init(&oracle->topics);
     oracle->listener.committed = committed;
     oracle->listener.owner = oracle;
     ensemble_hear(ensemble, &oracle->listener);
@@ -923,12 +952,18 @@ void oracle_controller_destroy(struct oracle_controller **oracle_at)
         free(entry->value);
     map_each (entry, &oracle->sequences)
         free(entry->value);
+    map_each (entry, &oracle->topics) {
+        struct known_topic *known = entry->value;
+        arena_fini(&known->arena);
+        free(known);
+    }
     map_fini(&oracle->topic_ids);
     map_fini(&oracle->sequences);
     map_fini(&oracle->uncleans);
     map_each (entry, &oracle->formers)
         free(entry->value);
     map_fini(&oracle->formers);
+    map_fini(&oracle->topics);
     arena_fini(&oracle->arena);
     free(oracle);
 }
