@@ -68,7 +68,8 @@ static void draw(struct cluster *cluster, const char *key, int count, const int6
     draw(cluster, key, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                  \
          (const int64_t[]){__VA_ARGS__})
 
-/* Timers of production are drawn rather large: most of a simulated hour is waiting. */
+/* Timers of production are drawn rather large, followers do not ask more often than by default:
+ * most of a simulated hour is waiting. */
 static void draw_settings(struct cluster *cluster)
 {
     static const int64_t levels[] = {0, 0, 0, 1, 2};
@@ -81,7 +82,7 @@ static void draw_settings(struct cluster *cluster)
     cluster_set_number(cluster, "zookeeper.connection.timeout.ms", 60000);
     DRAW("zookeeper.max.in.flight.requests", 1, 10, 100);
     DRAW("replica.lag.time.max.ms", 3000, 10000, 30000);
-    DRAW("replica.fetch.wait.max.ms", 200, 500, 1000, 2500);
+    DRAW("replica.fetch.wait.max.ms", 500, 500, 1000, 2500);
     DRAW("replica.fetch.backoff.ms", 100, 1000);
     DRAW("replica.fetch.max.bytes", 2000, 50000, 1048576);
     DRAW("replica.fetch.response.max.bytes", 3000, 100000, 10485760);

@@ -455,7 +455,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
 {
     struct sim_heap *was = sim_heap_use_world();
     struct load *load = ensure_zalloc(sizeof(*load));
-    static const int64_t waits[] = {200, 2000, 10000, 30000};
+    static const int64_t waits[] = {500, 2000, 10000, 30000};
     static const int64_t bytes[] = {16, 100, 300, 1000};
     static const int64_t shares[] = {0, 0, 40};
     char name[32];
