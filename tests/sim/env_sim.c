@@ -166,7 +166,7 @@ struct sim_disks {
     struct world_part part;
     struct prng *luck;
     int64_t job_us_max;
-    struct sim_fault *slow_job, *faults[SIM_DISK_FAULTS];
+    struct sim_fault *slow_job, *faults[SIM_DISK_FAULTS]; /* NULL: no world has it */
     struct sim_pool *pool;
 };
 
@@ -309,7 +309,7 @@ static bool disk_strikes(void *owner, struct sim_device *device, enum sim_disk_f
         (disks->world->disks_victim == NULL ||
          sim_disk_device(disks->world->disks_victim->disk, "/data") != device))
         return false;
-    return fault_strikes(disks->world, disks->faults[fault]);
+    return disks->faults[fault] != NULL && fault_strikes(disks->world, disks->faults[fault]);
 }
 
 static void on_killed(void *owner, struct sim_process *process)
@@ -354,9 +354,9 @@ struct sim_disks *sim_disks_create(struct world *world)
     disks->luck = world_stream(world, "disk");
     disks->pool = sim_pool_create(world);
     disks->job_us_max = world_option(world, "disk.job-us-max", 20, 200000);
-    world_without(world, "disk.read-error"); /* a sector that stays broken has no end by itself */
     disks->slow_job = world_fault(world, "disk.slow-job", 50000);
     for (int i = 0; i < SIM_DISK_FAULTS; i++) {
+        if (i == SIM_READ_ERROR) continue; /* a sector that stays broken has no end by itself */
         /* What breaks for good takes a log directory offline: rarely. */
         int64_t max = i == SIM_CACHE_MISS || i == SIM_SLOW ? 50000 : 20000;
         snprintf(names[i], sizeof(names[i]), "disk.%s",

@@ -62,7 +62,7 @@ check_PROGRAMS += tests/unit/test_oracle_controller
 tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
 tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
 endif
-EXTRA_DIST += tests/sim/README.md tests/sim/compilers tests/sim/planted tests/sim/planted.h \
+EXTRA_DIST += tests/sim/README.md tests/sim/compilers tests/sim/hours tests/sim/planted tests/sim/planted.h \
 	tests/sim/plants tests/unit/sim_client.h
 
 TESTS += tests/sim/seeds.sh tests/sim/plays.sh

@@ -5,6 +5,7 @@
 #include "tests/sim/run.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static const char usage[] =
     "\n"
     "  --seed N           one seed\n"
     "  --seeds A-B        all from A to B\n"
-    "  --minutes M        fresh seeds for so long; the first is printed\n"
+    "  --minutes M        fresh seeds for so long, or those from --seed on; the first is printed\n"
+    "  --hours H          seeds, likewise, until they have run so many virtual cluster-hours\n"
     "  --list FILE        the seeds of a file, one a line; # begins a comment\n"
     "  --twice            each seed twice: the hashes of their traces must be equal\n"
     "  --shrink           what fails is run again with fewer kinds of faults, and shorter\n"
@@ -32,16 +34,17 @@ static const char usage[] =
     "\n"
     "Exit code: 0, or that of a seed that failed: 127 crash, 128 stuck, 129 wrong; 1 differs.\n";
 
-#define LIST_MAX    100
-#define JOBS_MAX    64
-#define SEEDS_MAX   1000
-#define FAILED_MAX  1000
+#define LIST_MAX        100
+#define JOBS_MAX        64
+#define SEEDS_MAX       1000
+#define FAILED_MAX      1000
+#define AHEAD_MAX       256 /* seeds that have ended before an earlier one */
 
 #define SHRINK_SAFETY_S 1800 /* half of the longest that is drawn */
 
 struct arguments {
     uint64_t first, last;
-    double minutes;
+    double minutes, hours;
     bool twice, shrink, hashes;
     int jobs;
     const char *list, *plant;
@@ -50,9 +53,11 @@ struct arguments {
 };
 
 struct job {
-    pid_t pid;
+    pid_t pid; /* 0: it has ended */
     int pipe;
     uint64_t seed;
+    int code;
+    struct run_result result; /* with code 0 */
 };
 
 struct totals {
@@ -92,9 +97,10 @@ static void start(struct job *job, const struct run_options *options, uint64_t s
     exit(n == (ssize_t)sizeof(result) ? 0 : 1);
 }
 
-/* The exit code; `result` only with 0. */
-static int finish(struct job *job, struct run_result *result)
+/* Waits for its end. */
+static void finish(struct job *job)
 {
+    struct run_result *result = &job->result;
     size_t got = 0;
     int status;
 
@@ -110,7 +116,7 @@ static int finish(struct job *job, struct run_result *result)
     if (code == 0 && got < sizeof(*result)) code = 1;
     /* A sanitizer ends with a code of its own. */
     if (code != 0 && code != SIM_EXIT_STUCK && code != SIM_EXIT_WRONG) code = SIM_EXIT_CRASH;
-    return code;
+    job->code = code;
 }
 
 static int run_once(const struct run_options *options, uint64_t seed, struct run_result *result)
@@ -118,7 +124,9 @@ static int run_once(const struct run_options *options, uint64_t seed, struct run
     struct job job;
 
     start(&job, options, seed);
-    return finish(&job, result);
+    finish(&job);
+    *result = job.result;
+    return job.code;
 }
 
 static void print_command(const struct arguments *arguments, const struct run_options *options,
@@ -175,14 +183,15 @@ static void add(struct totals *totals, const struct run_result *result)
     }
 }
 
-static void print_totals(const struct arguments *arguments, const struct totals *totals)
+static void print_totals(const struct arguments *arguments, const struct totals *totals,
+                         double seconds)
 {
     const struct run_result *sum = &totals->sum;
     int seen = 0;
 
-    printf("%d seeds passed, %d failed: %.1f virtual cluster-hours, %.0f virtual seconds per CPU "
-           "second, %llu events\n",
-           totals->seeds, totals->failed_count, totals->cluster_hours,
+    printf("%d seeds passed, %d failed: %.1f virtual cluster-hours in %.0f s (%.0f CPU seconds), "
+           "%.0f virtual seconds per CPU second, %llu events\n",
+           totals->seeds, totals->failed_count, totals->cluster_hours, seconds, sum->cpu_s,
            sum->cpu_s > 0 ? sum->virtual_s / sum->cpu_s : 0, (unsigned long long)sum->events);
     printf("records: sent=%llu acknowledged=%llu read=%llu of-these-again=%llu\n",
            (unsigned long long)sum->sent, (unsigned long long)sum->acked,
@@ -202,7 +211,11 @@ static void print_totals(const struct arguments *arguments, const struct totals 
         printf(" %s=%llu", sum->faults[i].name, (unsigned long long)sum->faults[i].struck);
         if (sum->faults[i].struck > 0) seen++;
     }
-    printf("\nfault points reached: %d of %d\n", seen, sum->fault_count);
+    printf("\nfault points reached: %d of %d", seen, sum->fault_count);
+    for (int i = 0, not_seen = 0; i < sum->fault_count; i++)
+        if (sum->faults[i].struck == 0)
+            printf("%s%s", not_seen++ == 0 ? ", not: " : " ", sum->faults[i].name);
+    printf("\n");
     for (int i = 0; i < totals->failed_count && i < FAILED_MAX; i++) {
         printf("failed: seed %llu (%s); again: ", (unsigned long long)totals->failed[i].seed,
                totals->failed[i].code == SIM_EXIT_CRASH   ? "crash"
@@ -216,8 +229,8 @@ static void print_totals(const struct arguments *arguments, const struct totals 
 
 /* ---- shrinking ---- */
 
-static const char *const families[] = {"net",  "shard", "disk",  "zookeeper", "process",
-                                       "power", "link",  "clock"};
+static const char *const families[] = {"net",     "shard", "disk", "zookeeper",
+                                       "process", "power", "link", "clock"};
 #define FAMILIES (int)(sizeof(families) / sizeof(families[0]))
 
 /* What is left of a failure: its options, with room for what is tried. */
@@ -253,15 +266,17 @@ static bool leave_out(struct shrinking *it, const char *name, struct run_result 
 static bool list_faults(const struct shrinking *it, struct run_result *result)
 {
     const char *without[FAMILIES], *set[] = {"safety-s=1"};
-    struct run_options options = {
-        .without = without, .without_count = FAMILIES, .set = set, .set_count = 1, .is_quiet = true};
+    struct run_options options = {.without = without,
+                                  .without_count = FAMILIES,
+                                  .set = set,
+                                  .set_count = 1,
+                                  .is_quiet = true};
 
     memcpy(without, families, sizeof(families));
     return run_once(&options, it->seed, result) == 0;
 }
 
-static void leave_out_kinds(struct shrinking *it, const char *family,
-                            const struct run_result *all)
+static void leave_out_kinds(struct shrinking *it, const char *family, const struct run_result *all)
 {
     struct run_result ignored;
     size_t len = strlen(family);
@@ -332,17 +347,18 @@ static void failed(struct totals *totals, uint64_t seed, int code)
     totals->failed_count++;
 }
 
-static void on_finished(const struct arguments *arguments, struct totals *totals, struct job *job)
+static void report(const struct arguments *arguments, struct totals *totals, const struct job *job)
 {
-    struct run_result result, again;
+    const struct run_result *result = &job->result;
+    struct run_result again;
     uint64_t seed = job->seed;
-    int code = finish(job, &result);
+    int code = job->code;
 
     if (code == 0 && arguments->twice) {
         code = run_once(&arguments->options, seed, &again);
-        if (code == 0 && again.hash != result.hash) {
+        if (code == 0 && again.hash != result->hash) {
             printf("seed %llu: hashes %016llx and %016llx\n", (unsigned long long)seed,
-                   (unsigned long long)result.hash, (unsigned long long)again.hash);
+                   (unsigned long long)result->hash, (unsigned long long)again.hash);
             code = 1;
         }
     }
@@ -353,8 +369,8 @@ static void on_finished(const struct arguments *arguments, struct totals *totals
         return;
     }
     if (arguments->hashes)
-        printf("%llu %016llx\n", (unsigned long long)seed, (unsigned long long)result.hash);
-    add(totals, &result);
+        printf("%llu %016llx\n", (unsigned long long)seed, (unsigned long long)result->hash);
+    add(totals, result);
 }
 
 static double seconds_now(void)
@@ -365,25 +381,49 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Of those from `first` to `last` that run, one that has ended. */
+static struct job *await_any(struct job *jobs, uint64_t first, uint64_t last)
+{
+    struct pollfd ends[JOBS_MAX];
+    struct job *running[JOBS_MAX];
+    int count = 0;
+
+    for (uint64_t seed = first; seed < last; seed++) {
+        struct job *job = &jobs[seed % AHEAD_MAX];
+        if (job->pid == 0) continue;
+        ends[count] = (struct pollfd){.fd = job->pipe, .events = POLLIN};
+        running[count++] = job;
+    }
+    while (poll(ends, (nfds_t)count, -1) < 0)
+        ;
+    for (int i = 0; i < count; i++)
+        if (ends[i].revents != 0) return running[i];
+    return running[0];
+}
+
+/* Each processor has a seed as long as there are more; they are told of in their order. */
 static void run_range(const struct arguments *arguments, struct totals *totals)
 {
-    struct job jobs[JOBS_MAX] = {0};
+    static struct job jobs[AHEAD_MAX];
     double end = seconds_now() + arguments->minutes * 60;
-    uint64_t next = arguments->first;
-    int running = 0, oldest = 0, place = 0;
+    uint64_t next = arguments->first, told = next;
+    int running = 0;
 
     for (;;) {
-        bool is_more = arguments->minutes > 0 ? seconds_now() < end : next <= arguments->last;
-        if (is_more && running < arguments->jobs) {
-            start(&jobs[place], &arguments->options, next++);
-            place = (place + 1) % arguments->jobs;
+        bool is_more = arguments->minutes > 0 ? seconds_now() < end
+                       : arguments->hours > 0 ? totals->cluster_hours < arguments->hours
+                                              : next <= arguments->last;
+        if (is_more && running < arguments->jobs && next - told < AHEAD_MAX) {
+            start(&jobs[next % AHEAD_MAX], &arguments->options, next);
+            next++;
             running++;
             continue;
         }
         if (running == 0) return;
-        on_finished(arguments, totals, &jobs[oldest]);
-        oldest = (oldest + 1) % arguments->jobs;
+        finish(await_any(jobs, told, next));
         running--;
+        for (; told < next && jobs[told % AHEAD_MAX].pid == 0; told++)
+            report(arguments, totals, &jobs[told % AHEAD_MAX]);
     }
 }
 
@@ -408,7 +448,7 @@ static void run_list(const struct arguments *arguments, struct totals *totals)
     for (int i = 0; i < count; i++) {
         struct arguments one = *arguments;
         one.first = one.last = seeds[i];
-        one.minutes = 0;
+        one.minutes = one.hours = 0;
         one.jobs = 1;
         run_range(&one, totals);
     }
@@ -496,6 +536,8 @@ int main(int argc, char **argv)
             has_range = true;
         } else if (strcmp(name, "--minutes") == 0) {
             arguments.minutes = strtod(value, NULL);
+        } else if (strcmp(name, "--hours") == 0) {
+            arguments.hours = strtod(value, NULL);
         } else if (strcmp(name, "--list") == 0) {
             arguments.list = value;
         } else if (strcmp(name, "--jobs") == 0) {
@@ -512,13 +554,14 @@ int main(int argc, char **argv)
     }
     arguments.options.without = arguments.without;
     arguments.options.set = arguments.set;
+    double began = seconds_now();
+    bool is_open = arguments.minutes > 0 || arguments.hours > 0;
     if (arguments.list != NULL) run_list(&arguments, &totals);
-    if (arguments.minutes > 0 && !has_range) {
+    if (is_open && !has_range) {
         arguments.first = (uint64_t)time(NULL) * 1000;
         printf("fresh seeds from %llu\n", (unsigned long long)arguments.first);
     }
-    if (arguments.list == NULL || has_range || arguments.minutes > 0)
-        run_range(&arguments, &totals);
-    print_totals(&arguments, &totals);
+    if (arguments.list == NULL || has_range || is_open) run_range(&arguments, &totals);
+    print_totals(&arguments, &totals, seconds_now() - began);
     return totals.failed_count == 0 ? 0 : totals.failed[0].code;
 }
