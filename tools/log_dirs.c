@@ -29,6 +29,7 @@ struct session {
     struct broker_ids brokers;
     struct slice *topics;
     int topic_count;
+    const char *missing; /* a topic that was asked for, and is not there */
     struct buf *out, *message;
 };
 
@@ -40,6 +41,17 @@ static void read_topics(struct session *s)
     while (slice_cut(&rest, ',', &item))
         if (text_trim(item).len > 0) s->topics[s->topic_count++] = text_trim(item);
     if (text_trim(rest).len > 0) s->topics[s->topic_count++] = text_trim(rest);
+}
+
+/* Kafka's tool says nothing of it: a name that was mistyped looks like a topic without replicas. */
+static void look_for_missing(struct session *s, const struct metadata_response *metadata)
+{
+    for (int32_t i = 0; i < metadata->topics.count; i++) {
+        const struct metadata_response_topic *topic = &metadata->topics.at[i];
+        if (topic->error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION ||
+            topic->error_code == KAFKA_INVALID_TOPIC_EXCEPTION)
+            s->missing = arena_text(s->arena, topic->name);
+    }
 }
 
 static bool is_known(const struct metadata_response *metadata, int32_t broker)
@@ -128,10 +140,12 @@ static enum err run(struct session *s)
                                       .client_id = "log-dirs-command",
                                       .timeout_ms = usage_timeout_ms(&settings)},
             &s->cluster, s->message);
+    read_topics(s);
     if (err == ERR_OK)
-        err = cluster_metadata(s->cluster, NULL, 0, false, &request, &metadata, s->message);
+        err = cluster_metadata(s->cluster, s->topics, s->topic_count, false, &request, &metadata,
+                               s->message);
     if (err == ERR_OK) {
-        read_topics(s);
+        look_for_missing(s, metadata);
         err = choose_brokers(s, metadata);
         cluster_request_fini(&request);
     }
@@ -157,7 +171,9 @@ int log_dirs_main(int argc, char **argv)
         else
             fprintf(stderr, "Error: %.*s\n", SLICE_ARGS(buf_slice(&message)));
         fflush(stdout);
-        status = err == ERR_OK ? 0 : 1;
+        if (err == ERR_OK && s.missing != NULL)
+            fprintf(stderr, "Error: Topic '%s' does not exist as expected\n", s.missing);
+        status = err == ERR_OK && s.missing == NULL ? 0 : 1;
     }
     args_fini(&args);
     buf_fini(&message);
