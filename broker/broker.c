@@ -585,6 +585,7 @@ static void on_options_changed(void *to, const struct options *before)
     struct api_shard *control = &broker->main->api;
     struct replica_settings settings;
 
+    connections_set_max(&broker->connections, control->options);
     if (!broker->is_started || broker->is_stopping) return;
     fill_replica_settings(control->options, &settings);
     order_settings(control, &settings);

@@ -57,6 +57,11 @@ void connections_fini(struct connections *connections)
     map_fini(&connections->addresses);
 }
 
+void connections_set_max(struct connections *connections, const struct options *options)
+{
+    atomic_store(&connections->max, options_int(options, OPTION_MAX_CONNECTIONS));
+}
+
 static bool enter(_Atomic int64_t *count, int64_t max)
 {
     if (atomic_fetch_add(count, 1) < max) return true;

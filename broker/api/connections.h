@@ -12,7 +12,7 @@
 
 struct connections {
     _Atomic int64_t total;
-    int64_t max;
+    _Atomic int64_t max; /* changes at run time */
     struct connections_listener {
         _Atomic int64_t count;
         int64_t max;
@@ -29,6 +29,9 @@ struct connections {
 void connections_init(struct connections *connections, const struct options *options,
                       const struct listeners *listeners);
 void connections_fini(struct connections *connections);
+
+/* max.connections is another one now. Who waits is looked at again soon; nobody is sent away. */
+void connections_set_max(struct connections *connections, const struct options *options);
 
 /* Counts one more on the listener, if there is room. */
 bool connections_enter(struct connections *connections, int listener);

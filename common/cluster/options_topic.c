@@ -198,6 +198,7 @@ bool option_is_live(enum option option)
                                          OPTION_FOLLOWER_REPLICATION_THROTTLED_RATE,
                                          OPTION_REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND,
                                          OPTION_NUM_REPLICA_FETCHERS,
+                                         OPTION_MAX_CONNECTIONS,
                                          OPTION_LOG_CLEANER_BACKOFF_MS,
                                          OPTION_LOG_CLEANER_DEDUPE_BUFFER_SIZE,
                                          OPTION_LOG_CLEANER_IO_BUFFER_LOAD_FACTOR,

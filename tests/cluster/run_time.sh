@@ -75,4 +75,48 @@ lacks "DescribeConfigs" num.replica.fetchers "$(described --broker 2)"
 until_so "as before" few
 say "fetchers and quota"
 
+# ---- how many connections a broker takes
+cat > "$work/held.py" << 'END'
+import select, socket, struct, subprocess, sys
+
+port, command = int(sys.argv[1]), sys.argv[2:]
+
+def connect():
+    connection = socket.create_connection(("127.0.0.1", port), timeout=120)
+    return connection
+
+def send(connection, key, version, body):
+    frame = struct.pack(">hhih", key, version, 7, -1) + body
+    connection.sendall(struct.pack(">i", len(frame)) + frame)
+
+def receive(connection, count):
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part: sys.exit("a connection was closed")
+        data += part
+    return data
+
+def answer(connection):
+    return receive(connection, struct.unpack(">i", receive(connection, 4))[0])
+
+early = connect()
+send(early, 18, 0, b"")
+answer(early)
+subprocess.run(command, check=True, stdout=subprocess.DEVNULL) # from now on there is room for one, and it is taken
+held = connect()
+send(held, 18, 0, b"")
+if select.select([held], [], [], 2)[0]: sys.exit("over max.connections, and answered")
+name = b"max.connections"
+config = struct.pack(">h", len(name)) + name + struct.pack(">bh", 1, -1) # delete it
+send(early, 44, 0, struct.pack(">ibh1si", 1, 4, 1, b"2", 1) + config + b"\0")
+code = struct.unpack(">h", answer(early)[12:14])[0]
+if code != 0: sys.exit(f"taken away: code {code}")
+answer(held)
+END
+"$python" "$work/held.py" "$(port_of ottla-2)" "$build/ottla" configs "${server[@]}" --alter --broker 2 --add-config max.connections=1 ||
+    fail "max.connections does not change at run time"
+lacks "DescribeConfigs" max.connections "$(described --broker 2)"
+say "connections"
+
 [[ "$(pid_of ottla-1) $(pid_of ottla-2)" == "$pids" ]] && kill -0 $pids || fail "a broker was started again"

@@ -281,8 +281,21 @@ START_TEST(over_max_connections_one_waits_until_another_ends)
     close(internal);
     close(fds[0]);
     ck_assert(rig_reply(&rig, fds[2], &reply));
-    close(fds[1]);
-    close(fds[2]);
+    /* … or until there may be more. */
+    fds[0] = rig_connect(&rig);
+    rig_send_frame(fds[0], hex(&arena, "0012 0000 00000007 ffff"));
+    for (int i = 0; i < 20; i++)
+        rig_turn(&rig);
+    ck_assert_int_eq(recv(fds[0], &byte, 1, MSG_DONTWAIT), -1);
+    struct options *changed = options_copy(rig.options);
+    ck_assert_int_eq(options_set_dynamic(changed, OPTION_SOURCE_DYNAMIC_BROKER, "max.connections",
+                                         "3", NULL),
+                     ERR_OK);
+    connections_set_max(&rig.connections, changed);
+    options_destroy(&changed);
+    ck_assert(rig_reply(&rig, fds[0], &reply));
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
     buf_fini(&reply);
     arena_fini(&arena);
     rig_close(&rig);
