@@ -736,7 +736,10 @@ void leader_and_isr_answered(struct context *context, struct event *event)
         bool is_error = event->items[i].is_storage_error;
 
         if (p == NULL || !ids_have(&p->replicas, event->broker)) continue;
-        if (is_error) partition_note_refused(p, event->broker);
+        if (is_error)
+            partition_note_refused(p, event->broker);
+        else
+            partition_note_heard(p, event->broker, event->order);
         if (!context_set_dir_offline(context, p, event->broker, is_error)) continue;
         if (is_error)
             replica_set_add(&offline, p, event->broker);

@@ -475,8 +475,13 @@ void partition_set_leadership(struct partition *p, const struct leadership *from
             p->hosted[i].is_doubted = false;
 }
 
-void partition_note_left(struct partition *p, const struct leadership *read,
-                         const struct leadership *next, int64_t zxid)
+void partition_note_heard(struct partition *p, int32_t broker, uint64_t order)
+{
+    if (p->now.leader == broker && order >= p->unheard) p->unheard = 0;
+}
+
+void partition_note_left(const struct context *context, struct partition *p,
+                         const struct leadership *read, const struct leadership *next, int64_t zxid)
 {
     if (!p->has_leadership) return;
     if (p->now.partition_epoch != read->partition_epoch) partition_set_leadership(p, read);
@@ -487,6 +492,7 @@ void partition_note_left(struct partition *p, const struct leadership *read,
         if (ids_have(&next->isr, hosted->broker) || hosted->is_doubted) continue;
         hosted->left_isr = next->isr.count;
         hosted->left_at = zxid;
+        p->unheard = context->orders + 1;
     }
 }
 

@@ -74,6 +74,9 @@ struct partition {
     /* One that is doubted was elected, and has not refused: what it writes, and what others cut off
      * in its favour, is another history than that of those who left the ISR. */
     bool is_risked;
+    /* The number of the first order that can have told a leader of the last replica that left: until
+     * one of those is answered it may not have synced for that. 0: one was. */
+    uint64_t unheard;
     struct leadership now;
     bool is_reassigning;
     struct hosted *hosted; /* those that have ever had a state */
@@ -224,6 +227,7 @@ struct event {
     int32_t epoch, epoch_version; /* take over */
     int64_t block_start;          /* producer ids: answer */
     int32_t version;              /* of the API, for what differs */
+    uint64_t order;               /* leader-and-isr: which one is answered */
 };
 struct event *event_create(enum event_type type);
 void event_destroy(struct event **event);
@@ -286,6 +290,7 @@ struct control {
     int32_t broker;
     int64_t broker_epoch;
     int32_t controller_epoch;
+    uint64_t number;            /* of the order; LeaderAndIsr only */
     struct control_item *items; /* in order of topics */
     int32_t count;
     const struct control_broker *live; /* update metadata: all; leader and isr: the leaders in it */
@@ -341,6 +346,7 @@ struct context {
     int32_t partition_count, reassigning_count;
     uint64_t elections, elections_unclean; /* since the process began */
     uint64_t deletions;                    /* orders to delete a replica, likewise */
+    uint64_t orders;                       /* LeaderAndIsr, likewise */
     bool has_reassign_node;                /* /admin/reassign_partitions was there when last seen */
 
     struct list events; /* waiting */
@@ -415,8 +421,11 @@ struct hosted *partition_hosted(struct partition *p, int32_t broker);
 bool partition_is_doubted(const struct partition *p, int32_t broker);
 /* In the transaction `zxid` the controller made `next` of `read`: who left the ISR by that. Before
  * partition_set_leadership. */
-void partition_note_left(struct partition *p, const struct leadership *read,
-                         const struct leadership *next, int64_t zxid);
+void partition_note_left(const struct context *context, struct partition *p,
+                         const struct leadership *read, const struct leadership *next,
+                         int64_t zxid);
+/* `broker` follows the order of that number. */
+void partition_note_heard(struct partition *p, int32_t broker, uint64_t order);
 /* `broker` has refused to lead. */
 void partition_note_refused(struct partition *p, int32_t broker);
 /* The replica is online. Whether its machine has lost something meanwhile the registration says. */

@@ -40,25 +40,45 @@ static bool is_isr_in_doubt(const struct context *context, const struct partitio
     return true;
 }
 
+/* Of the ISR that is in memory it is remembered who left it. */
+static bool knows_formers(const struct context *context, const struct partition *p,
+                          const struct leadership *from)
+{
+    return p->has_leadership && p->now.partition_epoch == from->partition_epoch &&
+           is_isr_in_doubt(context, p, &from->isr);
+}
+
 /* One that left the ISR with all that was acknowledged, where `terms` say so (NULL: where they
- * might), and nobody in it is as good; −1. What left is remembered of the ISR in memory. */
-static int32_t first_former(const struct context *context, const struct partition *p,
-                            const struct leadership *from, const struct election_terms *terms)
+ * might); online, if `context` is given. −1: there is none. */
+static int32_t any_former(const struct context *context, const struct partition *p,
+                          const struct election_terms *terms)
 {
     int32_t min_insync = terms == NULL ? INT32_MAX : terms->min_insync;
     int64_t since = terms == NULL ? -1 : terms->config_zxid;
 
-    if (!p->has_leadership || p->now.partition_epoch != from->partition_epoch ||
-        !is_isr_in_doubt(context, p, &from->isr))
-        return -1;
     for (int32_t i = 0; i < p->replicas.count; i++) {
         int32_t id = p->replicas.at[i];
 
-        if (replica_is_online(context, p, id) &&
+        if ((context == NULL || replica_is_online(context, p, id)) &&
             partition_has_left_with_all(p, id, min_insync, since))
             return id;
     }
     return -1;
+}
+
+/* Where nobody in the ISR is as good. */
+static int32_t first_former(const struct context *context, const struct partition *p,
+                            const struct leadership *from, const struct election_terms *terms)
+{
+    return knows_formers(context, p, from) ? any_former(context, p, terms) : -1;
+}
+
+/* The ISR lost something before it could hear that it was alone, and one that left it before that
+ * is not back yet. */
+static bool is_former_awaited(const struct context *context, const struct partition *p,
+                              const struct leadership *from, const struct election_terms *terms)
+{
+    return p->unheard > 0 && knows_formers(context, p, from) && any_former(NULL, p, terms) >= 0;
 }
 
 bool election_asks_terms(const struct context *context, const struct partition *p,
@@ -68,7 +88,7 @@ bool election_asks_terms(const struct context *context, const struct partition *
     int32_t able = first_able(context, p, election, &p->replicas, &from->isr);
 
     return (able < 0 && election == ELECTION_OFFLINE) ||
-           first_former(context, p, from, NULL) >= 0;
+           first_former(context, p, from, NULL) >= 0 || is_former_awaited(context, p, from, NULL);
 }
 
 static void keep(const struct context *context, const struct partition *p, const struct ids *from,
@@ -117,6 +137,8 @@ static int32_t choose_for_offline(const struct context *context, const struct pa
         return leader;
     }
     leader = first_able(context, p, election, &p->replicas, &from->isr);
+    if (leader >= 0 && !is_unclean_allowed && is_former_awaited(context, p, from, terms))
+        return -1;
     if (leader < 0 && is_unclean_allowed) {
         leader = first_able(context, p, election, &p->replicas, NULL);
         *choice = CHOICE_UNCLEAN;
@@ -157,6 +179,11 @@ static int32_t choose_leader(const struct context *context, const struct partiti
         break;
     }
     ids_fini(&only);
+    /* Who is in doubt leads by an election that knows of those who left. */
+    bool knows_better = election == ELECTION_OFFLINE || election == ELECTION_OFFLINE_UNCLEAN;
+    if (!knows_better && leader >= 0 && partition_is_doubted(p, leader) &&
+        knows_formers(context, p, from) && any_former(NULL, p, NULL) >= 0)
+        leader = -1;
     return leader;
 }
 

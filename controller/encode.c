@@ -339,6 +339,7 @@ static struct event *read_leader_and_isr(const struct control *control, int vers
     struct event *event = event_create(EVENT_LEADER_AND_ISR_ANSWERED);
     event->broker = control->broker;
     event->broker_epoch = control->broker_epoch;
+    event->order = control->number;
     event_make_items(event, count);
     event->count = 0;
     for (int32_t i = 0; i < response.partition_errors.count; i++)

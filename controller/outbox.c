@@ -433,6 +433,7 @@ void outbox_send(struct context *context)
 
         if (a == NULL || a->leader_and_isr.by_partition.count == 0) continue;
         struct control *control = add_control(&s, CONTROL_LEADER_AND_ISR, a->id);
+        control->number = ++context->orders;
         control->items = make_items(&s, &a->leader_and_isr, false, false, &control->count);
         add_leaders(&s, control);
     }

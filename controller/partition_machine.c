@@ -304,7 +304,7 @@ static bool take_writes(struct context *context, struct to_online *t)
         if (c->request < 0) continue;
         const struct request *r = &t->task.requests.at[c->request];
         if (r->err == ERR_OK) {
-            partition_note_left(c->partition, &c->read, &c->next, r->stat.mzxid);
+            partition_note_left(context, c->partition, &c->read, &c->next, r->stat.mzxid);
             succeed(context, t, c, c->todo == INITIALISE ? 0 : r->stat.version);
         } else if (r->err == ERR_ZK_VERSION && c->todo == ELECT) {
             /* Someone wrote in between, or it was our own write whose answer was lost. */

@@ -285,7 +285,7 @@ static bool take_writes(struct context *context, struct to_offline *t)
         const struct request *r = &t->task.requests.at[l->request];
         if (r->err == ERR_OK) {
             l->next.partition_epoch = r->stat.version;
-            partition_note_left(p, &l->read, &l->next, r->stat.mzxid);
+            partition_note_left(context, p, &l->read, &l->next, r->stat.mzxid);
             partition_set_leadership(p, &l->next);
             context_note(context, "partition %s-%d leader=%d epoch=%d without %d", p->topic->name,
                          p->id, p->now.leader, p->now.leader_epoch, l->replica.broker);

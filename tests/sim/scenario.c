@@ -360,7 +360,8 @@ static void the_last_of_the_isr_was_left_alone(struct scene *s)
  * left the ISR has all that was acknowledged, and leads when it is there. */
 static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
 {
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 4; round++) {
+        bool is_other_late = round % 2 == 1;
         UNTIL(s, is_whole(s));
         int leader = leader_of(s), away = follower_of(s, 0), other = follower_of(s, 1);
         kill_it(broker(s, away));
@@ -369,15 +370,17 @@ static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
         for (int i = 0; i < s->cluster->controllers; i++)
             cut(s, cluster_controller(s->cluster, i), broker(s, leader));
         kill_it(broker(s, other));
-        start_it(broker(s, other));
+        if (!is_other_late) start_it(broker(s, other));
         UNTIL(s, !is_in_sync(s, other) || leader_of(s) != leader);
         power_off(s, broker(s, leader));
         for (int i = 0; i < s->cluster->controllers; i++)
             heal(s, cluster_controller(s->cluster, i), broker(s, leader));
-        UNTIL(s, is_registered(s, broker(s, other)));
+        UNTIL(s, is_other_late || is_registered(s, broker(s, other)));
         pass_ms(s, between(s, 1, 5000));
         start_it(broker(s, leader));
         pass_s(s, 10);
+        start_it(broker(s, other));
+        pass_s(s, 5);
         start_it(broker(s, away));
     }
 }

@@ -237,7 +237,7 @@ START_TEST(who_left_the_isr_with_all_leads_before_one_that_lost_something)
     terms = (struct election_terms){.min_insync = 2, .config_zxid = 5};
     first->epoch = 3;
     partition_note_online(partition, first);
-    partition_note_left(partition, &partition->now, &next, 10);
+    partition_note_left(&context, partition, &partition->now, &next, 10);
     partition_set_leadership(partition, &next);
     leadership_fini(&next);
     ck_assert(!election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
@@ -252,6 +252,20 @@ START_TEST(who_left_the_isr_with_all_leads_before_one_that_lost_something)
     ck_assert_int_eq(chosen.leader, 2);
     ck_assert_str_eq(text(&chosen.isr), "2");
     ck_assert(!is_unclean && !chosen.is_recovering);
+
+    /* It is waited for, while 1 may not have synced for being alone. */
+    context_set_dir_offline(&context, partition, 2, true);
+    ck_assert(election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(!choose(ELECTION_OFFLINE, false));
+    ck_assert(!choose(ELECTION_PREFERRED, false));
+    ck_assert(choose(ELECTION_OFFLINE_UNCLEAN, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    partition_note_heard(partition, 1, context.orders); /* an earlier one */
+    ck_assert(!choose(ELECTION_OFFLINE, false));
+    partition_note_heard(partition, 1, context.orders + 1);
+    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert_int_eq(chosen.leader, 1);
+    context_set_dir_offline(&context, partition, 2, false);
 
     /* Fewer were enough, or may have been for a while. */
     terms.min_insync = 1;
