@@ -12,7 +12,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PARTS_MAX 64 /* per system call; more is another call */
+/* Per system call. A larger write has the kernel look for larger pieces of memory for the page
+ * cache, and where memory is full, of other files, it moves pages about for each of them:
+ * README.md, "Memory of frames". */
+#define WRITE_BYTES_MAX 32768
+#define PARTS_MAX       64
 
 static enum err failed(void)
 {
@@ -90,14 +94,18 @@ static enum err posix_read_cached(struct file *file, uint64_t position, void *to
     return ERR_OK;
 }
 
-/* Copies as many parts as fit, without the first `skip` bytes of the first. */
-static int take_parts(const struct iovec *from, int count, size_t skip, struct iovec to[PARTS_MAX])
+/* Copies as many parts as fit, without the first `skip` bytes of the first; `max` bytes at most. */
+static int take_parts(const struct iovec *from, int count, size_t skip, size_t max,
+                      struct iovec to[PARTS_MAX])
 {
-    int taken = count < PARTS_MAX ? count : PARTS_MAX;
+    int taken = 0;
 
-    memcpy(to, from, (size_t)taken * sizeof(to[0]));
-    to[0].iov_base = (char *)to[0].iov_base + skip;
-    to[0].iov_len -= skip;
+    for (; taken < count && taken < PARTS_MAX && max > 0; taken++, skip = 0) {
+        size_t len = from[taken].iov_len - skip;
+        if (len > max) len = max;
+        to[taken] = (struct iovec){(char *)from[taken].iov_base + skip, len};
+        max -= len;
+    }
     return taken;
 }
 
@@ -111,7 +119,8 @@ static enum err posix_write_at(struct file *file, uint64_t position, const struc
         for (; count > 0 && parts[0].iov_len == skip; parts++, count--)
             skip = 0;
         if (count == 0) return ERR_OK;
-        int taken = take_parts(parts, count, skip, now);
+        int taken =
+            take_parts(parts, count, skip, WRITE_BYTES_MAX - position % WRITE_BYTES_MAX, now);
         ssize_t n = pwritev(file->fd, now, taken, (off_t)position);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return failed();

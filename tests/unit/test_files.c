@@ -42,6 +42,31 @@ START_TEST(a_write_that_stops_short_is_an_error_not_a_success)
 }
 END_TEST
 
+/* The kernel is given a large write in pieces, which end where no part does. */
+START_TEST(many_large_parts_are_written_whole_wherever_they_begin)
+{
+    enum { PART = 70001, PARTS = 5, AT = 12345, AFTER = 100 };
+    static uint8_t bytes[PART * PARTS], read[AT + PART * PARTS + AFTER];
+    struct iovec parts[PARTS];
+    size_t n = 0;
+
+    start();
+    struct file *file = open_new();
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (int i = 0; i < PARTS; i++)
+        parts[i] = (struct iovec){bytes + (size_t)i * PART, PART};
+    ck_assert_int_eq(file_write_parts_at(env, file, AT, parts, PARTS), ERR_OK);
+    ck_assert_int_eq(file_read_at(env, file, 0, read, sizeof(read), &n), ERR_OK);
+    ck_assert_uint_eq(n, AT + sizeof(bytes));
+    ck_assert_mem_eq(read + AT, bytes, sizeof(bytes));
+    for (int i = 0; i < AT; i++)
+        ck_assert_uint_eq(read[i], 0);
+    file_close(env, &file);
+    stop();
+}
+END_TEST
+
 START_TEST(a_full_device_is_told_apart)
 {
     struct file *file = NULL;
@@ -109,5 +134,6 @@ START_TEST(a_replace_that_fails_leaves_the_old_text)
 END_TEST
 
 UNIT(FILES_PROMISES, a_write_that_stops_short_is_an_error_not_a_success,
-     a_full_device_is_told_apart, a_lock_holds_against_others_and_ourselves_until_it_is_closed,
+     many_large_parts_are_written_whole_wherever_they_begin, a_full_device_is_told_apart,
+     a_lock_holds_against_others_and_ourselves_until_it_is_closed,
      a_replace_that_fails_leaves_the_old_text)
