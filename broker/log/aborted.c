@@ -13,8 +13,8 @@ static enum err open_file(const struct env *env, const struct segment_place *pla
                           struct file **out)
 {
     char path[FILES_PATH_MAX];
-    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED,
-                                 place_suffix(place));
+    enum err err =
+        names_segment(path, place->directory, place->base, NAMES_ABORTED, place_suffix(place));
 
     return err == ERR_OK ? files_open(env, path, flags, out) : err;
 }
@@ -61,8 +61,8 @@ enum err aborted_read(const struct env *env, const struct segment_place *place,
     struct buf bytes;
 
     buf_init(&bytes);
-    enum err err = names_segment(path, place->directory, place->base, NAMES_ABORTED,
-                                 place_suffix(place));
+    enum err err =
+        names_segment(path, place->directory, place->base, NAMES_ABORTED, place_suffix(place));
     if (err == ERR_OK) err = files_read_all(env, path, FILE_BYTES_MAX, &bytes);
     if (err == ERR_LIMIT) err = ERR_CORRUPT;
     int n = (int)(bytes.len / ENTRY_BYTES);
@@ -70,7 +70,9 @@ enum err aborted_read(const struct env *env, const struct segment_place *place,
     for (int i = 0; err == ERR_OK && i < n; i++) {
         const uint8_t *from = bytes.ptr + (size_t)i * ENTRY_BYTES;
         entries[i] = read_entry(from);
-        if (prim_load16(from) != VERSION_CURRENT || entries[i].last_offset < place->base)
+        if (prim_load16(from) != VERSION_CURRENT || entries[i].last_offset < place->base ||
+            entries[i].first_offset < 0 || entries[i].first_offset >= entries[i].last_offset ||
+            (i > 0 && entries[i].last_offset < entries[i - 1].last_offset))
             err = ERR_CORRUPT;
     }
     buf_fini(&bytes);
@@ -81,6 +83,22 @@ enum err aborted_read(const struct env *env, const struct segment_place *place,
     *out = entries;
     *count = n;
     return ERR_OK;
+}
+
+enum err aborted_check(const struct env *env, const struct segment_place *place)
+{
+    struct aborted *entries = NULL;
+    struct file_status status = {0};
+    char path[FILES_PATH_MAX];
+    int count = 0;
+
+    enum err err =
+        names_segment(path, place->directory, place->base, NAMES_ABORTED, place_suffix(place));
+    if (err == ERR_OK) err = files_status(env, path, &status);
+    if (err == ERR_OK) err = aborted_read(env, place, &entries, &count);
+    free(entries);
+    bool is_none = status.size == 0 || status.size % ENTRY_BYTES != 0;
+    return err == ERR_OK && is_none ? ERR_CORRUPT : err;
 }
 
 enum err aborted_truncate(const struct env *env, const struct segment_place *place, int64_t offset)

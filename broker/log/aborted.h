@@ -22,6 +22,9 @@ MUST_CHECK enum err aborted_add(const struct env *env, const struct segment_plac
 MUST_CHECK enum err aborted_truncate(const struct env *env, const struct segment_place *place,
                                      int64_t offset);
 /* All entries, in order, into `*out` (malloc; NULL when there are none). ERR_CORRUPT: another
- * version, or an entry that ends before the segment begins. */
+ * version, or an entry that cannot be. Behind the last there may be a part of one, of a write that
+ * failed. */
 MUST_CHECK enum err aborted_read(const struct env *env, const struct segment_place *place,
                                  struct aborted **out, int *count);
+/* ERR_CORRUPT: it cannot be read, has no entry, or ends in a part of one. */
+MUST_CHECK enum err aborted_check(const struct env *env, const struct segment_place *place);

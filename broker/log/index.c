@@ -93,8 +93,9 @@ static enum err read_entries(struct index *index, const struct segment_place *pl
 enum err index_load(struct index *index, const struct segment_place *place)
 {
     struct log_file *file = NULL;
-    uint8_t bytes[ENTRY_BYTES_MAX];
+    uint8_t bytes[2 * ENTRY_BYTES_MAX];
     uint64_t size = 0;
+    bool is_cut = false;
 
     if (index->count >= 0) return ERR_OK;
     enum err err = use(index, place, 0, &file);
@@ -104,15 +105,22 @@ enum err index_load(struct index *index, const struct segment_place *place)
          */
         err = file_truncate(place->files->env, file->file, 0);
         size = 0;
+        is_cut = true;
     }
     handles_drop(&file);
     if (err != ERR_OK) return err;
 
     int32_t count = (int32_t)(size / entry_bytes(index));
+    index->is_damaged = is_cut || size % entry_bytes(index) != 0;
     if (count > 0) {
-        err = read_entries(index, place, count - 1, 1, bytes);
+        int32_t n = count > 1 ? 2 : 1;
+        err = read_entries(index, place, count - n, n, bytes);
         if (err != ERR_OK) return err;
-        index->last = decode(index, bytes);
+        struct index_entry before = decode(index, bytes);
+        index->last = decode(index, bytes + (size_t)(n - 1) * entry_bytes(index));
+        index->is_damaged |=
+            index->last.key < 0 || index->last.value < 0 ||
+            (n == 2 && (index->last.key <= before.key || index->last.value < before.value));
     }
     index->count = index->saved = index->tail_first = count;
     return ERR_OK;

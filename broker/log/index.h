@@ -33,8 +33,9 @@ struct index_entry {
 
 struct index {
     enum index_kind kind;
-    int32_t count; /* -1: not looked at yet */
-    int32_t saved; /* of them in the file */
+    int32_t count;   /* -1: not looked at yet */
+    int32_t saved;   /* of them in the file */
+    bool is_damaged; /* its length, or its last entries, are none of an index */
     int32_t tail_first;
     int32_t tail_capacity; /* in bytes */
     uint8_t *tail;         /* entries tail_first … count − 1, as in the file */

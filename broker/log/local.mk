@@ -40,6 +40,7 @@ check_PROGRAMS += \
 	tests/unit/test_policy \
 	tests/unit/test_producers \
 	tests/unit/test_snapshots \
+	tests/unit/test_damage \
 	tests/unit/test_recover \
 	tests/unit/test_reserve \
 	tests/unit/test_store

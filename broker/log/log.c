@@ -1,6 +1,7 @@
 /* broker/log/log.c - see log.h: state, append, roll, read. */
 #include "broker/log/parts.h"
 #include "base/ensure.h"
+#include "base/log.h"
 #include "base/planted.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
@@ -363,6 +364,15 @@ static bool is_recent(const struct log *log, int64_t offset, struct log_position
     return false;
 }
 
+/* Offsets that are passed over. After a compaction, which leaves holes, that means nothing. */
+static void note_hole(const struct log *log, const struct segment *segment, int64_t from,
+                      int64_t to)
+{
+    if (to > from && !log->config.is_compacted && log_cleaned_offset(log) < 0)
+        log_warn("log", "records_missing", "path=%s/%020lld" NAMES_LOG " from=%lld to=%lld",
+                 log->path, (long long)segment->base, (long long)from, (long long)to);
+}
+
 enum err log_locate(struct log *log, int64_t offset, struct log_position *out)
 {
     struct scan_batch batch;
@@ -382,8 +392,17 @@ enum err log_locate(struct log *log, int64_t offset, struct log_position *out)
         struct segment *segment = log->segments[i];
         struct segment_place place = log_place(log, segment->base);
         enum err err = segment_find(segment, &place, offset, &position, &batch);
-        if (err == ERR_OK) *out = (struct log_position){offset, segment->base, position};
+        /* Its offset, which no checksum covers, would lead readers past all that follows. */
+        if (err == ERR_OK && batch.last_offset >= log_upper(log, i)) err = ERR_CORRUPT;
+        if (err == ERR_OK) {
+            *out = (struct log_position){offset, segment->base, position};
+            if (batch.magic == 2) note_hole(log, segment, offset, batch.base_offset);
+        }
+        if (err == ERR_CORRUPT)
+            log_error("log", "segment_damaged", "path=%s/%020lld" NAMES_LOG " offset=%lld",
+                      log->path, (long long)segment->base, (long long)offset);
         if (err != ERR_NOT_FOUND) return log_settle(log, err);
+        if (i + 1 < log->count) note_hole(log, segment, offset, log->segments[i + 1]->base);
     }
     *out = log_end_position(log);
     out->offset = offset;

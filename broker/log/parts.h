@@ -112,6 +112,12 @@ MUST_CHECK enum err log_replace_segments(struct log *log, int from, int n,
 /* It does not come to be. */
 void log_remove_swap(struct log *log);
 
+/* An index of times has no checksum. False: the batches say otherwise than that of this segment,
+ * which from now on is as old as its file. */
+bool log_has_true_times(struct log *log, struct segment *segment);
+/* When a segment was last written, for those of whose records no time is known. Unknown: now. */
+int64_t log_modified_ms(const struct log *log, const struct segment *segment, int64_t now_ms);
+
 /* What an error does to the log: those that pass are given back, a broken device takes the
  * directory offline (ERR_IO). */
 MUST_CHECK enum err log_settle(struct log *log, enum err err);

@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/planted.h"
+#include "broker/log/aborted.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "broker/log/snapshots.h"
@@ -72,11 +73,40 @@ static int64_t began_at(const struct epochs *before, int32_t epoch, int64_t low,
     return offset;
 }
 
+/* What is learnt of epochs as batches go by. */
+struct epochs_scan {
+    struct epochs *epochs;
+    const struct epochs *before;
+    int64_t low; /* where the next batch may begin */
+    bool is_new; /* the last batch had an epoch of its own */
+};
+
+/* Tells of an epoch that is later than all that are known. No checksum covers it: that of one batch
+ * alone, with an earlier one after it, was damaged. */
+static enum err note_epoch(struct epochs_scan *scan, const struct scan_batch *batch)
+{
+    struct epoch_entry latest = epochs_latest(scan->epochs);
+    int64_t low = scan->low;
+    bool changed = false;
+
+    scan->low = batch->last_offset + 1;
+    if (batch->magic < 2 || batch->leader_epoch < 0) return ERR_OK;
+    if (scan->is_new && batch->leader_epoch < latest.epoch)
+        (void)epochs_truncate_end(scan->epochs, latest.start);
+    scan->is_new = batch->leader_epoch > epochs_latest(scan->epochs).epoch;
+    if (!scan->is_new) return ERR_OK;
+    return epochs_start(scan->epochs, batch->leader_epoch,
+                        began_at(scan->before, batch->leader_epoch, low, batch->base_offset),
+                        &changed);
+}
+
 /* Gives where the good batches end. */
 static enum err scan_batches(struct scanner *s, struct segment *segment,
                              const struct segment_place *place, const struct log_config *config,
-                             struct epochs *epochs, const struct epochs *before, int64_t *next)
+                             struct epochs *epochs, const struct epochs *before, int64_t dense_from,
+                             int64_t *next)
 {
+    struct epochs_scan scan = {.epochs = epochs, .before = before, .low = segment->base};
     struct scan_batch batch;
     int64_t indexed = 0;
     enum err err;
@@ -89,6 +119,10 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
         if (batch.last_offset < *next || batch.last_offset - segment->base > INT32_MAX ||
             (batch.magic == 2 && batch.base_offset < *next) || segment->size > INT32_MAX)
             break;
+        /* No checksum covers its offset. */
+        if (segment->size > 0 && batch.magic == 2 && batch.base_offset > *next &&
+            batch.base_offset >= dense_from)
+            break;
         if (segment->size == 0) segment->first_timestamp = batch.max_timestamp;
         segment_note_time(segment, batch.max_timestamp, batch.last_offset);
         if (segment->size - indexed > config->index_interval_bytes) {
@@ -96,12 +130,8 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
             if (err != ERR_OK) return err;
             indexed = segment->size;
         }
-        if (batch.magic == 2 && batch.leader_epoch > epochs_latest(epochs).epoch) {
-            bool changed = false;
-            int64_t start = began_at(before, batch.leader_epoch, *next, batch.base_offset);
-            err = epochs_start(epochs, batch.leader_epoch, start, &changed);
-            if (err != ERR_OK) return err;
-        }
+        err = note_epoch(&scan, &batch);
+        if (err != ERR_OK) return err;
         segment->size += batch.size;
         *next = batch.last_offset + 1;
     }
@@ -111,7 +141,8 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
 
 enum err recover_segment(struct segment *segment, const struct segment_place *place,
                          const struct log_config *config, struct epochs *epochs,
-                         const struct epochs *before, int64_t *next, int64_t *cut)
+                         const struct epochs *before, int64_t dense_from, int64_t *next,
+                         int64_t *cut)
 {
     struct scanner scanner = {.env = place->files->env, .capacity = SCAN_BYTES};
     struct log_file *file = NULL;
@@ -130,7 +161,7 @@ enum err recover_segment(struct segment *segment, const struct segment_place *pl
         scanner.size = (int64_t)size;
         if (scanner.capacity > (size_t)scanner.size) scanner.capacity = (size_t)scanner.size + 1;
         scanner.bytes = ensure_malloc(scanner.capacity);
-        err = scan_batches(&scanner, segment, place, config, epochs, before, next);
+        err = scan_batches(&scanner, segment, place, config, epochs, before, dense_from, next);
     }
     free(scanner.bytes);
     if (err == ERR_OK && segment->size < (int64_t)size)
@@ -196,7 +227,27 @@ struct loading {
     struct log *log;
     struct listing listing;
     struct epochs epochs_before; /* as the file has them */
+    bool lacks_epochs;           /* their file is lost, empty or damaged */
+    bool is_scanned;             /* the whole log was, and with it its epochs */
+    int32_t last_epoch;          /* of the last batch; -1: none */
+    int64_t disbelieved;         /* a log start that cannot be, after a stop that was not clean */
+    int64_t aborted_from; /* from this segment on the indexes of aborted transactions are none */
 };
+
+/* One file of the partition's, for the line that names it. */
+static void log_damaged(const struct loading *l, const char *name, const char *what)
+{
+    log_warn("log", "file_damaged", "path=%s/%s what=\"%s\"", l->log->path, name, what);
+}
+
+static void log_damaged_segment(const struct loading *l, int64_t base, const char *extension,
+                                const char *what)
+{
+    char path[FILES_PATH_MAX];
+
+    if (names_segment(path, l->log->path, base, extension, "") == ERR_OK)
+        log_warn("log", "file_damaged", "path=%s what=\"%s\"", path, what);
+}
 
 static enum err remove_found(struct loading *l, struct found *found)
 {
@@ -311,6 +362,22 @@ static int by_base(const void *a, const void *b)
     return (x->file.base > y->file.base) - (x->file.base < y->file.base);
 }
 
+/* Compaction leaves holes that mean nothing. That the log has been compacted its directory says:
+ * what its topic asks for may not be known yet, and may have changed. */
+static bool is_compacted(const struct loading *l)
+{
+    return l->log->config.is_compacted || l->listing.has_compacted || l->request->cleaned >= 0;
+}
+
+/* From here on no offset is missing within a segment. What was synced was as it is, whoever wrote
+ * it. */
+static int64_t dense_from(const struct loading *l)
+{
+    bool is_known = l->request->recovery_point > 0 || !l->request->is_clean;
+
+    return is_known && !is_compacted(l) ? l->request->recovery_point : INT64_MAX;
+}
+
 /* Recovers segment `i`; when bytes were cut, what came after them has lost its ground. */
 static enum err recover_one(struct loading *l, struct segment *segment, int64_t *next,
                             bool *was_cut)
@@ -319,14 +386,40 @@ static enum err recover_one(struct loading *l, struct segment *segment, int64_t 
     int64_t cut = 0;
 
     enum err err = recover_segment(segment, &place, &l->log->config, &l->log->epochs,
-                                   &l->epochs_before, next, &cut);
+                                   &l->epochs_before, dense_from(l), next, &cut);
     l->result->segments_recovered++;
     l->result->bytes_cut += cut;
     *was_cut = cut > 0;
+    if (cut > 0) log_damaged_segment(l, segment->base, NAMES_LOG, "cut behind the last good batch");
     return err;
 }
 
-/* Step 4. An index without its segment is nothing. */
+/* An index without its segment is nothing: unless it has entries, then the segment is lost. */
+static enum err remove_orphan(struct loading *l, struct found *found)
+{
+    struct file_status status;
+    char path[FILES_PATH_MAX];
+
+    if (names_join(path, l->log->path, found->name) == ERR_OK &&
+        files_status(l->request->env, path, &status) == ERR_OK && status.size > 0)
+        log_damaged_segment(l, found->file.base, NAMES_LOG, "missing, but its index is here");
+    return remove_found(l, found);
+}
+
+/* Entries that cannot be have it built anew, and those of all later segments with it. */
+static enum err check_aborted(struct loading *l, struct segment *segment)
+{
+    struct segment_place place = log_place(l->log, segment->base);
+    enum err err = aborted_check(l->request->env, &place);
+
+    if (err != ERR_CORRUPT) return err;
+    log_damaged_segment(l, segment->base, NAMES_ABORTED, "built anew");
+    if (segment->base < l->aborted_from) l->aborted_from = segment->base;
+    segment->has_aborted = false;
+    return remove_found(l, find(l, segment->base, NAMES_ABORTED));
+}
+
+/* Step 4. */
 static enum err load_segments(struct loading *l)
 {
     struct listing *listing = &l->listing;
@@ -341,7 +434,7 @@ static enum err load_segments(struct loading *l)
         if (is_kind(found, NAMES_PRODUCERS, "")) snapshots_found(l->log, found->file.base);
         bool is_index = is_kind(found, NAMES_OFFSETS, "") || is_kind(found, NAMES_TIMES, "") ||
                         is_kind(found, NAMES_ABORTED, "");
-        if (is_index && find(l, found->file.base, NAMES_LOG) == NULL) err = remove_found(l, found);
+        if (is_index && find(l, found->file.base, NAMES_LOG) == NULL) err = remove_orphan(l, found);
         if (err != ERR_OK || !is_kind(found, NAMES_LOG, "")) continue;
         err = names_join(path, l->log->path, found->name);
         if (err == ERR_OK) err = files_status(l->request->env, path, &status);
@@ -350,6 +443,7 @@ static enum err load_segments(struct loading *l)
         segment->opened_ms = l->request->now_ms;
         segment->has_aborted = find(l, found->file.base, NAMES_ABORTED) != NULL;
         log_add_segment(l->log, segment);
+        if (segment->has_aborted) err = check_aborted(l, segment);
     }
     return err;
 }
@@ -366,16 +460,12 @@ static enum err delete_after(struct loading *l, int last)
 }
 
 /* The pages of one file may be lost whole, so that nothing is torn, while the next one's are there:
- * what follows a hole is of no use. Compaction leaves holes that mean nothing. That the log has
- * been compacted its directory says: what its topic asks for may not be known yet, and may have
- * changed. */
+ * what follows a hole is of no use. */
 static bool is_hole(const struct loading *l, int i, int64_t next)
 {
     const struct log *log = l->log;
-    bool is_compacted =
-        log->config.is_compacted || l->listing.has_compacted || l->request->cleaned >= 0;
 
-    return !is_compacted && i + 1 < log->count && log->segments[i + 1]->base > next;
+    return !is_compacted(l) && i + 1 < log->count && log->segments[i + 1]->base > next;
 }
 
 /* A truncation that the device has not heard of leaves a segment which reaches over the beginning
@@ -392,7 +482,7 @@ static enum err cut_overlap(struct loading *l, int i, int64_t *next)
              (long long)end);
     /* It may end before: then there is a hole, now and at every later start. */
     enum err err = segment_truncate(segment, &place, end);
-    return err == ERR_OK ? segment_next_offset(segment, &place, next) : err;
+    return err == ERR_OK ? segment_next_offset(segment, &place, next, &l->last_epoch) : err;
 }
 
 /* The segment before the one at which recovery begins is believed, but for its end. */
@@ -406,12 +496,12 @@ static enum err check_end_before(struct loading *l, int from)
     struct segment *segment = log->segments[from - 1];
     struct segment_place place = log_place(log, segment->base);
     enum err err = segment_load_times(segment, &place);
-    if (err == ERR_OK) err = segment_next_offset(segment, &place, &next);
+    if (err == ERR_OK) err = segment_next_offset(segment, &place, &next, &l->last_epoch);
     if (err == ERR_CORRUPT) return ERR_OK; /* whoever reads there will say so */
     return err == ERR_OK ? cut_overlap(l, from - 1, &next) : err;
 }
 
-/* Steps 5 and 6: a segment without its offset index gets one; what was not synced is scanned. From
+/* Steps 5 and 6: a segment without its indexes gets them; what was not synced is scanned. From
  * the oldest on: the first batch of an epoch says where it began. */
 static enum err recover_segments(struct loading *l)
 {
@@ -420,13 +510,19 @@ static enum err recover_segments(struct loading *l)
     int64_t next = 0;
     bool was_cut = false;
 
+    l->is_scanned = from <= 0;
     enum err err = check_end_before(l, from);
     for (int i = 0; err == ERR_OK && i < log->count; i++) {
         struct segment *segment = log->segments[i];
         /* Of what was not synced the table may have another history than the batches. */
         if (i == from || (i == 0 && from < 0))
             (void)epochs_truncate_end(&log->epochs, segment->base);
-        if (i < from && find(l, segment->base, NAMES_OFFSETS) != NULL) continue;
+        bool has_offsets = find(l, segment->base, NAMES_OFFSETS) != NULL;
+        bool has_times = find(l, segment->base, NAMES_TIMES) != NULL;
+        if (i < from && has_offsets && has_times) continue;
+        if (!has_offsets || !has_times)
+            log_damaged_segment(l, segment->base, has_offsets ? NAMES_TIMES : NAMES_OFFSETS,
+                                "missing, built anew");
         err = recover_one(l, segment, &next, &was_cut);
         if (err == ERR_OK) err = cut_overlap(l, i, &next);
         if (err == ERR_OK && i >= from && (was_cut || is_hole(l, i, next))) {
@@ -451,24 +547,41 @@ static bool is_on_device(const struct loading *l, int i)
            (l->request->is_clean || end != l->request->recovery_point);
 }
 
+/* An index of times that cannot be is built anew; that it can be does not say that it is right:
+ * see log_retain. */
+static enum err load_times_of(struct loading *l, int i)
+{
+    struct segment *segment = l->log->segments[i];
+    struct segment_place place = log_place(l->log, segment->base);
+    int64_t next;
+    bool was_cut;
+
+    enum err err = segment_load_times(segment, &place);
+    if (err != ERR_OK ||
+        (!segment->times.is_damaged && segment->max_timestamp_offset < log_upper(l->log, i)))
+        return err;
+    log_damaged_segment(l, segment->base, NAMES_TIMES, "built anew");
+    err = recover_one(l, segment, &next, &was_cut);
+    segment->indexed = -1;
+    return err;
+}
+
 /* The highest timestamps of sealed segments, for retention and for finding by time. */
-static enum err load_times(const struct loading *l)
+static enum err load_times(struct loading *l)
 {
     struct log *log = l->log;
     enum err err = ERR_OK;
 
     for (int i = 0; err == ERR_OK && i + 1 < log->count; i++) {
         struct segment *segment = log->segments[i];
-        struct segment_place place = log_place(log, segment->base);
         if (is_on_device(l, i)) segment->synced = segment->indexed = segment->size;
-        if (segment->max_timestamp < 0 && segment->size > 0)
-            err = segment_load_times(segment, &place);
+        if (segment->max_timestamp < 0 && segment->size > 0) err = load_times_of(l, i);
     }
     return err;
 }
 
 /* Step 7: where the log ends. A last segment that does not end in a batch, though the stop was
- * clean, was left by something else: it is recovered. */
+ * clean, was left by something else: it is recovered. So it is when an index of its cannot be. */
 static enum err find_end(struct loading *l)
 {
     struct log *log = l->log;
@@ -476,14 +589,75 @@ static enum err find_end(struct loading *l)
     struct segment_place place = log_place(log, active->base);
     bool was_cut = false;
 
+    l->last_epoch = -1;
     if (active->size == 0) {
         log->end = active->base;
         return ERR_OK;
     }
     enum err err = segment_load_times(active, &place);
-    if (err == ERR_OK) err = segment_next_offset(active, &place, &log->end);
-    if (err == ERR_CORRUPT) err = recover_one(l, active, &log->end, &was_cut);
+    if (err == ERR_OK) err = segment_next_offset(active, &place, &log->end, &l->last_epoch);
+    bool is_damaged = active->times.is_damaged || active->offsets.is_damaged;
+    bool is_long = l->request->is_clean && l->request->recovery_point > 0 &&
+                   log->end > l->request->recovery_point;
+    if (err == ERR_OK && (is_damaged || is_long || !segment_has_true_times(active, &place))) {
+        log_damaged_segment(l, active->base, is_long ? NAMES_LOG : NAMES_TIMES, "scanned anew");
+        err = ERR_CORRUPT;
+    }
+    if (err != ERR_CORRUPT) return err;
+    err = recover_one(l, active, &log->end, &was_cut);
+    return err == ERR_OK ? segment_next_offset(active, &place, &log->end, &l->last_epoch) : err;
+}
+
+/* Which epoch wrote what, from the batches alone: after those that are damaged it goes on with the
+ * next segment. */
+static enum err learn_epochs(struct loading *l)
+{
+    struct log *log = l->log;
+    struct scan_batch batch;
+    enum err err = ERR_OK;
+
+    (void)epochs_clear(&log->epochs);
+    for (int i = 0; err == ERR_OK && i < log->count; i++) {
+        struct segment *segment = log->segments[i];
+        struct segment_place place = log_place(log, segment->base);
+        struct epochs_scan scan = {&log->epochs, &l->epochs_before, segment->base, false};
+        int64_t position = 0;
+        while (err == ERR_OK &&
+               (err = segment_batch_at(segment, &place, position, &batch)) == ERR_OK) {
+            err = note_epoch(&scan, &batch);
+            position += batch.size;
+        }
+        if (err == ERR_NOT_FOUND || err == ERR_CORRUPT) err = ERR_OK;
+    }
+    log->epochs_dirty = true;
     return err;
+}
+
+/* The first batch of the last segment that has one; false: it is of a format without epochs. */
+static bool find_epoch(const struct loading *l, struct scan_batch *batch)
+{
+    for (int i = l->log->count - 1; i >= 0 && i >= l->log->count - 2; i--) {
+        struct segment_place place = log_place(l->log, l->log->segments[i]->base);
+        if (segment_batch_at(l->log->segments[i], &place, 0, batch) == ERR_OK)
+            return batch->magic == 2 && batch->leader_epoch >= 0;
+    }
+    return false;
+}
+
+/* A table that has the epochs of neither the last batch nor the first one of its segment is not
+ * that of this log; where it lacks one of the two, the batch is damaged. */
+static enum err check_epochs(struct loading *l)
+{
+    struct log *log = l->log;
+    struct scan_batch first;
+    bool fits = l->last_epoch < 0 || log->end <= l->request->log_start ||
+                epochs_at(&log->epochs, log->end - 1) == l->last_epoch;
+
+    if (l->is_scanned || (!l->lacks_epochs && fits) || !find_epoch(l, &first)) return ERR_OK;
+    if (!l->lacks_epochs && epochs_at(&log->epochs, first.last_offset) == first.leader_epoch)
+        return ERR_OK;
+    log_damaged(l, CHECKPOINT_EPOCHS, "learnt anew from the batches");
+    return learn_epochs(l);
 }
 
 /* What the checkpoints say and the log has not. A checkpoint that is older than the log itself
@@ -504,19 +678,30 @@ static void find_loss(struct loading *l)
     bool is_unused = request->keeps_topic_ids && !l->listing.has_topic_id && log->end == 0;
     /* Nobody relies on a copy that is being made. */
     if (is_unused || request->is_future) return;
-    if (request->high_watermark > log->end && created_ms < request->high_watermark_ms)
+    promised = l->disbelieved;
+    if (request->high_watermark > log->end && created_ms < request->high_watermark_ms &&
+        request->high_watermark > promised)
         promised = request->high_watermark;
     if (request->recovery_point > log->end && created_ms < request->recovery_point_ms &&
         request->recovery_point > promised)
         promised = request->recovery_point;
     if (promised == 0) return;
-    log_error("log", "shorter_than_promised",
-              "partition=%.*s-%d end=%lld promised=%lld watermark=%lld synced=%lld clean=%d",
-              SLICE_ARGS(log->topic), log->partition, (long long)log->end, (long long)promised,
-              (long long)request->high_watermark, (long long)request->recovery_point,
-              request->is_clean);
+    log_error(
+        "log", "shorter_than_promised",
+        "partition=%.*s-%d end=%lld promised=%lld watermark=%lld synced=%lld clean=%d path=%s",
+        SLICE_ARGS(log->topic), log->partition, (long long)log->end, (long long)promised,
+        (long long)request->high_watermark, (long long)request->recovery_point, request->is_clean,
+        log->path);
     atomic_store(&log->promised, promised);
     l->result->is_short = true;
+}
+
+/* A start is never above the high watermark: one that is above all that the other checkpoints say
+ * is damaged, and no reason to delete what there is. */
+static bool is_start_possible(const struct recover_request *request)
+{
+    return request->log_start <= request->high_watermark ||
+           request->log_start <= request->recovery_point;
 }
 
 /* Steps 7 to 11. */
@@ -526,23 +711,32 @@ static enum err settle_bounds(struct loading *l)
     struct log *log = l->log;
     bool was_kept = log->count > 0;
     enum err err = was_kept ? find_end(l) : ERR_OK;
+    if (err == ERR_OK && was_kept) err = check_epochs(l);
+    int64_t log_start = request->log_start;
 
-    if (err == ERR_OK && was_kept && log->end < request->log_start) {
+    if (err == ERR_OK && was_kept && log->end < log_start && !is_start_possible(request)) {
+        log_error("log", "start_not_believed",
+                  "path=%s/" CHECKPOINT_LOG_START " partition=%.*s-%d start=%lld end=%lld",
+                  request->dir->path, SLICE_ARGS(log->topic), log->partition, (long long)log_start,
+                  (long long)log->end);
+        l->disbelieved = request->is_clean ? 0 : log_start;
+        log_start = 0;
+    }
+    if (err == ERR_OK && was_kept && log->end < log_start) {
         log_warn("log", "restarted", "partition=%.*s-%d end=%lld start=%lld",
-                 SLICE_ARGS(log->topic), log->partition, (long long)log->end,
-                 (long long)request->log_start);
+                 SLICE_ARGS(log->topic), log->partition, (long long)log->end, (long long)log_start);
         err = log_delete_segments(log, 0, log->count, request->now_ms);
         log->epochs_dirty |= epochs_clear(&log->epochs);
         was_kept = false;
     }
     if (err == ERR_OK && log->count == 0) {
-        log->end = request->log_start;
-        err = log_roll_at(log, request->log_start, request->now_ms);
+        log->end = log_start;
+        err = log_roll_at(log, log_start, request->now_ms);
     }
     if (err != ERR_OK) return err;
 
     int64_t base = log->segments[0]->base;
-    int64_t start = request->log_start > base ? request->log_start : base;
+    int64_t start = log_start > base ? log_start : base;
     int64_t point = request->recovery_point < log->end ? request->recovery_point : log->end;
     if (request->is_clean && was_kept) point = log->end;
     log->start = start;
@@ -553,7 +747,7 @@ static enum err settle_bounds(struct loading *l)
     if (request->is_clean && was_kept)
         log_active(log)->synced = log_active(log)->indexed = log_active(log)->size;
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
-    log->epochs_dirty |= epochs_truncate_start(&log->epochs, request->log_start);
+    log->epochs_dirty |= epochs_truncate_start(&log->epochs, log_start);
     log_publish(log);
     find_loss(l);
     atomic_store(&log->saved[0], request->recovery_point);
@@ -578,12 +772,19 @@ static enum err load_epochs(struct loading *l)
     struct buf text;
 
     if (!l->listing.has_epochs) {
+        l->lacks_epochs = true;
         l->log->epochs_dirty = true;
         return ERR_OK;
     }
     buf_init(&text);
     enum err err = read_small(l, CHECKPOINT_EPOCHS, EPOCHS_BYTES_MAX, &text);
     if (err == ERR_OK) err = checkpoint_read_epochs(buf_slice(&text), &l->log->epochs);
+    if (err == ERR_CORRUPT || err == ERR_INVALID) {
+        /* Kafka takes the directory offline, or does not start; the batches know as much. */
+        (void)epochs_clear(&l->log->epochs);
+        err = ERR_OK;
+    }
+    l->lacks_epochs = l->log->epochs.count == 0;
     if (err == ERR_OK) epochs_copy(&l->epochs_before, &l->log->epochs);
     buf_fini(&text);
     return err;
@@ -602,6 +803,7 @@ static enum err load_topic_id(struct loading *l)
     buf_init(&text);
     enum err err = read_small(l, CHECKPOINT_TOPIC_ID, TOPIC_ID_BYTES_MAX, &text);
     if (err == ERR_OK) err = checkpoint_read_topic_id(buf_slice(&text), &l->log->topic_id);
+    if (err == ERR_CORRUPT) log_damaged(l, CHECKPOINT_TOPIC_ID, "no topic id");
     buf_fini(&text);
     l->log->has_id_file = err == ERR_OK;
     /* Written, and not on the device when the power went: then nothing of the log was. */
@@ -618,8 +820,13 @@ static enum err load_producers(struct loading *l)
     struct log *log = l->log;
     int floor = log_floor(log, l->request->recovery_point);
     int64_t believed = log->segments[floor < 0 ? 0 : floor]->base;
+    bool is_clean = l->request->is_clean;
 
-    return snapshots_load(log, believed, l->request->is_clean, l->request->now_ms);
+    if (l->aborted_from < (is_clean ? log->end : believed)) {
+        believed = l->aborted_from;
+        is_clean = false;
+    }
+    return snapshots_load(log, believed, is_clean, l->request->now_ms);
 }
 
 static struct log *shell(const struct recover_request *request)
@@ -636,7 +843,11 @@ static struct log *shell(const struct recover_request *request)
 enum err recover_log(const struct recover_request *request, struct recover_result *result,
                      struct log **out)
 {
-    struct loading l = {.request = request, .result = result, .log = shell(request)};
+    struct loading l = {.request = request,
+                        .result = result,
+                        .log = shell(request),
+                        .last_epoch = -1,
+                        .aborted_from = INT64_MAX};
 
     *result = (struct recover_result){0};
     if (l.log == NULL) return ERR_LIMIT;

@@ -23,7 +23,7 @@ struct recover_request {
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;
     int64_t high_watermark;
-    int64_t cleaned; /* -1: none */
+    int64_t cleaned;                              /* -1: none */
     int64_t recovery_point_ms, high_watermark_ms; /* when these were written; 0: never */
     int64_t now_ms;
 };
@@ -41,10 +41,12 @@ MUST_CHECK enum err recover_log(const struct recover_request *request,
 
 /* Scans one segment, cuts it behind its last good batch, builds its indexes anew, and tells
  * `epochs` of epochs that are later than all that it knows: from where `before` has them begin, if
- * that fits the batches. `*next` is the offset after the last one; `*cut` how many bytes went. */
+ * that fits the batches. From `dense_from` on offsets go on without a gap. `*next` is the offset
+ * after the last one; `*cut` how many bytes went. */
 MUST_CHECK enum err recover_segment(struct segment *segment, const struct segment_place *place,
                                     const struct log_config *config, struct epochs *epochs,
-                                    const struct epochs *before, int64_t *next, int64_t *cut);
+                                    const struct epochs *before, int64_t dense_from, int64_t *next,
+                                    int64_t *cut);
 
 /* A new log, empty, in a new directory. On failure nothing of it stays, so that it may be tried
  * again. */

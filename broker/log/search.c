@@ -4,6 +4,8 @@
  * and opens compressed batches, so it is a job's, on files that the search holds open. A segment
  * that turns out to have no such record sends the search on to the next. */
 #include "base/ensure.h"
+#include "base/log.h"
+#include "broker/log/names.h"
 #include "broker/log/parts.h"
 #include "wire/oldset.h"
 #include "wire/record.h"
@@ -31,9 +33,12 @@ static const struct log_found nothing = {-1, -1, -1};
 
 /* ---- choose ---- */
 
-static bool may_have(const struct segment *segment, int64_t timestamp)
+/* One of whose times nothing is known may have what is not younger than its file. */
+static bool may_have(const struct log *log, const struct segment *segment, int64_t timestamp)
 {
-    return segment->size > 0 && segment->max_timestamp >= timestamp;
+    if (segment->size == 0) return false;
+    if (segment->max_timestamp >= 0) return segment->max_timestamp >= timestamp;
+    return log_modified_ms(log, segment, INT64_MAX) >= timestamp;
 }
 
 /* Where in the segment to begin: the time index says up to which offset all is older. */
@@ -43,15 +48,16 @@ static enum err begin_at(struct log *log, struct segment *segment, int64_t times
     struct segment_place place = log_place(log, segment->base);
     struct index_entry entry = {0, 0};
     struct scan_batch batch;
-    int64_t offset = segment->base;
+    int64_t offset = log_start_offset(log);
 
     enum err err = index_find(&segment->times, &place, timestamp, &entry);
-    if (err == ERR_OK && entry.key < timestamp)
-        offset = segment->base + entry.value;
-    else if (err == ERR_OK || err == ERR_NOT_FOUND || err == ERR_CORRUPT)
-        err = ERR_OK;
-    if (err != ERR_OK) return err;
-    if (offset < log_start_offset(log)) offset = log_start_offset(log);
+    if (err == ERR_OK && entry.key < timestamp && segment->base + entry.value > offset) {
+        err = segment_find(segment, &place, segment->base + entry.value, position, &batch);
+        /* So it is if the index tells the truth. */
+        if (err == ERR_OK && batch.max_timestamp == entry.key) return ERR_OK;
+    }
+    if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT) return err;
+    if (offset < segment->base) offset = segment->base;
     err = segment_find(segment, &place, offset, position, &batch);
     if (err == ERR_NOT_FOUND) *position = segment->size;
     return err == ERR_NOT_FOUND ? ERR_OK : err;
@@ -64,16 +70,18 @@ static enum err choose(struct log *log, int from, struct log_search *search)
     int chosen = -1;
 
     for (int i = from; i < log->count; i++) {
-        if (timestamp != LOG_TIME_MAX && may_have(log->segments[i], timestamp)) {
+        if (timestamp != LOG_TIME_MAX && may_have(log, log->segments[i], timestamp)) {
             chosen = i;
             break;
         }
-        if (timestamp == LOG_TIME_MAX && may_have(log->segments[i], 0) &&
-            log_upper(log, i) > log_start_offset(log) &&
+        if (timestamp == LOG_TIME_MAX && log->segments[i]->size > 0 &&
+            log->segments[i]->max_timestamp >= 0 && log_upper(log, i) > log_start_offset(log) &&
             (chosen < 0 || log->segments[i]->max_timestamp > log->segments[chosen]->max_timestamp))
             chosen = i;
     }
     if (chosen < 0) return ERR_OK;
+    if (timestamp == LOG_TIME_MAX && !log_has_true_times(log, log->segments[chosen]))
+        return choose(log, from, search); /* without that one's */
 
     struct segment *segment = log->segments[chosen];
     struct segment_place place = log_place(log, segment->base);
@@ -161,6 +169,7 @@ static enum err look_into(struct log_search *search, int64_t position,
                                 (size_t)batch->size, &n);
     if (err == ERR_OK && (int64_t)n < batch->size) err = ERR_CORRUPT;
     struct slice whole = slice_of(bytes, n);
+    if (err == ERR_OK && !scan_is_intact(whole)) err = ERR_CORRUPT;
     if (err == ERR_OK)
         err = batch->magic == 2 ? look_into_v2(search, whole) : look_into_old(search, whole);
     free(bytes);
@@ -206,6 +215,9 @@ bool log_search_done(struct log *log, struct log_search **search, enum err *err,
         if (result == ERR_OK && s->file != NULL) return false;
     }
     handles_drop(&s->file);
+    if (result == ERR_CORRUPT)
+        log_error("log", "segment_damaged", "path=%s/%020lld" NAMES_LOG " timestamp=%lld",
+                  log->path, (long long)s->at.segment_base, (long long)s->at.timestamp);
     *err = log_settle(log, result);
     *out = result == ERR_OK ? s->found : nothing;
     free(s);

@@ -156,16 +156,19 @@ enum err segment_batch_at(struct segment *segment, const struct segment_place *p
     return err;
 }
 
-/* From `position`, which is the start of a batch if the index told the truth. */
+/* From `position`, where a batch begins of which no offset is above `first_last_max`, if the index
+ * told the truth. */
 static enum err find_from(struct segment *segment, const struct segment_place *place,
-                          int64_t offset, int64_t position, int64_t *found, struct scan_batch *out)
+                          int64_t offset, int64_t position, int64_t first_last_max, int64_t *found,
+                          struct scan_batch *out)
 {
     struct scan_batch batch;
-    int64_t last = segment->base - 1;
+    int64_t last = segment->base - 1, last_max = first_last_max;
     enum err err;
 
     while ((err = segment_batch_at(segment, place, position, &batch)) == ERR_OK) {
-        if (batch.last_offset <= last) return ERR_CORRUPT;
+        if (batch.last_offset <= last || batch.last_offset > last_max) return ERR_CORRUPT;
+        last_max = INT64_MAX;
         last = batch.last_offset;
         if (last >= offset) break;
         position += batch.size;
@@ -185,9 +188,10 @@ enum err segment_find(struct segment *segment, const struct segment_place *place
 
     if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT) return err;
     bool is_indexed = err == ERR_OK && entry.value > 0 && entry.value < segment->size;
-    err = find_from(segment, place, offset, is_indexed ? entry.value : 0, position, out);
+    if (!is_indexed) return find_from(segment, place, offset, 0, INT64_MAX, position, out);
+    err = find_from(segment, place, offset, entry.value, segment->base + entry.key, position, out);
     /* An index that leads astray is slower, not wrong. */
-    if (err == ERR_CORRUPT && is_indexed) err = find_from(segment, place, offset, 0, position, out);
+    if (err == ERR_CORRUPT) err = find_from(segment, place, offset, 0, INT64_MAX, position, out);
     return err;
 }
 
@@ -198,7 +202,8 @@ enum err segment_first_timestamp(struct segment *segment, const struct segment_p
 
     if (segment->first_timestamp == SEGMENT_TIME_UNKNOWN) {
         enum err err = segment_batch_at(segment, place, 0, &batch);
-        if (err != ERR_OK && err != ERR_NOT_FOUND) return err;
+        /* One that is damaged is for its readers; who appends is not kept from it. */
+        if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT) return err;
         segment->first_timestamp = err == ERR_OK ? batch.max_timestamp : -1;
     }
     *out = segment->first_timestamp;
@@ -217,15 +222,39 @@ enum err segment_load_times(struct segment *segment, const struct segment_place 
     return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? ERR_OK : err;
 }
 
+/* Batches behind the one that has the highest timestamp at which it is tried: times nearly always
+ * go up, so that an index which was cut is found out by the next one. */
+#define TIMES_CHECKED 64
+
+bool segment_has_true_times(struct segment *segment, const struct segment_place *place)
+{
+    struct scan_batch batch;
+    int64_t position = 0;
+
+    if (segment->max_timestamp < 0) return true;
+    if (segment->max_timestamp_offset < segment->base ||
+        segment_find(segment, place, segment->max_timestamp_offset, &position, &batch) != ERR_OK ||
+        batch.max_timestamp != segment->max_timestamp)
+        return false;
+    for (int i = 0; i < TIMES_CHECKED; i++) {
+        position += batch.size;
+        if (segment_batch_at(segment, place, position, &batch) != ERR_OK) break;
+        if (batch.max_timestamp > segment->max_timestamp) return false;
+    }
+    return true;
+}
+
 enum err segment_next_offset(struct segment *segment, const struct segment_place *place,
-                             int64_t *out)
+                             int64_t *out, int32_t *epoch)
 {
     struct index_entry last = {0, 0};
     struct scan_batch batch;
+    int32_t latest = -1;
     int64_t next = segment->base, position = 0;
 
     if (segment->size == 0) {
         *out = next;
+        *epoch = latest;
         return ERR_OK;
     }
     enum err err = index_last(&segment->offsets, place, &last);
@@ -238,10 +267,12 @@ enum err segment_next_offset(struct segment *segment, const struct segment_place
         if (batch.last_offset < next) return ERR_CORRUPT;
         next = batch.last_offset + 1;
         segment_note_time(segment, batch.max_timestamp, batch.last_offset);
+        latest = batch.leader_epoch;
         position += batch.size;
     }
     if (err != ERR_NOT_FOUND) return err;
     *out = next;
+    *epoch = latest;
     return ERR_OK;
 }
 
@@ -271,6 +302,7 @@ enum err segment_truncate(struct segment *segment, const struct segment_place *p
     struct log_file *file = NULL;
     struct scan_batch batch;
     int64_t position = 0;
+    int32_t epoch;
 
     enum err err = segment_find(segment, place, offset, &position, &batch);
     if (err == ERR_NOT_FOUND) return ERR_OK; /* all of it is below */
@@ -289,7 +321,7 @@ enum err segment_truncate(struct segment *segment, const struct segment_place *p
     if (position == 0) segment->first_timestamp = -1;
     /* The highest timestamp: of the time index, and of what follows its last entry. */
     err = segment_load_times(segment, place);
-    return err == ERR_OK ? segment_next_offset(segment, place, &position) : err;
+    return err == ERR_OK ? segment_next_offset(segment, place, &position, &epoch) : err;
 }
 
 enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place,

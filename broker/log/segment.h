@@ -60,10 +60,13 @@ MUST_CHECK enum err segment_first_timestamp(struct segment *segment,
                                             const struct segment_place *place, int64_t *out);
 /* Takes the highest timestamp from the time index. */
 MUST_CHECK enum err segment_load_times(struct segment *segment, const struct segment_place *place);
-/* Where its last batch ends, in offsets, scanned from the last index entry; `base` when empty. Cuts
- * nothing. ERR_CORRUPT: what stands there is no batch. */
+/* False: the highest timestamp is not that of the batches, its index was damaged. Reads few of
+ * them. */
+bool segment_has_true_times(struct segment *segment, const struct segment_place *place);
+/* Where its last batch ends, in offsets, scanned from the last index entry; `base` when empty; and
+ * its leader epoch, -1: it has none. Cuts nothing. ERR_CORRUPT: what stands there is no batch. */
 MUST_CHECK enum err segment_next_offset(struct segment *segment, const struct segment_place *place,
-                                        int64_t *out);
+                                        int64_t *out, int32_t *epoch);
 
 /* It takes no more appends: the closing time entry, indexes saved, preallocation cut off. */
 MUST_CHECK enum err segment_seal(struct segment *segment, const struct segment_place *place,

@@ -327,10 +327,24 @@ static enum err drop_aborted_from(struct log *log, int64_t base)
     return err;
 }
 
+/* A clean stop leaves a snapshot. Where there is none it was lost, but in a directory of before
+ * there were producers, whose batches are of an older format. */
+static bool may_have_producers(const struct log *log)
+{
+    struct scan_batch batch;
+
+    for (int i = log->count - 1; i >= 0; i--) {
+        struct segment_place place = log_place(log, log->segments[i]->base);
+        if (segment_batch_at(log->segments[i], &place, 0, &batch) == ERR_OK)
+            return batch.magic == 2;
+    }
+    return false;
+}
+
 enum err snapshots_load(struct log *log, int64_t believed, bool is_clean, int64_t now_ms)
 {
     int64_t from = 0, index_from = is_clean ? INT64_MAX : believed;
-    bool knows_nobody = is_clean && log->snapshot_count == 0;
+    bool knows_nobody = is_clean && log->snapshot_count == 0 && !may_have_producers(log);
 
     if (believed > log->end || is_clean) believed = log->end;
     enum err err = read_newest(log, believed, now_ms, &from);
@@ -362,16 +376,18 @@ static enum err upper_bound(struct log *log, int i, const struct log_slice *slic
     struct segment *segment = log->segments[i];
     struct segment_place place = log_place(log, segment->base);
     struct index_entry entry;
+    struct scan_batch batch;
 
+    int64_t slice_end = slice->position + slice->len;
     enum err err = index_load(&segment->offsets, &place);
-    if (err == ERR_OK)
-        err = index_find_value(&segment->offsets, &place, slice->position + slice->len, &entry);
-    if (err == ERR_OK) *out = segment->base + entry.key;
-    if (err == ERR_NOT_FOUND) {
-        *out = log_upper(log, i);
-        err = ERR_OK;
-    }
-    return err;
+    if (err == ERR_OK) err = index_find_value(&segment->offsets, &place, slice_end, &entry);
+    /* An index may have been damaged: too low a bound would show records of aborted transactions.
+     */
+    if (err == ERR_OK) err = segment_batch_at(segment, &place, entry.value, &batch);
+    bool is_true =
+        err == ERR_OK && entry.value >= slice_end && batch.last_offset <= segment->base + entry.key;
+    *out = is_true ? segment->base + entry.key : log_upper(log, i);
+    return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? ERR_OK : err;
 }
 
 /* Adds those of one segment; true: no later segment has any. */

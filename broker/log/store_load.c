@@ -12,6 +12,7 @@
 /* Offsets of one checkpoint file. */
 struct offsets {
     struct map by_name; /* "topic-partition" → int64_t * */
+    bool is_lost;       /* there is no such file, or nothing in it */
 };
 
 /* A partition that was found, and what became of it. */
@@ -93,6 +94,7 @@ static enum err read_offsets(struct dir_load *load, const char *file, struct off
     buf_init(&text);
     enum err err = names_join(path, load->dir->path, file);
     if (err == ERR_OK) err = files_read_all(env, path, CHECKPOINT_BYTES_MAX, &text);
+    offsets->is_lost = text.len == 0;
     if (err == ERR_OK) err = checkpoint_read(buf_slice(&text), add_offset, offsets);
     buf_fini(&text);
     if (err == ERR_NOT_FOUND) return ERR_OK;
@@ -158,6 +160,14 @@ static void find_one(void *to, const char *name, bool is_directory)
     }
 }
 
+/* Every broker writes it within its first minute. Without it these logs are taken for new ones. */
+static void note_lost(const struct dir_load *load, const char *file, const struct offsets *offsets)
+{
+    if (offsets->is_lost && load->count > 0)
+        log_warn("log", "checkpoint_lost", "path=%s/%s logs=%d", load->dir->path, file,
+                 load->count);
+}
+
 /* 0: there is no such file. */
 static int64_t written_ms(const struct dir_load *load, const char *file)
 {
@@ -184,6 +194,9 @@ static void list_run(struct disk_job *job)
     load->high_watermark_ms = written_ms(load, CHECKPOINT_REPLICATION);
     if (err == ERR_OK) err = files_list(env, load->dir->path, find_one, load);
     if (err != ERR_OK) load->err = err;
+    note_lost(load, CHECKPOINT_RECOVERY_POINT, &load->recovery);
+    note_lost(load, CHECKPOINT_LOG_START, &load->start);
+    note_lost(load, CHECKPOINT_REPLICATION, &load->high_watermark);
 }
 
 static void load_one(struct dir_load *load, struct found_log *found, struct log_files *files)
@@ -268,9 +281,6 @@ static enum err note_failures(struct dir_load *load)
         log_error("log", "load_failed", "path=%s/%s why=%s", load->dir->path, found->name,
                   err_name(found->err));
         load->err = found->err;
-        if (found->err == ERR_INVALID)
-            buf_printf(&load->problem, "%s/%s/" CHECKPOINT_EPOCHS " has an entry that is no number",
-                       load->dir->path, found->name);
     }
     return load->err;
 }

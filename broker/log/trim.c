@@ -1,6 +1,7 @@
 /* broker/log/trim.c - what makes a log shorter: truncation, log start, retention, and the unlinking
  * of what they leave (storage reference §6, §7). */
 #include "base/ensure.h"
+#include "base/log.h"
 #include "base/planted.h"
 #include "broker/log/aborted.h"
 #include "broker/log/names.h"
@@ -299,8 +300,7 @@ enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
 
 /* ---- retention ---- */
 
-/* When it was last written, for segments whose records have no timestamps. Unknown: now. */
-static int64_t modified_ms(const struct log *log, const struct segment *segment, int64_t now_ms)
+int64_t log_modified_ms(const struct log *log, const struct segment *segment, int64_t now_ms)
 {
     struct file_status status;
     char path[FILES_PATH_MAX];
@@ -320,10 +320,45 @@ static struct policy_segment *facts(const struct log *log, int64_t now_ms)
         const struct segment *segment = log->segments[i];
         int64_t largest = segment->max_timestamp;
         if (largest < 0)
-            largest = needs_time && segment->size > 0 ? modified_ms(log, segment, now_ms) : 0;
+            largest = needs_time && segment->size > 0 ? log_modified_ms(log, segment, now_ms) : 0;
         facts[i] = (struct policy_segment){segment->base, segment->size, largest};
     }
     return facts;
+}
+
+static int count_due(const struct log *log, int64_t now_ms)
+{
+    struct policy_segment *segments = facts(log, now_ms);
+    int gone = policy_retention(&log->config, segments, log->count, log_start_offset(log), log->end,
+                                log_high_watermark(log), now_ms);
+
+    free(segments);
+    return gone;
+}
+
+bool log_has_true_times(struct log *log, struct segment *segment)
+{
+    struct segment_place place = log_place(log, segment->base);
+
+    if (segment_has_true_times(segment, &place)) return true;
+    log_warn("log", "times_not_believed", "path=%s/%020lld" NAMES_TIMES " timestamp=%lld",
+             log->path, (long long)segment->base, (long long)segment->max_timestamp);
+    segment->max_timestamp = segment->max_timestamp_offset = -1;
+    return false;
+}
+
+/* Whether the times of the first `n` can be believed, as far as they make them due. */
+static bool are_due(struct log *log, int n, int64_t now_ms)
+{
+    bool are_true = true;
+
+    for (int i = 0; i < n; i++) {
+        struct segment *segment = log->segments[i];
+        if (segment->max_timestamp >= 0 && log->config.is_deleted &&
+            now_ms - segment->max_timestamp > log->config.retention_ms)
+            are_true &= log_has_true_times(log, segment);
+    }
+    return are_true;
 }
 
 enum err log_retain(struct log *log, int64_t now_ms, int *removed)
@@ -336,11 +371,9 @@ enum err log_retain(struct log *log, int64_t now_ms, int *removed)
         *removed = 0;
         return ERR_OK;
     }
-    struct policy_segment *segments = facts(log, now_ms);
-    int gone = policy_retention(&log->config, segments, log->count, log_start_offset(log), log->end,
-                                log_high_watermark(log), now_ms);
-    free(segments);
-
+    int gone = count_due(log, now_ms);
+    if (gone > 0 && log->config.retention_ms >= 0 && !are_due(log, gone, now_ms))
+        gone = count_due(log, now_ms);
     if (gone > 0 && gone == log->count) err = log_roll(log, now_ms);
     if (err == ERR_OK && gone > 0) {
         move_start(log, log->segments[gone]->base);
@@ -368,7 +401,7 @@ int log_offsets_before(struct log *log, int64_t timestamp, int max, int64_t *out
     for (int i = log->count - 1; i >= 0 && n < max; i--) {
         const struct segment *segment = log->segments[i];
         int64_t base = segment->base > start ? segment->base : start;
-        if (timestamp == -1 || modified_ms(log, segment, now_ms) <= timestamp) out[n++] = base;
+        if (timestamp == -1 || log_modified_ms(log, segment, now_ms) <= timestamp) out[n++] = base;
     }
     return n;
 }
