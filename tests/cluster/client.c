@@ -86,6 +86,12 @@ struct sender *sender_open(const struct sender_options *options)
     /* A retry must not overtake: order is what is verified. */
     if (options->retries && !options->idempotent) set(conf, "max.in.flight", "1");
     set(conf, "message.timeout.ms", "60000");
+    if (options->request_timeout_ms > 0) {
+        char text[16];
+        snprintf(text, sizeof(text), "%d", options->request_timeout_ms);
+        set(conf, "request.timeout.ms", text);
+        set(conf, "socket.timeout.ms", text);
+    }
     set(conf, "topic.metadata.refresh.interval.ms", "5000");
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_conf_set_opaque(conf, sender);

@@ -23,12 +23,15 @@ struct sender_options {
     /* Nor is any other: where a leader changes while a request to the old one has no answer yet,
      * librdkafka goes on at the new one, and sends the first anew behind that. */
     bool any_order;
+    /* After which a connection without an answer is dropped, and all in flight on it with it. 0:
+     * librdkafka's minute. */
+    int request_timeout_ms;
 };
 struct sender *sender_open(const struct sender_options *options);
 void sender_close(struct sender **sender);
 
-/* Creates the topic and opens a sender to it: acks=all, idempotent, librdkafka's retries. NULL if it is not
- * there, and led, after half a minute. */
+/* Creates the topic and opens a sender to it: acks=all, idempotent, librdkafka's retries. NULL if
+ * it is not there, and led, after half a minute. */
 struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int partitions,
                                    int replicas, int64_t numbers_max, int value_bytes);
 /* Every record that was sent is acknowledged within `seconds`, and what sender_verify claims holds.

@@ -66,6 +66,19 @@ int run_command(char *out, int size, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+int cluster_ottla(const struct cluster *cluster, char *out, int size, const char *format, ...)
+{
+    const char *folder = getenv("OTTLA_BUILD");
+    char arguments[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(arguments, sizeof(arguments), format, args);
+    va_end(args);
+    return run_command(out, size, "%s/ottla %s --bootstrap-server %s 2>&1",
+                       folder == NULL ? "." : folder, arguments, cluster->bootstrap);
+}
+
 /* Below the range from which the kernel takes ports for outgoing connections, and ours until this
  * process ends, also while nobody listens there: it stays bound here. Who sets SO_REUSEADDR may
  * still listen; who looks for a free port, without it, finds this one taken. */

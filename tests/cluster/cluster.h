@@ -82,6 +82,11 @@ bool process_use(pid_t pid, struct process_use *out);
  * Gives the exit code. `format` as printf. */
 int run_command(char *out, int size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same of `ottla ARGUMENTS --bootstrap-server …` of this cluster; what it says on standard
+ * error is in `out` too. */
+int cluster_ottla(const struct cluster *cluster, char *out, int size, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 uint16_t free_port(void); /* no other test's, to the end of this process */
 double seconds_now(void); /* monotonic */
 /* Polls `condition(of)` until true or `seconds` have passed; false then. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,18 +18,8 @@
 static struct cluster cluster;
 static char text[TEXT_MAX];
 
-__attribute__((format(printf, 1, 2))) static int ottla(const char *format, ...)
-{
-    const char *folder = getenv("OTTLA_BUILD");
-    char arguments[512];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(arguments, sizeof(arguments), format, list);
-    va_end(list);
-    return run_command(text, sizeof(text), "%s/ottla %s --bootstrap-server %s 2>&1",
-                       folder == NULL ? "." : folder, arguments, cluster.bootstrap);
-}
+/* Its exit code; what it says is in `text`. */
+#define ottla(...) cluster_ottla(&cluster, text, sizeof(text), __VA_ARGS__)
 
 static struct node *small(void)
 {

@@ -1,5 +1,6 @@
 /* Idempotent producers through what makes them send again: brokers that die with answers unsent,
- * leaders that move. Nothing twice, nothing missing, in order. */
+ * leaders that move, connections that are dropped with requests on them that are executed later.
+ * Nothing twice, nothing missing, in order. */
 #include "tests/cluster/client.h"
 #include "tests/cluster/cluster.h"
 #include "tests/unit/unit.h"
@@ -20,7 +21,8 @@ static struct sender *open_sender(const char *topic)
                                            .value_bytes = 100,
                                            .acks = "all",
                                            .retries = true,
-                                           .idempotent = true};
+                                           .idempotent = true,
+                                           .request_timeout_ms = 2000};
 
     ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 30));
     return sender_open(&options);
@@ -72,6 +74,26 @@ START_TEST(leaders_that_leave_in_order_neither_lose_nor_repeat)
 }
 END_TEST
 
+/* A broker that is silent for longer than its clients wait; then it reads what they had sent. */
+START_TEST(dropped_connections_neither_lose_nor_repeat)
+{
+    struct sender *sender = open_sender("dropped");
+
+    for (int number = 1; number <= 3; number++) {
+        struct node *broker = cluster_node(&cluster, NODE_BROKER, number);
+        ck_assert(sender_send(sender, ROUND / 2));
+        node_signal(&cluster, broker, SIGSTOP);
+        ck_assert(sender_send(sender, ROUND / 2));
+        run_command(NULL, 0, "sleep 4");
+        node_signal(&cluster, broker, SIGCONT);
+        ck_assert(sender_flush(sender, 90));
+        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "dropped", 3, 60));
+    }
+    all_are_there_once(sender);
+    sender_close(&sender);
+}
+END_TEST
+
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1,
@@ -80,7 +102,8 @@ int main(void)
                                       .broker_properties = "min.insync.replicas=2\n"
                                                            "log.segment.bytes=1048576\n"};
     const TTest *const tests[] = {killed_leaders_neither_lose_nor_repeat,
-                                  leaders_that_leave_in_order_neither_lose_nor_repeat};
+                                  leaders_that_leave_in_order_neither_lose_nor_repeat,
+                                  dropped_connections_neither_lose_nor_repeat};
 
     if (cluster_missing() != NULL) {
         printf("%s\n", cluster_missing());

@@ -3,7 +3,6 @@
 #include "tests/cluster/client.h"
 #include "tests/cluster/suite.h"
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +12,8 @@
 static struct cluster cluster;
 static char text[TEXT_MAX];
 
-__attribute__((format(printf, 1, 2))) static int ottla(const char *format, ...)
-{
-    const char *folder = getenv("OTTLA_BUILD");
-    char arguments[512];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(arguments, sizeof(arguments), format, list);
-    va_end(list);
-    return run_command(text, sizeof(text), "%s/ottla %s --bootstrap-server %s 2>&1",
-                       folder == NULL ? "." : folder, arguments, cluster.bootstrap);
-}
+/* Its exit code; what it says is in `text`. */
+#define ottla(...) cluster_ottla(&cluster, text, sizeof(text), __VA_ARGS__)
 
 static void expect_text(const char *wanted)
 {
@@ -207,6 +196,70 @@ START_TEST(a_move_goes_on_after_a_kill)
 }
 END_TEST
 
+static const char *source_topic;
+
+static bool is_led_by_the_other(void *of)
+{
+    const int *replicas = of;
+    char wanted[32];
+
+    snprintf(wanted, sizeof(wanted), "Leader: %d\t", replicas[1]);
+    ck_assert_msg(ottla("topics --describe --topic %s", source_topic) == 0, "%s", text);
+    return strstr(text, wanted) != NULL;
+}
+
+/* The directory from which a led replica moves fails. The other replica leads; when the directory
+ * is back the move goes on, when an empty one is in its place the replica is filled by its leader.
+ */
+static void lose_the_source(const char *topic, bool comes_back)
+{
+    struct sender *sender = filled(topic, 2, 4);
+    char partition[64], future[64];
+    int replicas[2];
+
+    source_topic = topic;
+    snprintf(partition, sizeof(partition), "%s-0", topic);
+    snprintf(future, sizeof(future), "%s-0.*-future", topic);
+    replicas_of(topic, replicas);
+    struct node *node = cluster_node(&cluster, NODE_BROKER, replicas[0]);
+    const char *from = dir_of(replicas[0], partition), *to = other_of(from);
+    write_list(topic, 2, replicas, (const char *[]){to, "any"});
+    ck_assert_msg(reassign("--execute --replica-alter-log-dirs-throttle 1000") == 0, "%s", text);
+    ck_assert_int_eq(count_in(replicas[0], to, future), 1);
+
+    /* Something else under its name: the next checkpoint finds out. */
+    ck_assert_int_eq(
+        run_command(NULL, 0, "cd %s && mv %s lost && touch %s", node->folder, from, from), 0);
+    ck_assert(wait_for(is_led_by_the_other, replicas, 60));
+    ck_assert(sender_send(sender, 2000) && sender_flush(sender, 60));
+    ck_assert_int_eq(sender_acknowledged(sender), sender_sent(sender));
+    ck_assert_int_eq(count_in(replicas[0], to, partition), 0); /* a part is not the whole */
+
+    ck_assert_int_eq(run_command(NULL, 0,
+                                 "cd %s && rm %s && if %s; then mv lost %s; else rm -r lost; fi",
+                                 node->folder, from, comes_back ? "true" : "false", from),
+                     0);
+    node_signal(&cluster, node, SIGTERM);
+    node_start(&cluster, node);
+    node_wait_ready(&cluster, node, 60);
+    ck_assert(client_topic_is_in_sync(cluster.bootstrap, topic, 2, 60));
+    throttle(replicas[0], NULL);
+    expect_there(replicas[0], partition, to);
+    ck_assert(sender_finish(&sender, true, 60));
+}
+
+START_TEST(a_lost_source_is_led_elsewhere_and_moves_on_when_it_is_back)
+{
+    lose_the_source("source", true);
+}
+END_TEST
+
+START_TEST(a_lost_source_that_is_replaced_is_filled_again)
+{
+    lose_the_source("replaced", false);
+}
+END_TEST
+
 START_TEST(a_move_is_called_off_and_sent_elsewhere)
 {
     struct sender *sender = filled("off", 2, 3);
@@ -369,9 +422,10 @@ int main(void)
                                       .log_dirs = 2,
                                       .broker_properties = "log.segment.bytes=1048576\n"};
 
-    return CLUSTER_SUITE(&cluster, &options, 300,
-                         a_led_and_a_followed_replica_move_while_they_are_written,
-                         a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
-                         a_replica_comes_to_a_broker_where_it_is_wanted, many_replicas_move_at_once,
-                         moves_and_kills_lose_nothing);
+    return CLUSTER_SUITE(
+        &cluster, &options, 300, a_led_and_a_followed_replica_move_while_they_are_written,
+        a_move_goes_on_after_a_kill, a_move_is_called_off_and_sent_elsewhere,
+        a_replica_comes_to_a_broker_where_it_is_wanted, many_replicas_move_at_once,
+        moves_and_kills_lose_nothing, a_lost_source_is_led_elsewhere_and_moves_on_when_it_is_back,
+        a_lost_source_that_is_replaced_is_filled_again);
 }

@@ -16,10 +16,7 @@ static char text[TEXT_MAX];
 
 static int ottla(const char *arguments)
 {
-    const char *folder = getenv("OTTLA_BUILD");
-
-    return run_command(text, sizeof(text), "%s/ottla %s --bootstrap-server %s 2>&1",
-                       folder == NULL ? "." : folder, arguments, cluster.bootstrap);
+    return cluster_ottla(&cluster, text, sizeof(text), "%s", arguments);
 }
 
 static void expect(const char *arguments, const char *output)

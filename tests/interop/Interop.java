@@ -5,6 +5,8 @@
  *   Interop defaults BOOTSTRAP TOPIC              a producer as it is by default: prints how that ends
  *   Interop write BOOTSTRAP TOPIC,… FROM COUNT COMPRESSION [key=value…]
  *                                                 COMPRESSION by-name: what follows the topic's last hyphen
+ *   Interop storm BOOTSTRAP TOPIC FILE            an idempotent producer, five requests in flight, until FILE is there:
+ *                                                 prints how many records were acknowledged, which is all that it sent
  *   Interop read BOOTSTRAP TOPIC,…                a line a partition: topic, partition, count and digest of the
  *                                                 records; order is not asked of a topic called compact…
  *   Interop groups BOOTSTRAP                      consumers that share a topic in groups of each kind; what Admin says of them
@@ -140,6 +142,23 @@ public class Interop {
             producer.flush();
             for (var each : sent) each.get(1, TimeUnit.SECONDS);
         }
+    }
+
+    static void storm(String bootstrap, String topic, String file) throws Exception {
+        long n = 0;
+        try (var producer = producer(bootstrap, "lz4", "enable.idempotence=true", "max.in.flight.requests.per.connection=5",
+                "linger.ms=2", "batch.size=4000", "request.timeout.ms=3000", "delivery.timeout.ms=120000")) {
+            int partitions = producer.partitionsFor(topic).size();
+            var sent = new ArrayDeque<Future<RecordMetadata>>();
+            while (!java.nio.file.Files.exists(java.nio.file.Path.of(file))) {
+                sent.add(producer.send(record(topic, partitions, n++)));
+                if (n % 10 == 0) Thread.sleep(1);
+                while (!sent.isEmpty() && sent.peek().isDone()) sent.remove().get(); // fails if one is lost
+            }
+            producer.flush();
+            for (var each : sent) each.get(1, TimeUnit.SECONDS);
+        }
+        System.out.println(n);
     }
 
     /* All records from the beginning to the end; per partition a line of count, first, last and digest. */
@@ -545,6 +564,7 @@ public class Interop {
                             args[5].equals("by-name") ? topic.substring(topic.lastIndexOf('-') + 1) : args[5],
                             Arrays.copyOfRange(args, 6, args.length));
                 break;
+            case "storm": storm(args[1], args[2], args[3]); break;
             case "read": readAll(args[1], args[2], Arrays.copyOfRange(args, 3, args.length)); break;
             case "tool": return tool(args[1], Arrays.copyOfRange(args, 2, args.length));
             case "move-dir": moveDir(args[1], args[2], Integer.parseInt(args[3]), args[4]); break;

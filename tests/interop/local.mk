@@ -3,7 +3,7 @@
 INTEROP_TESTS = tests/interop/apache_tools.sh tests/interop/data_from_apache.sh \
 	tests/interop/data_killed.sh tests/interop/data_to_apache.sh tests/interop/go_clients.sh tests/interop/groups_java.sh tests/interop/groups_tools.sh \
 	tests/interop/apache_admin.sh tests/interop/move_to_apache.sh \
-	tests/interop/java_clients.sh tests/interop/node_clients.sh \
+	tests/interop/java_clients.sh tests/interop/java_idempotence.sh tests/interop/node_clients.sh \
 	tests/interop/mixed_apache_controller.sh tests/interop/mixed_ottla_controller.sh \
 	tests/interop/python_clients.sh tests/interop/streams_connect.sh \
 	tests/interop/tools_of_4.sh
