@@ -195,9 +195,10 @@ static void dump_old_records(const struct dump_options *options, const struct ba
         note_offset(log, message.offset);
         buf_add_text(out, "| ");
         if (!options->skip_metadata)
-            buf_printf(out, "offset: %lld %s: %lld keySize: %d valueSize: %d",
-                       (long long)message.offset, old_time_name(&message),
-                       (long long)message.timestamp, size_of(message.key), size_of(message.value));
+            buf_printf(
+                out, "offset: %lld %s: %lld keySize: %d valueSize: %d isValid: true crc: %u}",
+                (long long)message.offset, old_time_name(&message), (long long)message.timestamp,
+                size_of(message.key), size_of(message.value), message.crc);
         add_content(options, options->skip_metadata ? "" : " ", message.offset, message.key,
                     message.value, out);
         buf_add_text(out, "\n");

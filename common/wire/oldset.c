@@ -29,6 +29,7 @@ enum err oldset_view(const struct batch_entry *entry, struct oldset_message *out
     if (bytes.len < OLDSET_V0_SIZE_MIN ||
         prim_load32(bytes.ptr + AT_CRC) != compute_crc(bytes.ptr, bytes.len))
         return ERR_CORRUPT;
+    message.crc = prim_load32(bytes.ptr + AT_CRC);
     struct reader r = reader_of(slice_of(bytes.ptr + AT_REST, bytes.len - AT_REST));
     message.magic = reader_int8(&r);
     message.attributes = (uint8_t)reader_int8(&r);

@@ -14,6 +14,7 @@ struct oldset_message {
     int64_t offset;     /* absolute */
     int8_t magic;       /* 0 or 1 */
     uint8_t attributes; /* its own; of an inner one without a codec */
+    uint32_t crc;       /* its own, as read */
     int64_t timestamp;  /* -1 in magic 0; the wrapper's when the broker stamped it */
     bool has_append_time;
     struct slice key, value; /* may be null */

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kafka
 start_zookeeper
 small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=4000)
-topics=plain-none,plain-gzip,plain-lz4,plain-zstd
+topics=plain-none,plain-gzip,plain-snappy,plain-lz4,plain-zstd
 
 # Group "read" comes and goes, and must get every record of plain-none once; "left" has a member that is gone
 # without a word, for whom the coordinator waits.
@@ -48,7 +48,7 @@ write_each "$ottla" 1500 1500
 wanted=$(interop read "$ottla" "$topics")
 say "written, with a kill -9 between; per topic and partition: count and digest"
 echo "$wanted"
-[[ $(awk '{n += $3} END {print n}' <<< "$wanted") == 12000 ]] || fail "not every record is there"
+[[ $(awk '{n += $3} END {print n}' <<< "$wanted") == 15000 ]] || fail "not every record is there"
 [[ $(find "$work/data-1/plain-none-0" -name '*.log' | wc -l) -ge 3 ]] || fail "one segment only: nothing tested"
 read_on "$ottla" 1000
 leave_one_behind "$ottla" 3000
