@@ -446,7 +446,9 @@ static enum err convert_entry(struct checking *c, const struct batch_entry *entr
 
     enum err err = oldset_open(entry, opened_bytes_max(c->config), inner, &reader);
     if (err != ERR_OK)
-        return err == ERR_LIMIT ? ERR_TOO_LARGE : err == ERR_UNSUPPORTED ? ERR_INVALID : err;
+        return err == ERR_LIMIT         ? ERR_TOO_LARGE
+               : err == ERR_UNSUPPORTED ? ERR_INVALID_RECORD /* zstd in a format without it */
+                                        : err;
     while (oldset_next(&reader, &message)) {
         check_record(c, *index, message.offset, message.key, message.timestamp,
                      message.has_append_time);

@@ -361,6 +361,34 @@ START_TEST(a_compressed_batch_is_opened_only_when_asked)
 }
 END_TEST
 
+/* Four old messages in a wrapper; `first_inner` is the offset of the first: absolute in format 0,
+ * relative in 1. */
+static void add_wrapper(int8_t magic, int codec, int64_t first_inner, int64_t offset,
+                        struct slice value)
+{
+    struct buf inner = {0}, packed = {0};
+
+    for (int i = 0; i < 4; i++) {
+        const struct oldset_message message = {.offset = first_inner + i,
+                                               .magic = magic,
+                                               .timestamp = magic == 0 ? -1 : 9000 + i,
+                                               .key = SLICE("k"),
+                                               .value = value};
+        oldset_write(&inner, &message);
+    }
+    compress_write(codec, magic, COMPRESS_LEVEL_DEFAULT, buf_slice(&inner), &packed);
+    const struct oldset_message wrapper = {.offset = offset,
+                                           .magic = magic,
+                                           .attributes = (uint8_t)codec,
+                                           .timestamp = magic == 0 ? -1 : 9003,
+                                           .value = buf_slice(&packed)};
+    oldset_write(&bytes, &wrapper);
+    buf_fini(&packed);
+    buf_fini(&inner);
+}
+
+/* What a few hundred KiB become is bounded by 32 times max.message.bytes, of each codec and format.
+ */
 START_TEST(what_opens_into_too_much_is_refused)
 {
     struct record_builder builder;
@@ -369,12 +397,16 @@ START_TEST(what_opens_into_too_much_is_refused)
 
     begin();
     config.validate_compressed = true;
-    record_builder_begin(&builder, &bytes);
-    builder.head.attributes = BATCH_CODEC_GZIP;
-    record_builder_add(&builder, 1000, SLICE("k"), slice_of(zeros, size), NULL, 0);
-    record_builder_end(&builder);
-    ck_assert_uint_lt(bytes.len, 1 << 20);
-    ck_assert_int_eq(check(), ERR_TOO_LARGE);
+    for (int codec = BATCH_CODEC_GZIP; codec <= BATCH_CODEC_ZSTD; codec++) {
+        if (codec == BATCH_CODEC_SNAPPY) continue; /* it packs no more than 1 to 21 */
+        buf_clear(&bytes);
+        record_builder_begin(&builder, &bytes);
+        builder.head.attributes = (uint16_t)codec;
+        record_builder_add(&builder, 1000, SLICE("k"), slice_of(zeros, size), NULL, 0);
+        record_builder_end(&builder);
+        ck_assert_uint_lt(bytes.len, (size_t)config.message_bytes_max);
+        ck_assert_int_eq(check(), ERR_TOO_LARGE);
+    }
     free(zeros);
     end();
 }
@@ -482,34 +514,103 @@ START_TEST(old_messages_become_one_new_batch)
 }
 END_TEST
 
+/* Inner offsets do not matter: a leader gives its own. */
 START_TEST(old_wrappers_are_opened_and_keep_their_codec)
 {
-    struct buf inner, packed;
+    begin();
+    for (int8_t magic = 0; magic <= 1; magic++) {
+        for (int codec = BATCH_CODEC_GZIP; codec <= BATCH_CODEC_LZ4; codec++) {
+            for (int base = 0; base < 2; base++) {
+                int64_t first = magic == 0 ? base * 500 : 0;
+                buf_clear(&bytes);
+                add_wrapper(magic, codec, first, base * 500 + 3, SLICE("v"));
+                ck_assert_int_eq(check(), ERR_OK);
+                ck_assert(checked.was_rebuilt);
+                struct batch batch = stored();
+                ck_assert_int_eq(batch_codec(&batch), codec);
+                ck_assert_int_eq(batch.record_count, 4);
+                ck_assert_int_eq(batch.last_offset_delta, 3);
+                ck_assert_int_eq(batch.max_timestamp, magic == 0 ? -1 : 9003);
+            }
+            add_wrapper(magic, codec, 0, 3, SLICE("v"));
+            ck_assert_int_eq(check(), ERR_INVALID_RECORD); /* compressed: one only */
+
+            for (int to = BATCH_CODEC_NONE; to <= BATCH_CODEC_ZSTD; to++) {
+                buf_clear(&bytes);
+                add_wrapper(magic, codec, 0, 3, SLICE("v"));
+                config.compression = (int8_t)to;
+                ck_assert_int_eq(check(), ERR_OK);
+                struct batch batch = stored();
+                ck_assert_int_eq(batch_codec(&batch), to);
+            }
+            config.compression = LOG_COMPRESSION_PRODUCER;
+
+            config.is_append_time = true;
+            buf_clear(&bytes);
+            add_wrapper(magic, codec, 0, 3, SLICE("v"));
+            ck_assert_int_eq(check(), ERR_OK);
+            struct batch stamped = stored();
+            ck_assert_int_eq(stamped.max_timestamp, NOW);
+            ck_assert(batch_has_append_time(&stamped));
+            config.is_append_time = false;
+        }
+    }
+    /* A codec that the old formats do not have. */
+    for (int8_t magic = 0; magic <= 1; magic++) {
+        buf_clear(&bytes);
+        add_wrapper(magic, BATCH_CODEC_ZSTD, 0, 3, SLICE("v"));
+        ck_assert_int_eq(check(), ERR_INVALID_RECORD);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(old_wrappers_that_open_into_too_much_are_refused)
+{
+    size_t size = 10 << 20;
+    uint8_t *zeros = ensure_zalloc(size);
 
     begin();
-    buf_init(&inner);
-    buf_init(&packed);
-    for (int i = 0; i < 4; i++) {
-        const struct oldset_message message = {
-            .offset = i, .magic = 1, .timestamp = 9000 + i, .key = SLICE("k"), .value = SLICE("v")};
-        oldset_write(&inner, &message);
+    for (int8_t magic = 0; magic <= 1; magic++) {
+        for (int codec = BATCH_CODEC_GZIP; codec <= BATCH_CODEC_LZ4; codec++) {
+            if (codec == BATCH_CODEC_SNAPPY) continue; /* it packs no more than 1 to 21 */
+            buf_clear(&bytes);
+            add_wrapper(magic, codec, 0, 3, slice_of(zeros, size));
+            ck_assert_uint_lt(bytes.len, (size_t)config.message_bytes_max);
+            ck_assert_int_eq(check(), ERR_TOO_LARGE);
+        }
     }
-    compress_write(BATCH_CODEC_GZIP, 1, COMPRESS_LEVEL_DEFAULT, buf_slice(&inner), &packed);
-    const struct oldset_message wrapper = {.offset = 3,
-                                           .magic = 1,
-                                           .attributes = BATCH_CODEC_GZIP,
-                                           .timestamp = 9003,
-                                           .value = buf_slice(&packed)};
-    oldset_write(&bytes, &wrapper);
-    ck_assert_int_eq(check(), ERR_OK);
-    struct batch batch = stored();
-    ck_assert_int_eq(batch_codec(&batch), BATCH_CODEC_GZIP);
-    ck_assert_int_eq(batch.record_count, 4);
-    ck_assert_int_eq(batch.max_timestamp, 9003);
-    oldset_write(&bytes, &wrapper);
-    ck_assert_int_eq(check(), ERR_INVALID_RECORD); /* compressed: one only */
-    buf_fini(&inner);
-    buf_fini(&packed);
+    free(zeros);
+    end();
+}
+END_TEST
+
+START_TEST(a_batch_is_packed_anew_with_the_level_of_the_topic)
+{
+    struct record_builder builder;
+    uint8_t text[20000];
+    size_t low, high;
+
+    begin();
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)("abcdefgh"[(i * i / 7 + i / 13) % 8]);
+    for (int codec = BATCH_CODEC_GZIP; codec <= BATCH_CODEC_ZSTD; codec++) {
+        if (codec == BATCH_CODEC_SNAPPY) continue; /* it has none */
+        size_t *const sizes[] = {&low, &high};
+        for (int is_high = 0; is_high < 2; is_high++) {
+            buf_clear(&bytes);
+            record_builder_begin(&builder, &bytes);
+            record_builder_add(&builder, 1000, SLICE("k"), slice_of(text, sizeof(text)), NULL, 0);
+            record_builder_end(&builder);
+            config.compression = (int8_t)codec;
+            config.gzip_level = is_high ? 9 : 1;
+            config.lz4_level = is_high ? 17 : 9; /* 9 is the fast one */
+            config.zstd_level = is_high ? 19 : 1;
+            ck_assert_int_eq(check(), ERR_OK);
+            *sizes[is_high] = checked.len;
+        }
+        ck_assert_msg(high < low, "%s: %zu, %zu", compress_name(codec), low, high);
+    }
     end();
 }
 END_TEST
@@ -566,5 +667,6 @@ UNIT(a_good_batch_stays_where_it_is, versions_of_produce_ask_for_exactly_one_bat
      compacted_topics_need_keys, a_compressed_batch_is_opened_only_when_asked,
      what_opens_into_too_much_is_refused, a_codec_that_is_not_is_an_unknown_error,
      another_codec_means_a_new_batch, old_messages_become_one_new_batch,
-     old_wrappers_are_opened_and_keep_their_codec, formats_do_not_mix,
+     old_wrappers_are_opened_and_keep_their_codec, old_wrappers_that_open_into_too_much_are_refused,
+     a_batch_is_packed_anew_with_the_level_of_the_topic, formats_do_not_mix,
      a_leaders_batches_are_taken_if_they_ascend)

@@ -933,6 +933,107 @@ START_TEST(errors_of_produce_are_kafkas)
 }
 END_TEST
 
+/* Old producers send messages of formats 0 and 1, plain and in wrappers: they are read back as
+ * batches, and by old consumers as messages. */
+START_TEST(old_producers_are_served)
+{
+    struct fetch_response response;
+    struct produce_response produced;
+    struct world world;
+    struct buf set = {0}, packed = {0};
+    int64_t first = -1, offset = 0;
+
+    open_world(&world);
+    lead_all(&world, SELF, 1, 1, 1);
+    for (int16_t version = 0; version <= 2; version++) {
+        int8_t magic = version < 2 ? 0 : 1;
+        for (int codec = BATCH_CODEC_NONE; codec <= BATCH_CODEC_LZ4; codec++) {
+            buf_clear(&set);
+            for (int i = 0; i < 3; i++) {
+                const struct oldset_message message = {.offset = i,
+                                                       .magic = magic,
+                                                       .timestamp = magic == 0 ? -1 : 7000 + i,
+                                                       .key = SLICE("key"),
+                                                       .value = SLICE("value")};
+                oldset_write(&set, &message);
+            }
+            if (codec != BATCH_CODEC_NONE) {
+                buf_clear(&packed);
+                compress_write(codec, magic, COMPRESS_LEVEL_DEFAULT, buf_slice(&set), &packed);
+                const struct oldset_message wrapper = {.offset = 2,
+                                                       .magic = magic,
+                                                       .attributes = (uint8_t)codec,
+                                                       .timestamp = magic == 0 ? -1 : 7002,
+                                                       .value = buf_slice(&packed)};
+                buf_clear(&set);
+                oldset_write(&set, &wrapper);
+            }
+            produced = produce(&world, version, 1, "t", 1, buf_slice(&set));
+            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].error_code, 0);
+            ck_assert_int_eq(produced.responses.at[0].partition_responses.at[0].base_offset,
+                             offset);
+            offset += 3;
+        }
+    }
+    struct fetch_one all[] = {{0, 0}};
+    for (int16_t version = 0; version <= 3; version++) {
+        struct fetch_request request = fetch_of(&world, version, -1, all, 1);
+        response = fetch(&world, version, &request);
+        ck_assert_int_eq(
+            count_messages(fetched(&response, 0)->records, version < 2 ? 0 : 1, &first), offset);
+        ck_assert_int_eq(first, 0);
+    }
+    struct fetch_request request = fetch_of(&world, 12, -1, all, 1);
+    response = fetch(&world, 12, &request);
+    struct slice records = fetched(&response, 0)->records;
+    struct batch batch;
+    int batches = 0;
+    while (batch_take(&records, &batch) == ERR_OK) {
+        ck_assert_int_eq(batch.max_timestamp, batches < 8 ? -1 : 7002);
+        ck_assert_int_eq(batch_codec(&batch), batches++ % 4);
+    }
+    ck_assert_int_eq(batches, 12);
+    buf_fini(&packed);
+    buf_fini(&set);
+    close_world(&world);
+}
+END_TEST
+
+/* Which records are bad, from version 8 on. */
+START_TEST(bad_records_are_named_in_the_reply)
+{
+    const struct produce_response_topic_partition *part;
+    struct produce_response produced;
+    struct record_builder builder;
+    struct buf bytes = {0};
+    struct world world;
+
+    open_world(&world);
+    world.config.is_compacted = true;
+    lead_all(&world, SELF, 1, 1, 1);
+    record_builder_begin(&builder, &bytes);
+    for (int i = 0; i < 3; i++)
+        record_builder_add(&builder, 5000, i == 1 ? SLICE_NULL : SLICE("key"), SLICE("v"), NULL, 0);
+    record_builder_end(&builder);
+    for (int16_t version = 7; version <= 9; version++) {
+        produced = produce(&world, version, -1, "t", 1, buf_slice(&bytes));
+        part = &produced.responses.at[0].partition_responses.at[0];
+        ck_assert_int_eq(part->error_code, KAFKA_INVALID_RECORD);
+        ck_assert_int_eq(part->base_offset, -1);
+        ck_assert_int_eq(part->log_start_offset, 0);
+        ck_assert_int_eq(part->record_errors.count, version < 8 ? 0 : 1);
+        if (version < 8) continue;
+        ck_assert_int_eq(part->record_errors.at[0].batch_index, 1);
+        ck_assert(slice_is(part->record_errors.at[0].batch_index_error_message,
+                           "Compacted topic cannot accept message without key in topic partition "
+                           "t-0"));
+        ck_assert(!slice_is_null(part->error_message));
+    }
+    buf_fini(&bytes);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(acks_none_is_silent_or_closes)
 {
     struct world world;
@@ -1626,7 +1727,8 @@ UNIT(a_cold_read_waits_for_the_device_alone, old_versions_are_given_the_formats_
      a_fetch_of_all_that_a_frame_can_hold_leaves_room_for_its_head,
      acks_all_is_answered_in_order_when_followers_have_it,
      acks_all_times_out_and_fails_with_leadership, errors_of_produce_are_kafkas,
-     acks_none_is_silent_or_closes, a_fetch_waits_for_data_here_and_elsewhere,
+     old_producers_are_served, bad_records_are_named_in_the_reply, acks_none_is_silent_or_closes,
+     a_fetch_waits_for_data_here_and_elsewhere,
      a_fetch_that_waits_counts_in_the_memory_and_does_not_wait_when_it_is_short,
      a_fetch_that_waits_in_vain_is_answered_in_time, errors_of_fetch_are_kafkas,
      a_session_names_only_what_is_new, a_followers_connection_moves_to_where_its_partitions_live,
