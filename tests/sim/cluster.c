@@ -119,6 +119,25 @@ static void on_problem(void *to, bool is_error, const char *message)
     if (is_error) world_wrong(member->cluster->world, "configuration: %s", message);
 }
 
+const char *cluster_log_dir(int index)
+{
+    static char path[40];
+
+    snprintf(path, sizeof(path), "%s/logs", sim_disks_path(index));
+    return path;
+}
+
+static void set_log_dirs(const struct cluster *cluster, struct conf *conf)
+{
+    char text[200] = "";
+    size_t len = 0;
+
+    for (int i = 0; i < cluster->log_dirs; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i == 0 ? "" : ",",
+                                cluster_log_dir(i));
+    conf_set(conf, "log.dirs", text, 0);
+}
+
 static void load_options(struct program *program)
 {
     struct member *member = program->member;
@@ -137,7 +156,7 @@ static void load_options(struct program *program)
              member->is_controller ? CONTROLLER_PORT : BROKER_PORT);
     conf_set(&conf, "listeners", text, 0);
     conf_set(&conf, "zookeeper.connect", "zk:2181", 0);
-    conf_set(&conf, "log.dirs", "/data/logs", 0);
+    set_log_dirs(cluster, &conf);
     enum err err = options_load(program->options, &conf, "sim", &report);
     if (err == ERR_OK)
         err = options_check(program->options,
@@ -413,18 +432,22 @@ static void add_member(struct cluster *cluster, bool is_controller, int id, cons
     *member = (struct member){.cluster = cluster, .is_controller = is_controller, .id = id};
     member->host = host_create(cluster->world, name);
     member->restart.fire = on_restart;
-    if (!is_controller) sim_disks_add(cluster->world->disks, member->host, UINT64_C(1) << 30);
+    if (!is_controller)
+        sim_disks_add(cluster->world->disks, member->host, cluster->log_dirs, UINT64_C(1) << 30);
 }
 
 struct cluster *cluster_create(struct world *world, int brokers, int controllers)
 {
     struct sim_heap *was = sim_heap_use_world();
     struct cluster *cluster = ensure_zalloc(sizeof(*cluster));
+    static const int64_t numbers[] = {1, 1, 2, 3};
     char name[32];
 
     cluster->world = world;
     cluster->brokers = brokers;
     cluster->controllers = controllers;
+    cluster->log_dirs =
+        (int)world_option_of(world, "log-dirs", numbers, sizeof(numbers) / sizeof(numbers[0]));
     for (int i = 1; i <= brokers; i++) {
         snprintf(name, sizeof(name), "b%d", i);
         add_member(cluster, false, i, name);

@@ -37,6 +37,7 @@ struct cluster {
     struct setting settings[64];
     int setting_count;
     int data_shards;
+    int log_dirs; /* of each broker, each on a device of its own */
     struct world_part part;
     /* An orderly end, or one of its own accord; the process is gone. */
     void (*ended)(void *owner, struct member *member, bool is_failure);
@@ -50,6 +51,9 @@ void cluster_destroy(struct cluster **cluster);
 void cluster_set(struct cluster *cluster, const char *key, const char *value);
 void cluster_set_number(struct cluster *cluster, const char *key, int64_t value);
 const char *cluster_setting(const struct cluster *cluster, const char *key); /* NULL: default */
+
+/* The path of a log directory, from 0 on; valid until the next call. */
+const char *cluster_log_dir(int index);
 
 struct member *cluster_broker(struct cluster *cluster, int32_t id); /* NULL: none */
 struct member *cluster_controller(struct cluster *cluster, int index);

@@ -307,7 +307,8 @@ static bool disk_strikes(void *owner, struct sim_device *device, enum sim_disk_f
     /* What costs data strikes the one whose turn it is; what only takes time strikes everybody. */
     if (fault != SIM_CACHE_MISS && fault != SIM_SLOW &&
         (disks->world->disks_victim == NULL ||
-         sim_disk_device(disks->world->disks_victim->disk, "/data") != device))
+         sim_disk_device(disks->world->disks_victim->disk,
+                         sim_disks_path(disks->world->disks_victim_device)) != device))
         return false;
     return disks->faults[fault] != NULL && fault_strikes(disks->world, disks->faults[fault]);
 }
@@ -357,8 +358,8 @@ struct sim_disks *sim_disks_create(struct world *world)
     disks->slow_job = world_fault(world, "disk.slow-job", 50000);
     for (int i = 0; i < SIM_DISK_FAULTS; i++) {
         if (i == SIM_READ_ERROR) continue; /* a sector that stays broken has no end by itself */
-        /* What breaks for good takes a log directory offline: rarely. */
-        int64_t max = i == SIM_CACHE_MISS || i == SIM_SLOW ? 50000 : 20000;
+        /* What breaks for good takes a log directory offline, of one broker at a time. */
+        int64_t max = i == SIM_CACHE_MISS || i == SIM_SLOW ? 50000 : 300000;
         snprintf(names[i], sizeof(names[i]), "disk.%s",
                  sim_disk_fault_name((enum sim_disk_fault)i));
         disks->faults[i] = world_fault(world, names[i], max);
@@ -384,14 +385,23 @@ void sim_disks_destroy(struct sim_disks **it)
     *it = NULL;
 }
 
-void sim_disks_add(struct sim_disks *disks, struct sim_host *host, uint64_t bytes)
+const char *sim_disks_path(int device)
+{
+    static const char *const paths[SIM_DEVICES_MAX] = {"/data", "/data1", "/data2"};
+
+    ensure(device >= 0 && device < SIM_DEVICES_MAX);
+    return paths[device];
+}
+
+void sim_disks_add(struct sim_disks *disks, struct sim_host *host, int devices, uint64_t bytes)
 {
     struct sim_heap *was = sim_heap_use_world();
     char name[64];
 
     snprintf(name, sizeof(name), "disk.%s", host->name);
     host->disk = sim_disk_create(world_draw(disks->world, name), host->name);
-    sim_disk_mount(host->disk, "/data", bytes);
+    for (int i = 0; i < devices; i++)
+        sim_disk_mount(host->disk, sim_disks_path(i), bytes);
     sim_disk_set_luck(host->disk, disk_strikes, disks);
     sim_heap_use(was);
 }

@@ -12,8 +12,11 @@ struct sim_disks;
 struct sim_disks *sim_disks_create(struct world *world);
 void sim_disks_destroy(struct sim_disks **disks);
 
-/* Gives the host a disk of `bytes`. */
-void sim_disks_add(struct sim_disks *disks, struct sim_host *host, uint64_t bytes);
+/* Gives the host so many devices of `bytes` each. */
+#define SIM_DEVICES_MAX 3
+void sim_disks_add(struct sim_disks *disks, struct sim_host *host, int devices, uint64_t bytes);
+/* Where a device is mounted, from 0 on: "/data", … */
+const char *sim_disks_path(int device);
 /* What a broker has replaced, a checkpoint say, it relies on: wrong, if names of files that were
  * replaced pile up without a sync of their directory. Looked at before a loss of power too. */
 void sim_disks_audit(struct world *world);

@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CUTS_MAX  64
-#define DISK_FULL (UINT64_C(1) << 30)
-#define LOOK_MS   2000
+#define LOOK_MS 2000
 
 enum deed {
     DEED_KILL,
@@ -37,6 +35,7 @@ struct trouble {
     struct list_node node;
     enum deed deed;
     struct member *member;
+    int device; /* of the member: see sim_disks_path */
     struct sim_host *from, *to;
 };
 
@@ -85,7 +84,29 @@ static struct sim_host *any_host(struct nemesis *nemesis)
     return NULL;
 }
 
+static int any_device(struct nemesis *nemesis)
+{
+    int devices = nemesis->cluster->log_dirs;
+
+    return devices == 1 ? 0 : (int)draw(nemesis, 0, devices - 1);
+}
+
+/* Others take what is free now; what the broker frees is its own. */
+static void fill(struct sim_device *device)
+{
+    sim_device_fill(device, sim_device_usable(device));
+}
+
 /* ---- what ends by itself ---- */
+
+/* A log directory that is offline while others are not comes back by a restart only, and somebody
+ * sees to that. */
+static void bring_back(struct trouble *trouble)
+{
+    if (trouble->nemesis->cluster->log_dirs > 1 && member_is_up(trouble->member) &&
+        !trouble->member->is_ending)
+        member_stop(trouble->member);
+}
 
 static void heal_link(struct trouble *trouble)
 {
@@ -127,12 +148,13 @@ static void end_trouble(struct trouble *trouble)
         heal_link(trouble);
         break;
     case DEED_DISK_FULL:
-        sim_device_fill(sim_disk_device(disk, "/data"), 0);
+        sim_device_fill(sim_disk_device(disk, sim_disks_path(trouble->device)), 0);
         world_trace(world, "%s has room", trouble->member->host->name);
         break;
     case DEED_DISK_FAILS:
         world->disks_victim = NULL;
         world_trace(world, "the disk of %s works", trouble->member->host->name);
+        bring_back(trouble);
         break;
     default:
         break;
@@ -297,15 +319,18 @@ static bool do_to_member(struct nemesis *nemesis, enum deed deed)
         if (member->is_controller) return false;
         trouble = begin_trouble(nemesis, deed, draw_ms(nemesis, 120000));
         trouble->member = member;
-        sim_device_fill(sim_disk_device(member->host->disk, "/data"), DISK_FULL);
+        trouble->device = any_device(nemesis);
+        fill(sim_disk_device(member->host->disk, sim_disks_path(trouble->device)));
         world_trace(nemesis->world, "%s has a full disk", member->host->name);
         return true;
     case DEED_DISK_FAILS:
         if (member->is_controller || !may_damage(nemesis, member)) return false;
         damage(nemesis, member);
-        trouble = begin_trouble(nemesis, deed, draw_ms(nemesis, 60000));
+        trouble = begin_trouble(nemesis, deed, 5000 + draw_ms(nemesis, 60000));
         trouble->member = member;
+        trouble->device = any_device(nemesis);
         nemesis->world->disks_victim = member->host;
+        nemesis->world->disks_victim_device = trouble->device;
         world_trace(nemesis->world, "the disk of %s fails", member->host->name);
         return true;
     default:

@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "tests/sim/load_private.h"
 #include "wire/gen/alter_partition_reassignments.h"
+#include "wire/gen/alter_replica_log_dirs.h"
 #include "wire/gen/create_partitions.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/delete_records.h"
@@ -267,6 +268,31 @@ static void trim(struct client *client, struct load_topic *topic)
                &request, on_records_deleted);
 }
 
+/* A replica moves to another log directory of its broker. */
+static void move(struct client *client, struct load_topic *topic)
+{
+    struct alter_replica_log_dirs_request_dir dir = {0};
+    struct alter_replica_log_dirs_request_dir_topic named = {.name = slice_text(topic->name)};
+    struct alter_replica_log_dirs_request request;
+    struct load_partition at;
+    int32_t p = (int32_t)client_draw(client, 0, topic->partitions - 1);
+
+    if (!load_partition(client->load, topic->name, p, &at) || at.replica_count == 0) return;
+    int32_t broker = at.replicas[client_draw(client, 0, at.replica_count - 1)];
+    dir.path = slice_text(
+        cluster_log_dir((int)client_draw(client, 0, client->load->cluster->log_dirs - 1)));
+    named.partitions.at = &p;
+    named.partitions.count = 1;
+    dir.topics.at = &named;
+    dir.topics.count = 1;
+    wire_default(&alter_replica_log_dirs_request_wire, &request);
+    request.dirs.at = &dir;
+    request.dirs.count = 1;
+    NAME(client, "move %s-%d of %d to %.*s", topic->name, p, broker, SLICE_ARGS(dir.path));
+    ask_broker(client, broker, API_ALTER_REPLICA_LOG_DIRS, 2, &alter_replica_log_dirs_request_wire,
+               &request, on_operated);
+}
+
 static void configure(struct client *client, struct load_topic *topic)
 {
     static const char *const settings[][2] = {
@@ -381,6 +407,10 @@ static void change_something(struct client *client)
     if (topic->state != TOPIC_LIVE) return;
     if (topic->is_trimmed && client_draw(client, 0, 2) == 0) {
         trim(client, topic);
+        return;
+    }
+    if (load->cluster->log_dirs > 1 && client_draw(client, 0, 2) == 0) {
+        move(client, topic);
         return;
     }
     switch (client_draw(client, 0, 9)) {

@@ -104,17 +104,20 @@ static void on_log_file(void *to, const char *name, bool is_directory)
 }
 
 /* All segments of a replica, one after another; false: it has no such log. */
-static bool read_log(struct world *world, struct sim_host *host, const char *topic, int partition,
-                     struct buf *out)
+static bool read_log(struct world *world, struct sim_host *host, int dirs, const char *topic,
+                     int partition, struct buf *out)
 {
     struct sim_process *reader = sim_process_create(host, "reader");
     const struct env *env = &reader->env;
     struct buf names;
-    char folder[200], path[500];
+    char folder[200] = "", path[500];
 
     buf_init(&names);
-    snprintf(folder, sizeof(folder), "/data/logs/%s-%d", topic, partition);
-    enum err err = files_list(env, folder, on_log_file, &names);
+    enum err err = ERR_NOT_FOUND;
+    for (int i = 0; i < dirs && err == ERR_NOT_FOUND; i++) {
+        snprintf(folder, sizeof(folder), "%s/%s-%d", cluster_log_dir(i), topic, partition);
+        err = files_list(env, folder, on_log_file, &names);
+    }
     for (size_t at = 0; err == ERR_OK && at < names.len;) {
         const char *name = (const char *)names.ptr + at;
         at += strlen(name) + 1;
@@ -251,7 +254,7 @@ static void compare_partition(struct run *run, const struct load_topic *topic, i
     for (int i = 0; i < at->replica_count; i++) {
         struct sim_host *host = cluster_broker(run->cluster, at->replicas[i])->host;
         buf_init(&logs[i]);
-        if (!read_log(run->world, host, topic->name, partition, &logs[i]))
+        if (!read_log(run->world, host, run->cluster->log_dirs, topic->name, partition, &logs[i]))
             world_wrong(run->world, "%s has no log of %s-%d", host->name, topic->name, partition);
         if (!is_short && !topic->is_compacted && logs[i].len > 0 &&
             first_offset(run->world, buf_slice(&logs[i])) != 0)

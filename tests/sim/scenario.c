@@ -967,6 +967,7 @@ void scenario_prepare(const struct scenario *scenario, struct world *world)
     world_set_option(world, "brokers", 3);
     world_set_option(world, "controllers", 2);
     world_set_option(world, "zookeeper.servers", 3);
+    world_set_option(world, "log-dirs", 1);
     world_set_option(world, "load.burst-pause-ms", 500);
     world_set_option(world, "load.burst-length", 40);
     world_set_option(world, "load.send-pause-ms", 40);

@@ -51,7 +51,8 @@ struct world {
     /* parts; made and ended by who puts the world together */
     struct sim_net *net;
     struct sim_disks *disks;
-    struct sim_host *disks_victim; /* whose disk may fail now; NULL: nobody's */
+    struct sim_host *disks_victim; /* one of whose disks may fail now; NULL: nobody's */
+    int disks_victim_device;       /* which one: see sim_disks_path */
     struct sim_zookeeper *zookeeper;
 
     struct list hosts, processes; /* in order of making; dead processes leave */

@@ -80,7 +80,7 @@ static void start(uint64_t seed)
     sim_net_create(world);
     sim_disks_create(world);
     host = host_create(world, "h");
-    sim_disks_add(world->disks, host, 1 << 20);
+    sim_disks_add(world->disks, host, 1, 1 << 20);
     process = sim_process_create(host, "p");
     order_len = 0;
     memset(order, 0, sizeof(order));
