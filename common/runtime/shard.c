@@ -175,10 +175,8 @@ struct instant shard_look(struct shard *shard)
     return shard->clock = env_now(shard->env);
 }
 
-void shard_turn(struct shard *shard)
+void shard_work(struct shard *shard)
 {
-    /* At most until the next timer, not at all while there is work. */
-    net_wait(shard->env, shard->net, shard_rest(shard));
     sleeper_wakes(&shard->sleeper);
     shard->is_busy = false;
     shard->now = shard_look(shard); /* a turn is one instant */
@@ -190,6 +188,13 @@ void shard_turn(struct shard *shard)
     run_last_posts(shard); /* one chain of writes per connection */
     mailbox_flush(shard->mailbox);
     note_length(shard);
+}
+
+void shard_turn(struct shard *shard)
+{
+    /* At most until the next timer, not at all while there is work. */
+    net_wait(shard->env, shard->net, shard_rest(shard));
+    shard_work(shard);
 }
 
 void shard_run(struct shard *shard)

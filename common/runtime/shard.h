@@ -64,7 +64,9 @@ void shard_close(struct shard *shard);
  * (so that replies of a turn leave together) and the posted calls. Each within a bound; a turn
  * longer than 10 ms is counted and logged. */
 void shard_turn(struct shard *shard);
-/* For a world that turns shards itself, after a turn: when the next one is due, INSTANT_ZERO at
+/* The same without the wait, for a world that turns shards itself. */
+void shard_work(struct shard *shard);
+/* For such a world, after a turn: when the next one is due, INSTANT_ZERO at
  * once. Until then the shard counts as asleep: whoever leaves something for it calls net_wake. */
 struct instant shard_rest(struct shard *shard);
 /* Turns until shard_stop. */

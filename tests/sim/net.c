@@ -128,7 +128,7 @@ static void turn(void *arg)
 {
     struct net *net = arg;
 
-    shard_turn(net->shard);
+    shard_work(net->shard);
     rest_until = shard_rest(net->shard);
 }
 
@@ -625,6 +625,7 @@ static void op_close(struct net *net)
     sim_heap_use(was);
 }
 
+/* A turn comes when there is something to do. */
 static void op_wait(struct net *net, struct instant until)
 {
     (void)net, (void)until;
