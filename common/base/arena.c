@@ -120,15 +120,19 @@ char *arena_text(struct arena *arena, struct slice from)
 
 struct slice arena_printf(struct arena *arena, const char *format, ...)
 {
+    char short_one[128];
     va_list args, again;
 
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(short_one, sizeof(short_one), format, args);
     va_end(args);
     ensure(len >= 0);
     char *text = arena_zalloc(arena, (size_t)len + 1);
-    vsnprintf(text, (size_t)len + 1, format, again);
+    if ((size_t)len < sizeof(short_one))
+        memcpy(text, short_one, (size_t)len);
+    else
+        vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
     return slice_of(text, (size_t)len);
 }

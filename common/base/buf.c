@@ -55,11 +55,13 @@ void buf_printf(struct buf *buf, const char *format, ...)
 
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    /* Mostly there is room for it; if not, it says how much it wants. */
+    size_t room = buf->capacity - buf->len;
+    int len = vsnprintf(room == 0 ? NULL : (char *)buf->ptr + buf->len, room, format, args);
     va_end(args);
     ensure(len >= 0);
-    uint8_t *at = buf_reserve(buf, (size_t)len + 1);
-    vsnprintf((char *)at, (size_t)len + 1, format, again);
+    if ((size_t)len >= room)
+        vsnprintf((char *)buf_reserve(buf, (size_t)len + 1), (size_t)len + 1, format, again);
     va_end(again);
     buf->len += (size_t)len;
 }
