@@ -446,12 +446,79 @@ void doc_state_write(struct buf *out, const struct doc_state *state)
     buf_add_text(out, "}");
 }
 
+static bool take_text(struct slice *from, const char *text)
+{
+    struct slice wanted = slice_text(text);
+
+    if (!slice_starts_with(*from, wanted)) return false;
+    *from = slice_of(from->ptr + wanted.len, from->len - wanted.len);
+    return true;
+}
+
+/* As it is written, and no other way: no zeros before it, no exponent. */
+static bool take_number(struct slice *from, int32_t min, int32_t *out)
+{
+    bool is_negative = from->len > 0 && from->ptr[0] == '-';
+    size_t i = is_negative ? 1 : 0, first = i;
+    int64_t number = 0;
+
+    for (; i < from->len && i < first + 10 && from->ptr[i] >= '0' && from->ptr[i] <= '9'; i++)
+        number = number * 10 + (from->ptr[i] - '0');
+    if (i == first || (from->ptr[first] == '0' && (i > first + 1 || is_negative))) return false;
+    if (is_negative) number = -number;
+    if (number < min || number > INT32_MAX) return false;
+    *from = slice_of(from->ptr + i, from->len - i);
+    *out = (int32_t)number;
+    return true;
+}
+
+/* The array ends before the text does, or it is not read. */
+static bool take_ids(struct slice *from, struct arena *arena, struct doc_ints *out)
+{
+    const uint8_t *end = from->len == 0 ? NULL : memchr(from->ptr, ']', from->len);
+    size_t count = 1;
+
+    if (end == NULL) return false;
+    for (const uint8_t *at = from->ptr; at < end; at++)
+        if (*at == ',') count++;
+    out->at = arena_try(arena, count * sizeof(*out->at));
+    out->count = 0;
+    if (out->at == NULL) return false;
+    if (take_text(from, "]")) return true;
+    for (;;) {
+        if (!take_number(from, 0, &out->at[out->count++])) return false;
+        if (take_text(from, "]")) return true;
+        if (!take_text(from, ",")) return false;
+    }
+}
+
+/* One that stands as doc_state_write, and Kafka, write it: there are as many as partitions, and
+ * they are read whenever a controller begins. False says nothing: then it is read as any document.
+ */
+static bool read_state_as_written(struct slice json, struct arena *arena, struct doc_state *out)
+{
+    struct doc_state state = {0};
+
+    if (json.len > DOC_BYTES_MAX || !take_text(&json, "{\"controller_epoch\":") ||
+        !take_number(&json, 0, &state.controller_epoch) || !take_text(&json, ",\"leader\":") ||
+        !take_number(&json, -1, &state.leader) ||
+        !take_text(&json, ",\"version\":1,\"leader_epoch\":") ||
+        !take_number(&json, 0, &state.leader_epoch) || !take_text(&json, ",\"isr\":[") ||
+        !take_ids(&json, arena, &state.isr))
+        return false;
+    if (take_text(&json, ",\"leader_recovery_state\":1")) state.leader_recovery_state = 1;
+    if (!take_text(&json, "}") || json.len > 0) return false;
+    *out = state;
+    return true;
+}
+
 enum err doc_state_read(struct slice json, struct arena *arena, struct doc_state *out)
 {
     struct doc_reader reader;
     struct doc_state state = {0};
-    const json_t *root = doc_open(&reader, json, arena);
 
+    if (read_state_as_written(json, arena, out)) return ERR_OK;
+    const json_t *root = doc_open(&reader, json, arena);
     state.leader = doc_int32(&reader, root, "leader", -1);
     state.leader_epoch = doc_int32(&reader, root, "leader_epoch", 0);
     state.isr = doc_int_array(&reader, doc_array(&reader, root, "isr", false));

@@ -307,6 +307,55 @@ START_TEST(recovery_state_is_written_only_when_it_is_one)
 }
 END_TEST
 
+START_TEST(a_state_means_the_same_however_it_is_written)
+{
+#define PLAIN(leader, epoch, isr)                                                                  \
+    "{\"controller_epoch\":3,\"leader\":" leader ",\"version\":1,\"leader_epoch\":" epoch          \
+    ",\"isr\":" isr "}"
+    static const struct {
+        const char *text;
+        enum err err;
+    } cases[] = {
+        {PLAIN("1", "0", "[1,22,333]"), ERR_OK},
+        {PLAIN("-1", "2147483647", "[]"), ERR_OK},
+        {PLAIN("0", "7", "[0]"), ERR_OK},
+        {PLAIN("-2", "7", "[0]"), ERR_CORRUPT},
+        {PLAIN("1", "-1", "[0]"), ERR_CORRUPT},
+        {PLAIN("1", "2147483648", "[0]"), ERR_CORRUPT},
+        {PLAIN("1", "99999999999999999999", "[0]"), ERR_CORRUPT},
+        {PLAIN("01", "7", "[0]"), ERR_CORRUPT},
+        {PLAIN("1", "", "[0]"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0,]"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[,0]"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[-1]"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"isr\":[1]"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0]") "}", ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"leader_recovery_state\":1"), ERR_OK},
+        {PLAIN("1", "7", "[0],\"leader_recovery_state\":2"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"more\":{}"), ERR_OK},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct doc_state plain = {0}, spaced = {0};
+        struct slice text = slice_text(cases[i].text);
+        /* Another way to write the same, which only a whole reader knows. */
+        buf_clear(&out);
+        buf_add_text(&out, "{ ");
+        buf_add_slice(&out, slice_of(text.ptr + 1, text.len - 1));
+        ck_assert_msg(doc_state_read(text, &arena, &plain) == cases[i].err, "%s", cases[i].text);
+        ck_assert_msg(doc_state_read(buf_slice(&out), &arena, &spaced) == cases[i].err, "%s",
+                      cases[i].text);
+        ck_assert(plain.leader == spaced.leader && plain.leader_epoch == spaced.leader_epoch);
+        ck_assert(plain.controller_epoch == spaced.controller_epoch);
+        ck_assert(plain.leader_recovery_state == spaced.leader_recovery_state);
+        ck_assert_int_eq(plain.isr.count, spaced.isr.count);
+        for (int32_t n = 0; n < plain.isr.count; n++)
+            ck_assert_int_eq(plain.isr.at[n], spaced.isr.at[n]);
+    }
+}
+END_TEST
+
 START_TEST(configs_of_nothing_are_empty)
 {
     struct doc_config config = {.count = 9};
@@ -492,7 +541,8 @@ UNIT(samples_are_read_and_written_byte_for_byte, a_broker_without_plaintext_has_
      brokers_of_all_versions_are_read, brokers_that_make_no_sense_are_corrupt,
      controller_processes_go_both_ways, old_controllers_have_no_kraft_epoch,
      topics_keep_order_moves_and_what_is_unknown, topics_that_make_no_sense_are_corrupt,
-     recovery_state_is_written_only_when_it_is_one, configs_of_nothing_are_empty,
-     strings_are_escaped_as_kafkas_json_writer_does, producer_ids_follow_each_other_until_they_end,
-     features_have_two_encodings, acls_and_tokens_refuse_what_they_do_not_know,
-     hostile_json_is_refused, a_full_arena_ends_a_read)
+     recovery_state_is_written_only_when_it_is_one, a_state_means_the_same_however_it_is_written,
+     configs_of_nothing_are_empty, strings_are_escaped_as_kafkas_json_writer_does,
+     producer_ids_follow_each_other_until_they_end, features_have_two_encodings,
+     acls_and_tokens_refuse_what_they_do_not_know, hostile_json_is_refused,
+     a_full_arena_ends_a_read)
