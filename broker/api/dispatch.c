@@ -184,16 +184,29 @@ void request_write_head(const struct request *request, struct buf *out)
     frame_write_response_head(out, request->api->key, request->version, request->correlation_id);
 }
 
-void request_reply(struct request *request, const void *body)
+static void reply_out(struct request *request)
 {
-    buf_clear(&request->out);
-    request_write_head(request, &request->out);
-    wire_write(&request->out, request->version, request->api->response_wire, body);
     request->piece = (struct reply_piece){.bytes = buf_slice(&request->out)};
     request->reply.pieces = &request->piece;
     request->reply.count = 1;
     request->end = REQUEST_REPLIES;
     request_end(request);
+}
+
+void request_reply(struct request *request, const void *body)
+{
+    buf_clear(&request->out);
+    request_write_head(request, &request->out);
+    wire_write(&request->out, request->version, request->api->response_wire, body);
+    reply_out(request);
+}
+
+void request_reply_bytes(struct request *request, struct slice body)
+{
+    buf_clear(&request->out);
+    request_write_head(request, &request->out);
+    buf_add_slice(&request->out, body);
+    reply_out(request);
 }
 
 void request_send(struct request *request, struct reply_piece *pieces, int count,
@@ -617,6 +630,8 @@ void api_shard_fini(struct api_shard *api)
         buf_fini(&request->out);
         free(request);
     }
+    for (int version = 0; version < API_VERSIONS_TOLD; version++)
+        buf_fini(&api->versions[version]);
     conn_limits_fini(&api->limits);
     phases_fini(&api->phases);
 }

@@ -63,6 +63,8 @@ struct api_process {
 };
 
 /* What handlers on one shard work on. */
+#define API_VERSIONS_TOLD 5
+
 struct api_shard {
     struct shard *shard;
     const struct api_process *process;
@@ -87,6 +89,10 @@ struct api_shard {
     /* of metadata.c: what waits for the word of the controller, and when that ends */
     struct list held, looked_at;
     struct timer release;
+
+    /* of versions.c: what it answers, for each of its versions, as of versions_epoch */
+    struct buf versions[API_VERSIONS_TOLD];
+    int64_t versions_epoch;
 
     /* of dispatch.c */
     struct list spare; /* requests to use again */
@@ -141,14 +147,14 @@ struct request {
     struct slice client_id; /* "" for null */
     size_t bytes;           /* of its frame */
     struct instant arrived;
-    bool is_of_follower; /* a fetch of one; the handler says so */
+    bool is_of_follower;    /* a fetch of one; the handler says so */
     int listener;           /* index into api_process.listeners */
     struct slice principal; /* lives as long as the request */
     char host[64];          /* the peer's address */
 
     /* of dispatch.c */
     struct instant begun, waits_since, replied; /* zero: not yet, or never */
-    struct client *client; /* touched on its home shard only */
+    struct client *client;                      /* touched on its home shard only */
     uint64_t ticket;
     struct block *block;
     void (*handle)(struct request *request);
@@ -163,6 +169,8 @@ struct request {
 /* Replies with `body`, of the API's response struct; borrows it until return. Takes the request.
  * From the shard that handles it. */
 void request_reply(struct request *request, const void *body);
+/* The same with a body that is encoded already. Copied. */
+void request_reply_bytes(struct request *request, struct slice body);
 
 /* Appends to `out` the response header, which comes before the body. */
 void request_write_head(const struct request *request, struct buf *out);

@@ -61,6 +61,34 @@ START_TEST(api_versions_answers_what_the_table_serves)
 }
 END_TEST
 
+START_TEST(api_versions_tells_of_features_as_they_change)
+{
+    struct rig rig;
+    struct arena arena;
+    struct api_versions_response out;
+    struct api_versions_request in = {SLICE("lib"), SLICE("1.0")};
+
+    rig_open(&rig, "");
+    arena_init(&arena, 65536);
+    int fd = rig_connect(&rig);
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+        rig.data.api.feature_epoch = epoch;
+        for (int ask = 0; ask < 2; ask++) {
+            rig_ask(&rig, fd, &versions_api, 3, &in, &arena, &out);
+            ck_assert_int_eq(out.error_code, 0);
+            ck_assert_int_eq(out.finalized_features_epoch, epoch);
+            int32_t count = out.api_keys.count;
+            rig_ask(&rig, fd, &versions_api, 0, &in, &arena, &out);
+            ck_assert_int_eq(out.finalized_features_epoch, -1); /* not of that version */
+            ck_assert_int_eq(out.api_keys.count, count);
+        }
+    }
+    close(fd);
+    arena_fini(&arena);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(an_unknown_version_of_api_versions_is_told_what_there_is)
 {
     struct rig rig;
@@ -445,7 +473,7 @@ START_TEST(a_request_has_a_line_only_while_that_is_asked_for)
 }
 END_TEST
 
-UNIT(api_versions_answers_what_the_table_serves,
+UNIT(api_versions_answers_what_the_table_serves, api_versions_tells_of_features_as_they_change,
      requests_are_counted_by_kind_and_version_with_where_their_time_went,
      a_request_has_a_line_only_while_that_is_asked_for,
      an_unknown_version_of_api_versions_is_told_what_there_is,
