@@ -1,5 +1,6 @@
 # tests/sim: whole clusters of the production code in one seeded, virtual world. What is linked with
-# libsim.a takes SIM_LDFLAGS too: memory belongs to a heap (heap.h).
+# libsim.a takes SIM_LDFLAGS too: memory belongs to a heap (heap.h); symbols are bound before the
+# fork, not in each run.
 noinst_LIBRARIES += tests/sim/libsim.a
 tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/net.c tests/sim/net.h \
 	tests/sim/world.c tests/sim/world.h
@@ -15,7 +16,7 @@ tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/
 	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
 tests_sim_libsim_a_SOURCES += tests/sim/oracle_controller.c tests/sim/oracle_controller.h \
 	tests/sim/scenario.c tests/sim/scenario.h tests/sim/zombie.c tests/sim/zombie.h
-SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
+SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,-z,now -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
 

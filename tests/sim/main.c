@@ -5,6 +5,7 @@
 #include "tests/sim/run.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -494,6 +495,9 @@ int main(int argc, char **argv)
     static struct totals totals;
     bool has_range = false;
 
+    /* What is given back is soon taken again: not by way of the system. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool takes = true;
