@@ -678,7 +678,8 @@ enum err broker_create(const struct broker_options *options, struct buf *problem
                              .shards = broker->data_shards,
                              .listeners = &broker->listeners,
                              .logs_requests = &broker->logs_requests,
-                             .connections = &broker->connections};
+                             .connections = &broker->connections,
+                             .image_awaited_ns = &broker->image_awaited_ns};
     connections_init(&broker->connections, broker->options, &broker->listeners);
     topic_options_resolve(broker->options, NULL, 0, NULL, &defaults);
     log_config_from_topic(&defaults, broker->options, &broker->log_config);

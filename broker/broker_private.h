@@ -65,6 +65,7 @@ struct broker {
     struct broker_configs *configs;
     struct throttle_cell *throttle_cells; /* one per data shard */
     _Atomic bool logs_requests;
+    _Atomic int64_t image_awaited_ns;
 
     struct store_options store_options;
     const char **log_dirs;

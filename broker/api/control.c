@@ -20,6 +20,8 @@
 #include "wire/protocol.h"
 #include <stdlib.h>
 
+#define IMAGE_AWAITED_MS 300 /* the word of new leaders, behind the order to them */
+
 struct control {
     struct api_shard *api;
     struct store *store;
@@ -510,6 +512,27 @@ static void put_strays_aside(struct work *work)
 
 static void lisr_ordered(struct work *work);
 
+static void await_image(const struct api_shard *api, struct instant until)
+{
+    if (api->process->image_awaited_ns != NULL)
+        atomic_store(api->process->image_awaited_ns, until.ns);
+}
+
+/* It names a leader of a partition that the image knows under another, older one. */
+static bool is_ahead_of_image(const struct work *work)
+{
+    for (int i = 0; i < work->count; i++) {
+        const struct replica_change *change = &work->changes[work->items[i].place];
+        const struct image_topic *topic = image_topic(work->control->image, change->topic);
+        struct image_partition known;
+
+        if (topic != NULL && image_topic_partition(topic, change->partition, &known) &&
+            change->leader != known.leader && change->leader_epoch > known.leader_epoch)
+            return true;
+    }
+    return false;
+}
+
 static void lisr_handle(struct request *request)
 {
     const struct leader_and_isr_request *in = request->body;
@@ -548,6 +571,8 @@ static void lisr_handle(struct request *request)
     work->stray_items = arena_zalloc(arena, sizeof(*work->stray_items) * (size_t)(count + 1));
     for (int i = 0; i < count; i++)
         fill_change(work, &work->items[i], states[i]);
+    if (is_ahead_of_image(work))
+        await_image(request->at, instant_add_ms(shard_now(request->at->shard), IMAGE_AWAITED_MS));
     if (work->stray_count > 0)
         put_strays_aside(work);
     else
@@ -876,6 +901,7 @@ static void update_handle(struct request *request)
     control->image = next;
     control->api->image = next;
     image_release(&old);
+    await_image(request->at, INSTANT_ZERO);
     log_debug("broker", "update-metadata",
               "controller=%d controller_epoch=%d topics=%d brokers=%d image=%llu",
               in->controller_id, in->controller_epoch, change.topic_count, change.broker_count,

@@ -60,6 +60,9 @@ struct api_process {
     _Atomic bool *logs_requests;       /* a line for each request; set by REQUEST_LOGGER, changed
                                           by alter_configs.c; NULL: never */
     struct connections *connections;   /* broker/api/connections.h */
+    /* LeaderAndIsr has named leaders that the image does not: until this instant (ns; 0: no) the
+     * image that does is waited for. Of control.c; NULL: it is not. */
+    _Atomic int64_t *image_awaited_ns;
 };
 
 /* What handlers on one shard work on. */

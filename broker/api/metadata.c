@@ -316,6 +316,18 @@ static struct instant request_wait(const struct request *request)
     return until;
 }
 
+/* Until when the image is about to be replaced; INSTANT_ZERO: it is not. */
+static struct instant image_wait(const struct api_shard *api)
+{
+    const _Atomic int64_t *awaited_ns = api->process->image_awaited_ns;
+    struct instant until = {awaited_ns == NULL ? 0 : atomic_load(awaited_ns)};
+
+    if (api->is_leaving || conn_limits_are_reached(&api->limits) ||
+        instant_reached(shard_now(api->shard), until))
+        return INSTANT_ZERO;
+    return until;
+}
+
 /* Who has been working here and asks is likely to have lost somebody; where that is a leader, we
  * are about to notice too. */
 static struct instant doubt(const struct request *request)
@@ -349,7 +361,7 @@ static void arm_release(struct api_shard *api)
 static bool answer_or_hold(struct request *request)
 {
     struct hold *hold = request->state;
-    struct instant until = request_wait(request);
+    struct instant until = instant_max(request_wait(request), image_wait(request->at));
 
     if (until.ns == 0) until = doubt(request);
     if (until.ns == 0) {

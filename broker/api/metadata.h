@@ -8,6 +8,8 @@
  *   controller's word, which comes as a new image, and is answered then; or, at the latest when it
  *   no longer counts as lost, with what is known. Only what concerns such a leader waits, and only
  *   while the image still has it among the living;
+ * - between a LeaderAndIsr that moves leaders and the UpdateMetadata that tells of it, all wait, for
+ *   300 ms at most: who has just been refused by the leader before must not be sent there again;
  * - who has produced or fetched over the connection, and asks, may have seen a leader go a little
  *   earlier than we: he waits for 10 ms, in which we shall see it too.
  *

@@ -628,6 +628,28 @@ START_TEST(who_waits_may_go)
 }
 END_TEST
 
+START_TEST(between_new_leaders_and_the_image_that_names_them_all_wait)
+{
+    _Atomic int64_t awaited_ns = 0;
+    struct fixture f;
+
+    open_all(&f, "");
+    f.rig.process.image_awaited_ns = &awaited_ns;
+    rig_update(&f.rig, f.internal, -1, 1);
+    awaited_ns = instant_add_ms(env_now(f.rig.env), 3600000).ns;
+    send_question(f.client);
+    ck_assert(!is_answered(&f, f.client));
+    rig_update(&f.rig, f.internal, -1, 1);
+    ck_assert_int_eq(awaited_ns, 0);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_NONE);
+    /* If it does not come they are answered all the same. */
+    awaited_ns = instant_add_ms(env_now(f.rig.env), 50).ns;
+    send_question(f.client);
+    ck_assert_int_eq(answer_of(&f, f.client), KAFKA_NONE);
+    close_all(&f);
+}
+END_TEST
+
 START_TEST(who_has_worked_here_and_asks_may_know_of_a_loss_before_us)
 {
     struct fetchers fetchers;
@@ -648,7 +670,8 @@ START_TEST(who_has_worked_here_and_asks_may_know_of_a_loss_before_us)
 END_TEST
 
 UNIT(what_is_asked_about_a_leader_just_lost_waits_for_the_controllers_word,
-     nobody_waits_longer_than_a_leader_counts_as_lost, who_waits_may_go,
+     nobody_waits_longer_than_a_leader_counts_as_lost,
+     between_new_leaders_and_the_image_that_names_them_all_wait, who_waits_may_go,
      who_has_worked_here_and_asks_may_know_of_a_loss_before_us,
      what_is_asked_for_again_is_not_told_again, before_the_controller_has_spoken_there_is_nobody,
      brokers_are_those_of_the_listener_asked_by, a_partition_says_why_it_cannot_be_used,
