@@ -97,6 +97,7 @@ public class Interop {
 
     static Consumer<byte[], byte[]> consumer(String bootstrap, String... more) {
         var config = clientConfig(bootstrap);
+        config.put("fetch.max.wait.ms", 50); // the next topic is asked for when the last fetch of this one is answered
         for (String pair : more) config.put(pair.split("=", 2)[0], pair.split("=", 2)[1]);
         config.put("enable.auto.commit", false);
         config.put("auto.offset.reset", "none");
