@@ -270,6 +270,7 @@ static void fill_replica_settings(const struct options *options, struct replica_
     out->fetchers = options_int(options, OPTION_NUM_REPLICA_FETCHERS);
     out->fetch_socket_buffer_bytes =
         socket_buffer_bytes(options, OPTION_REPLICA_SOCKET_RECEIVE_BUFFER_BYTES);
+    out->unsynced_bytes = options_long(options, OPTION_OTTLA_LOG_UNSYNCED_BYTES);
     out->cleaner_enable = options_bool(options, OPTION_LOG_CLEANER_ENABLE) &&
                           options_int(options, OPTION_LOG_CLEANER_THREADS) > 0;
     out->cleaner_backoff_ms = options_long(options, OPTION_LOG_CLEANER_BACKOFF_MS);

@@ -8,6 +8,7 @@
 #define TAIL_BYTES_MAX   4096 /* then the older half goes to the file */
 #define TAIL_BYTES_FIRST 96
 #define BLOCK_ENTRIES    128 /* of the file are read at once at the end of a search */
+#define CHECK_ENTRIES    4096
 #define ENTRY_BYTES_MAX  12
 
 static size_t entry_bytes(const struct index *index)
@@ -311,14 +312,41 @@ enum err index_find_value(struct index *index, const struct segment_place *place
     return err == ERR_OK ? entry_at(index, place, below, out) : err;
 }
 
-enum err index_truncate(struct index *index, const struct segment_place *place, int64_t relative)
+enum err index_sound(struct index *index, const struct segment_place *place, int64_t relative,
+                     int32_t *count, struct index_entry last[2])
 {
     enum field field = index->kind == INDEX_OFFSETS ? KEY : VALUE;
-    struct log_file *file = NULL;
-    int32_t keep = 0;
+    uint8_t *block = ensure_malloc(CHECK_ENTRIES * ENTRY_BYTES_MAX);
+    struct index_entry before = {-1, 0};
+    bool is_over = false;
 
-    enum err err = count_below(index, place, field, relative, &keep);
-    if (err != ERR_OK || keep == index->count) return err;
+    *count = 0;
+    enum err err = index_save(index, place, true);
+    if (err == ERR_OK) err = index_load(index, place);
+    for (int32_t first = 0; err == ERR_OK && !is_over && first < index->count;
+         first += CHECK_ENTRIES) {
+        int32_t n = index->count - first < CHECK_ENTRIES ? index->count - first : CHECK_ENTRIES;
+        err = read_entries(index, place, first, n, block);
+        for (int32_t i = 0; err == ERR_OK && !is_over && i < n; i++) {
+            struct index_entry entry = decode(index, block + (size_t)i * entry_bytes(index));
+            is_over = entry.key <= before.key || entry.value < before.value ||
+                      field_of(entry, field) >= relative;
+            if (is_over) break;
+            last[0] = last[1];
+            last[1] = before = entry;
+            (*count)++;
+        }
+    }
+    free(block);
+    return err;
+}
+
+enum err index_keep(struct index *index, const struct segment_place *place, int32_t keep)
+{
+    struct log_file *file = NULL;
+    enum err err = index_load(index, place);
+
+    if (err != ERR_OK || keep >= index->count) return err;
     if (keep < index->saved) {
         err = use(index, place, 0, &file);
         if (err == ERR_OK)
@@ -334,4 +362,13 @@ enum err index_truncate(struct index *index, const struct segment_place *place, 
     index->count = keep;
     if (keep < index->tail_first) index->tail_first = keep;
     return ERR_OK;
+}
+
+enum err index_truncate(struct index *index, const struct segment_place *place, int64_t relative)
+{
+    enum field field = index->kind == INDEX_OFFSETS ? KEY : VALUE;
+    int32_t keep = 0;
+    enum err err = count_below(index, place, field, relative, &keep);
+
+    return err == ERR_OK ? index_keep(index, place, keep) : err;
 }

@@ -74,6 +74,13 @@ MUST_CHECK enum err index_find_value(struct index *index, const struct segment_p
 /* Drops entries of offsets ≥ `relative`. */
 MUST_CHECK enum err index_truncate(struct index *index, const struct segment_place *place,
                                    int64_t relative);
+/* How many entries, from the first on, ascend and are of offsets < `relative`; the last two of
+ * them. Reads all of the file. */
+MUST_CHECK enum err index_sound(struct index *index, const struct segment_place *place,
+                                int64_t relative, int32_t *count, struct index_entry last[2]);
+/* Drops all but the first `keep` entries. */
+MUST_CHECK enum err index_keep(struct index *index, const struct segment_place *place,
+                               int32_t keep);
 /* Writes what is only in memory; `slim` also gives the memory back. */
 MUST_CHECK enum err index_save(struct index *index, const struct segment_place *place, bool slim);
 /* One more use of its file, to sync it. */

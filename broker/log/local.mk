@@ -16,7 +16,7 @@ libottla_broker_a_SOURCES += \
 	broker/log/parts.h \
 	broker/log/policy.c broker/log/policy.h \
 	broker/log/producers.c broker/log/producers.h \
-	broker/log/recover.c broker/log/recover.h \
+	broker/log/recover.c broker/log/recover.h broker/log/resume.c broker/log/resume.h \
 	broker/log/reserve.c broker/log/reserve.h \
 	broker/log/scan.c broker/log/scan.h \
 	broker/log/search.c \
@@ -41,7 +41,7 @@ check_PROGRAMS += \
 	tests/unit/test_producers \
 	tests/unit/test_snapshots \
 	tests/unit/test_damage \
-	tests/unit/test_recover \
+	tests/unit/test_recover tests/unit/test_resume \
 	tests/unit/test_reserve \
 	tests/unit/test_store
 endif

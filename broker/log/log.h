@@ -228,6 +228,10 @@ bool log_sync_due(const struct log *log, int64_t now_ms); /* flush.ms */
  * in *out: nothing to do, or one is under way (ask again when it is done). */
 MUST_CHECK enum err log_sync_plan(struct log *log, int64_t now_ms, struct log_sync **out);
 MUST_CHECK enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync **out);
+/* Everything, for nobody who waits: so that a start after a crash has little to read. */
+MUST_CHECK enum err log_sync_plan_point(struct log *log, int64_t now_ms, struct log_sync **out);
+/* Of the active segment, not known to be on the device. */
+int64_t log_unsynced_bytes(const struct log *log);
 void log_sync_run(struct log_sync *sync);
 /* The same for many: they wait together for what each alone would wait for, since one commit of a
  * file system's journal takes all that was begun before it. */

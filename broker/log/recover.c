@@ -102,17 +102,17 @@ static enum err note_epoch(struct epochs_scan *scan, const struct scan_batch *ba
 
 /* Gives where the good batches end. */
 static enum err scan_batches(struct scanner *s, struct segment *segment,
-                             const struct segment_place *place, const struct log_config *config,
-                             struct epochs *epochs, const struct epochs *before, int64_t dense_from,
-                             int64_t *next)
+                             const struct segment_place *place, const struct resume *from,
+                             const struct log_config *config, struct epochs *epochs,
+                             const struct epochs *before, int64_t dense_from, int64_t *next)
 {
-    struct epochs_scan scan = {.epochs = epochs, .before = before, .low = segment->base};
+    struct epochs_scan scan = {.epochs = epochs, .before = before, .low = from->next};
     struct scan_batch batch;
     int64_t indexed = 0;
     enum err err;
 
-    *next = segment->base;
-    segment->size = 0;
+    *next = from->next;
+    segment->size = from->position;
     while ((err = scanner_batch(s, segment->size, &batch)) == ERR_OK) {
         /* A batch that does not go on from the one before, or is out of an index's reach, is the
          * rest of something else. */
@@ -140,20 +140,26 @@ static enum err scan_batches(struct scanner *s, struct segment *segment,
 }
 
 enum err recover_segment(struct segment *segment, const struct segment_place *place,
-                         const struct log_config *config, struct epochs *epochs,
-                         const struct epochs *before, int64_t dense_from, int64_t *next,
-                         int64_t *cut)
+                         const struct resume *from, const struct log_config *config,
+                         struct epochs *epochs, const struct epochs *before, int64_t dense_from,
+                         int64_t *next, int64_t *cut)
 {
     struct scanner scanner = {.env = place->files->env, .capacity = SCAN_BYTES};
     struct log_file *file = NULL;
     uint64_t size = 0;
+    enum err err = ERR_OK;
 
-    index_fini(&segment->offsets);
-    index_fini(&segment->times);
     segment->max_timestamp = segment->max_timestamp_offset = -1;
-    segment->first_timestamp = -1;
-    enum err err = index_create(&segment->offsets, INDEX_OFFSETS, place);
-    if (err == ERR_OK) err = index_create(&segment->times, INDEX_TIMES, place);
+    if (from->position == 0) {
+        index_fini(&segment->offsets);
+        index_fini(&segment->times);
+        segment->first_timestamp = -1;
+        err = index_create(&segment->offsets, INDEX_OFFSETS, place);
+        if (err == ERR_OK) err = index_create(&segment->times, INDEX_TIMES, place);
+    } else {
+        segment->first_timestamp = SEGMENT_TIME_UNKNOWN;
+        err = segment_load_times(segment, place);
+    }
     if (err == ERR_OK) err = segment_use(segment, place, &file);
     if (err == ERR_OK) err = file_size(place->files->env, file->file, &size);
     if (err == ERR_OK) {
@@ -161,7 +167,8 @@ enum err recover_segment(struct segment *segment, const struct segment_place *pl
         scanner.size = (int64_t)size;
         if (scanner.capacity > (size_t)scanner.size) scanner.capacity = (size_t)scanner.size + 1;
         scanner.bytes = ensure_malloc(scanner.capacity);
-        err = scan_batches(&scanner, segment, place, config, epochs, before, dense_from, next);
+        err =
+            scan_batches(&scanner, segment, place, from, config, epochs, before, dense_from, next);
     }
     free(scanner.bytes);
     if (err == ERR_OK && segment->size < (int64_t)size)
@@ -379,19 +386,26 @@ static int64_t dense_from(const struct loading *l)
 }
 
 /* Recovers segment `i`; when bytes were cut, what came after them has lost its ground. */
-static enum err recover_one(struct loading *l, struct segment *segment, int64_t *next,
-                            bool *was_cut)
+static enum err recover_from(struct loading *l, struct segment *segment, const struct resume *from,
+                             int64_t *next, bool *was_cut)
 {
     struct segment_place place = log_place(l->log, segment->base);
     int64_t cut = 0;
 
-    enum err err = recover_segment(segment, &place, &l->log->config, &l->log->epochs,
+    enum err err = recover_segment(segment, &place, from, &l->log->config, &l->log->epochs,
                                    &l->epochs_before, dense_from(l), next, &cut);
     l->result->segments_recovered++;
+    l->result->bytes_scanned += segment->size + cut - from->position;
     l->result->bytes_cut += cut;
     *was_cut = cut > 0;
     if (cut > 0) log_damaged_segment(l, segment->base, NAMES_LOG, "cut behind the last good batch");
     return err;
+}
+
+static enum err recover_one(struct loading *l, struct segment *segment, int64_t *next,
+                            bool *was_cut)
+{
+    return recover_from(l, segment, &(struct resume){0, segment->base}, next, was_cut);
 }
 
 /* An index without its segment is nothing: unless it has entries, then the segment is lost. */
@@ -501,6 +515,16 @@ static enum err check_end_before(struct loading *l, int from)
     return err == ERR_OK ? cut_overlap(l, from - 1, &next) : err;
 }
 
+/* Where the segment of the recovery point is scanned from. */
+static enum err find_place(struct loading *l, struct segment *segment, struct resume *out)
+{
+    struct segment_place place = log_place(l->log, segment->base);
+    bool may = l->request->is_same_boot && find(l, segment->base, NAMES_OFFSETS) != NULL &&
+               find(l, segment->base, NAMES_TIMES) != NULL;
+
+    return may ? resume_find(segment, &place, l->request->recovery_point, out) : ERR_OK;
+}
+
 /* Steps 5 and 6: a segment without its indexes gets them; what was not synced is scanned. From
  * the oldest on: the first batch of an epoch says where it began. */
 static enum err recover_segments(struct loading *l)
@@ -514,16 +538,18 @@ static enum err recover_segments(struct loading *l)
     enum err err = check_end_before(l, from);
     for (int i = 0; err == ERR_OK && i < log->count; i++) {
         struct segment *segment = log->segments[i];
+        struct resume at = {0, segment->base};
+        if (i == from) err = find_place(l, segment, &at);
+        if (err != ERR_OK) break;
         /* Of what was not synced the table may have another history than the batches. */
-        if (i == from || (i == 0 && from < 0))
-            (void)epochs_truncate_end(&log->epochs, segment->base);
+        if (i == from || (i == 0 && from < 0)) (void)epochs_truncate_end(&log->epochs, at.next);
         bool has_offsets = find(l, segment->base, NAMES_OFFSETS) != NULL;
         bool has_times = find(l, segment->base, NAMES_TIMES) != NULL;
         if (i < from && has_offsets && has_times) continue;
         if (!has_offsets || !has_times)
             log_damaged_segment(l, segment->base, has_offsets ? NAMES_TIMES : NAMES_OFFSETS,
                                 "missing, built anew");
-        err = recover_one(l, segment, &next, &was_cut);
+        err = recover_from(l, segment, &at, &next, &was_cut);
         if (err == ERR_OK) err = cut_overlap(l, i, &next);
         if (err == ERR_OK && i >= from && (was_cut || is_hole(l, i, next))) {
             log_warn("log", "tail_cut", "partition=%.*s-%d segment=%lld end=%lld",
@@ -813,20 +839,23 @@ static enum err load_topic_id(struct loading *l)
     return ERR_OK;
 }
 
-/* Step 12. After a crash a file above the segment of the recovery point is of a history that may be
- * gone. */
+/* Step 12. After a crash a file above what was synced is of a history that may be gone. One in the
+ * middle of a segment was not synced itself. */
 static enum err load_producers(struct loading *l)
 {
     struct log *log = l->log;
     int floor = log_floor(log, l->request->recovery_point);
-    int64_t believed = log->segments[floor < 0 ? 0 : floor]->base;
+    int64_t base = log->segments[floor < 0 ? 0 : floor]->base;
+    int64_t believed = base;
     bool is_clean = l->request->is_clean;
 
+    if (l->request->is_same_boot && l->request->recovery_point > base)
+        believed = l->request->recovery_point;
     if (l->aborted_from < (is_clean ? log->end : believed)) {
-        believed = l->aborted_from;
+        believed = base = l->aborted_from;
         is_clean = false;
     }
-    return snapshots_load(log, believed, is_clean, l->request->now_ms);
+    return snapshots_load(log, believed, base, is_clean, l->request->now_ms);
 }
 
 static struct log *shell(const struct recover_request *request)

@@ -5,9 +5,11 @@
  * and asks the sizes of the segments: no index and no batch of a log that ends where its last index
  * entry says. Otherwise every segment from the one that has the recovery point on is scanned batch
  * by batch, cut behind the last good one, and its indexes are built anew; what is below the
- * recovery point was synced and is believed. */
+ * recovery point was synced and is believed. In the first of them the scan begins near that point,
+ * if it can (resume.h). */
 #pragma once
 #include "broker/log/parts.h"
+#include "broker/log/resume.h"
 
 struct recover_request {
     const struct env *env;
@@ -20,6 +22,7 @@ struct recover_request {
     bool is_clean;
     bool is_future; /* future.h */
     bool keeps_topic_ids;
+    bool is_same_boot;      /* the page cache is that of whoever wrote here last */
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;
     int64_t high_watermark;
@@ -30,6 +33,7 @@ struct recover_request {
 
 struct recover_result {
     int segments_recovered;
+    int64_t bytes_scanned;
     int64_t bytes_cut;
     bool is_short; /* it ends before what was promised of it: log_promised */
 };
@@ -39,14 +43,14 @@ struct recover_result {
 MUST_CHECK enum err recover_log(const struct recover_request *request,
                                 struct recover_result *result, struct log **out);
 
-/* Scans one segment, cuts it behind its last good batch, builds its indexes anew, and tells
- * `epochs` of epochs that are later than all that it knows: from where `before` has them begin, if
- * that fits the batches. From `dense_from` on offsets go on without a gap. `*next` is the offset
- * after the last one; `*cut` how many bytes went. */
+/* Scans one segment from `from` on, cuts it behind its last good batch, builds its indexes from
+ * there on, and tells `epochs` of epochs that are later than all that it knows: from where `before`
+ * has them begin, if that fits the batches. From `dense_from` on offsets go on without a gap.
+ * `*next` is the offset after the last one; `*cut` how many bytes went. */
 MUST_CHECK enum err recover_segment(struct segment *segment, const struct segment_place *place,
-                                    const struct log_config *config, struct epochs *epochs,
-                                    const struct epochs *before, int64_t dense_from, int64_t *next,
-                                    int64_t *cut);
+                                    const struct resume *from, const struct log_config *config,
+                                    struct epochs *epochs, const struct epochs *before,
+                                    int64_t dense_from, int64_t *next, int64_t *cut);
 
 /* A new log, empty, in a new directory. On failure nothing of it stays, so that it may be tried
  * again. */

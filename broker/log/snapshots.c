@@ -37,6 +37,8 @@ static void forget_file(struct log *log, int at)
 
 void snapshots_found(struct log *log, int64_t offset)
 {
+    for (int i = 0; i < log->snapshot_count; i++)
+        if (log->snapshots[i].offset == offset) return;
     add_file(log, offset, true);
 }
 
@@ -73,6 +75,20 @@ enum err snapshots_drop_above(struct log *log, int64_t offset)
     while (err == ERR_OK && newest(log) > offset)
         err = remove_file(log, log->snapshot_count - 1);
     return err;
+}
+
+static bool is_between(const struct log *log, int64_t offset)
+{
+    int at = log_floor(log, offset);
+
+    return at < 0 || log->segments[at]->base != offset;
+}
+
+int64_t snapshots_between(const struct log *log)
+{
+    for (int i = 0; i < log->snapshot_count; i++)
+        if (is_between(log, log->snapshots[i].offset)) return log->snapshots[i].offset;
+    return -1;
 }
 
 bool snapshots_wanted(const struct log *log, int64_t offset)
@@ -306,15 +322,13 @@ static enum err drop_strays(struct log *log)
 {
     enum err err = ERR_OK;
 
-    for (int i = log->snapshot_count - 2; err == ERR_OK && i >= 0; i--) {
-        int at = log_floor(log, log->snapshots[i].offset);
-        if (at < 0 || log->segments[at]->base != log->snapshots[i].offset)
-            err = remove_file(log, i);
-    }
+    for (int i = log->snapshot_count - 2; err == ERR_OK && i >= 0; i--)
+        if (is_between(log, log->snapshots[i].offset)) err = remove_file(log, i);
     return err;
 }
 
-static enum err drop_aborted_from(struct log *log, int64_t base)
+/* What the state that was read does not have is noted again. */
+static enum err drop_aborted_from(struct log *log, int64_t base, int64_t noted)
 {
     enum err err = ERR_OK;
 
@@ -322,7 +336,7 @@ static enum err drop_aborted_from(struct log *log, int64_t base)
         struct segment *segment = log->segments[i];
         struct segment_place place = log_place(log, segment->base);
         if (segment->base >= base && segment->has_aborted)
-            err = aborted_truncate(log->env, &place, INT64_MIN);
+            err = aborted_truncate(log->env, &place, noted > segment->base ? noted : INT64_MIN);
     }
     return err;
 }
@@ -341,15 +355,17 @@ static bool may_have_producers(const struct log *log)
     return false;
 }
 
-enum err snapshots_load(struct log *log, int64_t believed, bool is_clean, int64_t now_ms)
+enum err snapshots_load(struct log *log, int64_t believed, int64_t index_from, bool is_clean,
+                        int64_t now_ms)
 {
-    int64_t from = 0, index_from = is_clean ? INT64_MAX : believed;
+    int64_t from = 0;
     bool knows_nobody = is_clean && log->snapshot_count == 0 && !may_have_producers(log);
 
+    if (is_clean) index_from = INT64_MAX;
     if (believed > log->end || is_clean) believed = log->end;
     enum err err = read_newest(log, believed, now_ms, &from);
     if (err == ERR_OK) err = drop_strays(log);
-    if (err == ERR_OK && !is_clean) err = drop_aborted_from(log, index_from);
+    if (err == ERR_OK && !is_clean) err = drop_aborted_from(log, index_from, from);
     if (err == ERR_OK && !knows_nobody && from < log->end) err = replay(log, from, index_from);
     producers_replicated(&log->producers, log_high_watermark(log));
     return err;

@@ -8,23 +8,26 @@
 #pragma once
 #include "broker/log/parts.h"
 
-/* Files that a load has found. In any order. */
+/* Files that a load has found, or that a job has written. In any order, also again. */
 void snapshots_found(struct log *log, int64_t offset);
 /* There is none of `offset`, and it would say something. */
 bool snapshots_wanted(const struct log *log, int64_t offset);
 /* Writes one of `offset`, the log's end, if it is wanted.
  * Without room or descriptors there is none this time. */
 MUST_CHECK enum err snapshots_take(struct log *log, int64_t offset);
+/* One that is not at a segment's beginning; -1: there is none. */
+int64_t snapshots_between(const struct log *log);
 /* Removes the files above `offset`. */
 MUST_CHECK enum err snapshots_drop_above(struct log *log, int64_t offset);
 /* The file of a segment that was deleted has gone with it. */
 void snapshots_gone(struct log *log, int64_t offset);
 
 /* The state at the log's end, from the newest file that is at or below `believed` and the batches
- * behind it. Not after a clean stop without any file: then nobody is known, as Kafka has it. May
+ * behind it; the indexes of aborted transactions of segments from `index_from` on are built with
+ * it. Not after a clean stop without any file: then nobody is known, as Kafka has it. May
  * read a segment's batch heads. */
-MUST_CHECK enum err snapshots_load(struct log *log, int64_t believed, bool is_clean,
-                                   int64_t now_ms);
+MUST_CHECK enum err snapshots_load(struct log *log, int64_t believed, int64_t index_from,
+                                   bool is_clean, int64_t now_ms);
 /* After a truncation to the log's end. */
 MUST_CHECK enum err snapshots_reload(struct log *log);
 

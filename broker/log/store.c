@@ -78,7 +78,7 @@ static enum err remove_marker(const struct env *env, struct store_dir *dir)
     return err == ERR_OK ? files_sync_directory(env, dir->path) : err;
 }
 
-static void read_note(const struct env *env, const struct store_dir *dir);
+static void read_note(const struct env *env, struct store_dir *dir);
 
 static void open_reserve(const struct env *env, struct store_dir *dir)
 {
@@ -135,7 +135,7 @@ static bool read_line(const char **at, uint64_t *out)
     return true;
 }
 
-static void read_note(const struct env *env, const struct store_dir *dir)
+static void read_note(const struct env *env, struct store_dir *dir)
 {
     struct store *store = dir->store;
     char text[NOTE_TEXT_MAX + 1] = "";
@@ -148,6 +148,7 @@ static void read_note(const struct env *env, const struct store_dir *dir)
         return;
     if (store->last_session == 0) store->last_session = (int64_t)session;
     if (!read_line(&at, &boot)) return;
+    dir->is_same_boot = boot == now && boot != 0;
     bool was_lost = read_line(&at, &since), is_lost = boot != now && boot != 0 && now != 0;
     if (is_lost) since = LOST_LATELY;
     if (!is_lost && !was_lost) return;

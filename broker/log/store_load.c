@@ -216,6 +216,7 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .is_clean = load->dir->was_clean,
         .is_future = found->parsed.kind == NAMES_FUTURE,
         .keeps_topic_ids = options->keeps_topic_ids,
+        .is_same_boot = load->dir->is_same_boot,
         .recovery_point = offset_of(&load->recovery, found->live),
         .log_start = offset_of(&load->start, found->live),
         .high_watermark = offset_of(&load->high_watermark, found->live),
@@ -308,17 +309,19 @@ static enum err take_logs(struct store *store, struct dir_load *load)
 static void log_result(const struct dir_load *load)
 {
     int recovered = 0, is_short = 0;
-    int64_t cut = 0;
+    int64_t cut = 0, scanned = 0;
 
     for (int i = 0; i < load->count; i++) {
         recovered += load->found[i].result.segments_recovered;
         cut += load->found[i].result.bytes_cut;
+        scanned += load->found[i].result.bytes_scanned;
         is_short += load->found[i].result.is_short;
     }
     log_info("log", "directory_loaded",
-             "path=%s logs=%d clean=%d segments_recovered=%d bytes_cut=%lld short=%d ms=%lld",
-             load->dir->path, load->count, load->dir->was_clean, recovered, (long long)cut,
-             is_short,
+             "path=%s logs=%d clean=%d segments_recovered=%d bytes_scanned=%lld bytes_cut=%lld "
+             "short=%d ms=%lld",
+             load->dir->path, load->count, load->dir->was_clean, recovered, (long long)scanned,
+             (long long)cut, is_short,
              (long long)instant_ms_between(load->began, env_now(load->dir->store->options.env)));
 }
 

@@ -22,7 +22,10 @@ struct log_sync {
         const char *extension;
     } * small;
     int small_count;
-    int64_t end; /* all below is on the device afterwards */
+    struct buf snapshot; /* of the producers at `end`, with is_point */
+    bool is_point, has_snapshot;
+    int64_t snapshot_before; /* the one that it replaces; -1: none */
+    int64_t end;             /* all below is on the device afterwards */
     int64_t active_base, active_size;
     uint32_t cuts;
     enum err err;
@@ -101,8 +104,17 @@ static void add_snapshots(const struct log *log, struct log_sync *sync)
             add_small(sync, log->snapshots[i].offset, NAMES_PRODUCERS);
 }
 
+/* What its indexes have only in memory is in their files before the recovery point is above it:
+ * after the end of the process alone they are believed up to there (resume.h). The times first: an
+ * offset in a file whose time is in none would not do. */
+static void save_indexes(struct segment *segment, const struct segment_place *place)
+{
+    if (index_save(&segment->times, place, false) == ERR_OK)
+        (void)!index_save(&segment->offsets, place, false);
+}
+
 /* A sealed segment with its indexes, which were saved when it was sealed; of the active one only
- * the batches: up to the recovery point in it its indexes are built anew after a crash. */
+ * the batches: up to the recovery point in it its indexes are built anew after a loss of power. */
 static enum err add_segment(struct log *log, struct log_sync *sync, struct segment *segment,
                             bool with_indexes)
 {
@@ -110,6 +122,7 @@ static enum err add_segment(struct log *log, struct log_sync *sync, struct segme
     struct log_file *file = NULL;
 
     if (segment->has_aborted) add_small(sync, segment->base, NAMES_ABORTED);
+    if (!with_indexes) save_indexes(segment, &place);
     enum err err = segment_use(segment, &place, &file);
     if (err == ERR_OK) add(sync, file);
     if (err == ERR_OK && with_indexes) err = index_use(&segment->offsets, &place, &file);
@@ -153,6 +166,7 @@ static void free_sync(struct log_sync **sync)
     free((*sync)->small);
     buf_fini(&(*sync)->epochs);
     buf_fini(&(*sync)->topic_id);
+    buf_fini(&(*sync)->snapshot);
     free(*sync);
     *sync = NULL;
 }
@@ -215,6 +229,27 @@ enum err log_sync_plan_sealed(struct log *log, int64_t now_ms, struct log_sync *
     return plan_up_to(log, log_active(log)->base, now_ms, out);
 }
 
+/* With the producers' state at the end, so that recovery after the end of the process need not go
+ * back to the segment's beginning for it. It is not synced: after a loss of power it is not
+ * believed. */
+enum err log_sync_plan_point(struct log *log, int64_t now_ms, struct log_sync **out)
+{
+    enum err err = log_sync_plan(log, now_ms, out);
+
+    if (err != ERR_OK || *out == NULL) return err;
+    (*out)->is_point = true;
+    (*out)->snapshot_before = snapshots_between(log);
+    if (snapshots_wanted(log, (*out)->end)) producers_write(&log->producers, &(*out)->snapshot);
+    return ERR_OK;
+}
+
+int64_t log_unsynced_bytes(const struct log *log)
+{
+    const struct segment *active = log_active(log);
+
+    return active->size - active->synced;
+}
+
 /* Whatever the device gives as its reason: pages that could not be written are clean from now on,
  * and the next sync would find nothing to complain of; so would the next start, if it read them
  * from the cache. */
@@ -255,6 +290,35 @@ static enum err write_smalls(const struct log_sync *sync)
     if (err == ERR_OK && sync->has_epochs)
         err = write_small(sync, CHECKPOINT_EPOCHS, &sync->epochs);
     return err;
+}
+
+static enum err remove_snapshot(const struct env *env, const char *directory, int64_t offset)
+{
+    char path[FILES_PATH_MAX];
+    enum err err = names_segment(path, directory, offset, NAMES_PRODUCERS, "");
+
+    return err == ERR_OK ? files_remove(env, path) : err;
+}
+
+/* Without it recovery reads more, no more than that. */
+static void write_snapshot(struct log_sync *sync)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+
+    if (sync->snapshot.len == 0) return;
+    enum err err = names_segment(path, sync->directory, sync->end, NAMES_PRODUCERS, "");
+    if (err == ERR_OK)
+        err = files_open(sync->env, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+    if (err == ERR_OK) err = file_write_at(sync->env, file, 0, buf_slice(&sync->snapshot));
+    file_close(sync->env, &file);
+    if (err != ERR_OK) {
+        (void)!remove_snapshot(sync->env, sync->directory, sync->end);
+        return;
+    }
+    sync->has_snapshot = true;
+    if (sync->snapshot_before >= 0)
+        (void)!remove_snapshot(sync->env, sync->directory, sync->snapshot_before);
 }
 
 /* One step of files_replace for the small files that are replaced. */
@@ -317,6 +381,8 @@ void log_syncs_run(struct log_sync *const *syncs, int count)
         if (syncs[i]->err == ERR_OK) syncs[i]->err = each_small(syncs[i], files_replace_rename);
     for (int i = 0; i < count; i++)
         await_names(syncs[i]);
+    for (int i = 0; i < count; i++)
+        if (syncs[i]->err == ERR_OK) write_snapshot(syncs[i]);
 }
 
 void log_sync_run(struct log_sync *sync)
@@ -329,12 +395,24 @@ void log_sync_leave(struct log_sync *sync)
     sync->is_left = true;
 }
 
+/* A truncation meanwhile may have made it one of another history. */
+static void note_snapshot(struct log *log, const struct log_sync *sync)
+{
+    if (!sync->has_snapshot) return;
+    if (sync->snapshot_before >= 0) snapshots_gone(log, sync->snapshot_before);
+    if (sync->cuts == log->cuts)
+        snapshots_found(log, sync->end);
+    else
+        (void)!remove_snapshot(log->env, sync->directory, sync->end);
+}
+
 enum err log_sync_done(struct log *log, struct log_sync **sync)
 {
     struct log_sync *s = *sync;
     enum err err = s->err;
 
     log->is_syncing = false;
+    note_snapshot(log, s);
     if (err == ERR_OK && !s->is_left && s->has_topic_id) {
         log->has_id_file = true;
         atomic_store(&log->is_unnamed, false);
@@ -355,7 +433,7 @@ enum err log_sync_done(struct log *log, struct log_sync **sync)
             log->segments[active]->synced = s->active_size;
             if (s->is_closing) log->segments[active]->indexed = s->active_size;
         }
-        if (log_recovery_point(log) < s->active_base && s->end >= s->active_base)
+        if (s->is_point || (log_recovery_point(log) < s->active_base && s->end >= s->active_base))
             atomic_fetch_add(&log->dir->sealed, 1);
         if (log_recovery_point(log) < s->end)
             atomic_store_explicit(&log->recovery_point, s->end, memory_order_relaxed);

@@ -44,6 +44,8 @@ struct hosted {
     /* upkeep.c */
     struct list_node garbage; /* partitions.garbage: files to unlink when due */
     struct list_node unsaved; /* partitions.unsaved or .due: epochs to be saved */
+    struct list_node point;   /* partitions.points: its recovery point is to follow */
+    struct instant point_at;  /* not before */
     int jobs;                 /* on the disk pool, using the log */
     bool is_syncing, sync_again;
     bool is_saving; /* the sync counts in partitions.saving */
@@ -108,6 +110,9 @@ struct partitions {
     int saving;               /* syncs of what was due that are under way */
     struct sync_job *syncs;   /* of this turn, not on the pool yet; NULL: none */
     struct post syncs_post;
+    struct list points; /* hosted, in the order of their time */
+    struct timer points_timer;
+    bool is_pointing;          /* a job of them is on the pool */
     _Atomic bool leaves_syncs; /* for jobs on the pool: store_close does it for all logs at once */
     struct timer upkeep, saves;
     struct cleaning cleaning;

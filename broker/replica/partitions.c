@@ -37,6 +37,7 @@ void replica_settings_init(struct replica_settings *settings)
         .fetch_socket_timeout_ms = 30000,
         .fetchers = 1,
         .fetch_socket_buffer_bytes = 65536,
+        .unsynced_bytes = 512 << 10,
         .cleaner_enable = true,
         .cleaner_backoff_ms = 15000,
         .cleaner_dedupe_bytes = 134217728,
@@ -766,6 +767,7 @@ struct partitions *partitions_create(const struct partitions_options *options)
     list_init(&partitions->calls);
     list_init(&partitions->garbage);
     list_init(&partitions->unsaved);
+    list_init(&partitions->points);
     list_init(&partitions->due);
     if (options->throttle_cells == NULL)
         throttle_init(&partitions->throttle, &partitions->throttle_alone, 1, 0,

@@ -39,6 +39,7 @@ struct replica_settings {
     int64_t cleaner_backoff_ms;         /* log.cleaner.backoff.ms */
     int64_t cleaner_dedupe_bytes;       /* log.cleaner.dedupe.buffer.size: of all shards */
     double cleaner_load_max;            /* log.cleaner.io.buffer.load.factor */
+    int64_t unsynced_bytes;             /* ottla.log.unsynced.bytes */
     double cleaner_io_bytes_per_second; /* log.cleaner.io.max.bytes.per.second: of all shards */
     int32_t level;                      /* inter.broker.protocol.version: enum level */
     bool reads_by_rack;                 /* replica.selector.class: RackAwareReplicaSelector */

@@ -13,7 +13,11 @@
 #define RETAINED_PER_TURN_MIN 16
 #define RETAIN_FIRST_MS       30000
 #define SYNCS_PER_JOB_MAX     64
-#define SAVE_PAUSE_MS         250 /* between jobs of saves: new epochs come when there is much to do */
+/* Recovery points follow what is written, so that little is beyond them when the process is killed:
+ * from some bytes of a log on, after a while, a few logs at a time. */
+#define POINT_WAIT_MS  2000
+#define POINTS_PER_JOB 8
+#define SAVE_PAUSE_MS  250 /* between jobs of saves: new epochs come when there is much to do */
 
 /* Syncs that were wanted in one turn: they wait for the device together. An ISR that shrinks, or a
  * new leader, wants a thousand at once. */
@@ -21,6 +25,7 @@ struct sync_job {
     struct disk_job job;
     struct partitions *partitions;
     int count;
+    bool is_points;
     struct hosted *hosted[SYNCS_PER_JOB_MAX];
     struct log_sync *syncs[SYNCS_PER_JOB_MAX]; /* NULL: there was nothing to sync */
 };
@@ -149,24 +154,35 @@ void upkeep_synced(struct hosted *hosted, enum err err, bool again)
     if (hosted->sync_wanted_to >= 0 && !hosted->is_syncing) tell_synced(hosted, true);
 }
 
+static void arm_points(struct partitions *partitions);
+
 static void sync_done(struct disk_job *job)
 {
     struct sync_job *it = list_entry(job, struct sync_job, job);
+    struct partitions *partitions = it->partitions;
+    bool is_points = it->is_points;
 
+    if (is_points) partitions->is_pointing = false;
     for (int i = 0; i < it->count; i++)
         synced(it->hosted[i], &it->syncs[i]);
     free(it);
+    if (is_points) arm_points(partitions);
+}
+
+static void submit_job(struct partitions *partitions, struct sync_job *job, enum disk_class class)
+{
+    struct shard *shard = partitions->shard;
+
+    job->job = (struct disk_job){.home = shard, .run = sync_run, .done = sync_done};
+    disk_submit(shard->env, shard->disk, class, shard, &job->job);
 }
 
 static void submit_syncs(struct partitions *partitions)
 {
-    struct shard *shard = partitions->shard;
     struct sync_job *job = partitions->syncs;
 
     partitions->syncs = NULL;
-    if (job == NULL) return;
-    job->job = (struct disk_job){.home = shard, .run = sync_run, .done = sync_done};
-    disk_submit(shard->env, shard->disk, DISK_SOON, shard, &job->job);
+    if (job != NULL) submit_job(partitions, job, DISK_SOON);
 }
 
 static void run_syncs(struct post *post)
@@ -174,21 +190,32 @@ static void run_syncs(struct post *post)
     submit_syncs(list_entry(post, struct partitions, syncs_post));
 }
 
+static struct sync_job *new_job(struct partitions *partitions)
+{
+    struct sync_job *job = ensure_zalloc(sizeof(*job));
+
+    job->partitions = partitions;
+    return job;
+}
+
+static void add_to(struct sync_job *job, struct hosted *hosted, struct log_sync *sync)
+{
+    job->hosted[job->count] = hosted;
+    job->syncs[job->count++] = sync;
+    hosted->is_syncing = true;
+    hosted->jobs++;
+}
+
 static void add_sync(struct hosted *hosted, struct log_sync *sync)
 {
     struct partitions *partitions = hosted->of;
 
     if (partitions->syncs == NULL) {
-        partitions->syncs = ensure_zalloc(sizeof(*partitions->syncs));
-        partitions->syncs->partitions = partitions;
+        partitions->syncs = new_job(partitions);
         shard_post(partitions->shard, &partitions->syncs_post);
     }
-    struct sync_job *job = partitions->syncs;
-    job->hosted[job->count] = hosted;
-    job->syncs[job->count++] = sync;
-    hosted->is_syncing = true;
-    hosted->jobs++;
-    if (job->count == SYNCS_PER_JOB_MAX) submit_syncs(partitions);
+    add_to(partitions->syncs, hosted, sync);
+    if (partitions->syncs->count == SYNCS_PER_JOB_MAX) submit_syncs(partitions);
 }
 
 void upkeep_sync(struct hosted *hosted)
@@ -212,6 +239,63 @@ void upkeep_sync_to_end(struct hosted *hosted)
     upkeep_sync(hosted);
     /* Nothing to sync: said as late as a sync would say it, never inside a step. */
     if (!hosted->is_syncing) add_sync(hosted, NULL);
+}
+
+/* ---- recovery points ---- */
+
+static void arm_points(struct partitions *partitions)
+{
+    if (partitions->is_closing || partitions->is_pointing || list_is_empty(&partitions->points))
+        return;
+    timer_arm(partitions->shard, &partitions->points_timer,
+              list_entry(list_first(&partitions->points), struct hosted, point)->point_at);
+}
+
+/* Where records are held back until they are on the device, syncs are asked for all the time. */
+static void want_point(struct hosted *hosted)
+{
+    struct partitions *partitions = hosted->of;
+
+    if (list_has(&hosted->point) ||
+        log_unsynced_bytes(hosted->log) < partitions->options.settings.unsynced_bytes ||
+        log_config(hosted->log)->flush_messages != INT64_MAX)
+        return;
+    hosted->point_at = instant_add_ms(shard_now(partitions->shard), POINT_WAIT_MS);
+    list_push(&partitions->points, &hosted->point);
+    if (list_first(&partitions->points) == &hosted->point) arm_points(partitions);
+}
+
+/* One that is synced or moved at the moment has its turn after its next append. */
+static void add_point(struct sync_job *job, struct hosted *hosted)
+{
+    struct log_sync *sync = NULL;
+
+    if (hosted->log == NULL || hosted->is_syncing || hosted->is_leaving || hosted->moving != NULL)
+        return;
+    enum err err = log_sync_plan_point(hosted->log, env_wall_ms(hosted->of->shard->env), &sync);
+    (void)hosted_log_failed(hosted, err);
+    if (err == ERR_OK && sync != NULL) add_to(job, hosted, sync);
+}
+
+static void move_points(struct timer *timer)
+{
+    struct partitions *partitions = list_entry(timer, struct partitions, points_timer);
+    struct sync_job *job = new_job(partitions);
+    struct instant now = shard_now(partitions->shard);
+
+    while (job->count < POINTS_PER_JOB && !list_is_empty(&partitions->points)) {
+        struct hosted *hosted = list_entry(list_first(&partitions->points), struct hosted, point);
+        if (!instant_reached(now, hosted->point_at)) break;
+        list_remove(&hosted->point);
+        add_point(job, hosted);
+    }
+    if (job->count == 0) {
+        free(job);
+        arm_points(partitions);
+        return;
+    }
+    job->is_points = partitions->is_pointing = true;
+    submit_job(partitions, job, DISK_LONG);
 }
 
 /* ---- write behind ---- */
@@ -256,6 +340,7 @@ void upkeep_appended(struct hosted *hosted, const struct log_appended *appended)
         upkeep_sync(hosted);
     else if (log_wants_save(hosted->log))
         upkeep_save(hosted);
+    want_point(hosted);
     if (hosted->bytes_unwritten >= WRITE_BEHIND_BYTES && !hosted->is_writing_behind &&
         !moving_wants_quiet(hosted))
         write_behind(hosted);
@@ -285,6 +370,7 @@ void upkeep_forget(struct hosted *hosted)
 {
     list_remove(&hosted->garbage);
     list_remove(&hosted->unsaved);
+    list_remove(&hosted->point);
 }
 
 void upkeep_save(struct hosted *hosted)
@@ -406,6 +492,7 @@ void upkeep_start(struct partitions *partitions)
 {
     partitions->upkeep.fire = upkeep;
     partitions->saves.fire = save_some;
+    partitions->points_timer.fire = move_points;
     partitions->syncs_post.run = run_syncs;
     timer_arm(partitions->shard, &partitions->upkeep,
               instant_add_ms(shard_now(partitions->shard), TURN_MS));
@@ -416,4 +503,5 @@ void upkeep_stop(struct partitions *partitions)
     atomic_store(&partitions->leaves_syncs, true);
     timer_cancel(partitions->shard, &partitions->upkeep);
     timer_cancel(partitions->shard, &partitions->saves);
+    timer_cancel(partitions->shard, &partitions->points_timer);
 }

@@ -103,6 +103,7 @@ static void draw_settings(struct cluster *cluster)
     DRAW("controlled.shutdown.retry.backoff.ms", 500, 5000);
     DRAW("num.recovery.threads.per.data.dir", 1, 4);
     DRAW("max.incremental.fetch.session.cache.slots", 0, 4, 1000);
+    DRAW("ottla.log.unsynced.bytes", 1, 4096, 524288);
     cluster_set_number(cluster, "log.retention.ms", -1);
     cluster_set_number(cluster, "log.retention.bytes", -1);
     cluster_set(cluster, "auto.create.topics.enable", "false");

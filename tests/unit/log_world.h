@@ -224,6 +224,7 @@ struct one_log {
     struct log_config config;
     struct log *log;
     struct recover_result recovered;
+    bool is_same_boot; /* so the next one_log_reopen is told */
 };
 
 static inline struct recover_request one_log_request(struct one_log *one)
@@ -240,6 +241,7 @@ static inline struct recover_request one_log_request(struct one_log *one)
         .is_clean = true,
         .cleaned = -1,
         .keeps_topic_ids = true,
+        .is_same_boot = one->is_same_boot,
         .now_ms = one->w->wall_ms,
     };
 }

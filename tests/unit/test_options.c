@@ -434,7 +434,7 @@ START_TEST(every_broker_key_is_as_the_reference_says)
     }
     fclose(page);
     ck_assert_int_eq(rows, 328);
-    ck_assert_int_eq(OPTION_COUNT, 328 + 3 + 8); /* with the run-time ones and our own */
+    ck_assert_int_eq(OPTION_COUNT, 328 + 3 + 9); /* with the run-time ones and our own */
 }
 END_TEST
 
