@@ -2,6 +2,7 @@
  * events into tasks is in task.c. */
 #include "controller/context.h"
 #include "base/ensure.h"
+#include "base/planted.h"
 #include "controller/outbox.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -439,6 +440,7 @@ bool partition_has_left_with_all(const struct partition *p, int32_t broker, int3
 {
     const struct hosted *hosted = find_hosted(p, broker);
 
+    if (planted(leavers_forgotten)) return false;
     return hosted != NULL && !p->is_risked && hosted->left_isr > 0 &&
            hosted->left_isr < min_insync && config_zxid < hosted->left_at;
 }
