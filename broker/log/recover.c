@@ -762,6 +762,13 @@ static enum err settle_bounds(struct loading *l)
     if (err != ERR_OK) return err;
 
     int64_t base = log->segments[0]->base;
+    if (request->is_clean && was_kept && !l->lacks_epochs && log_start > base &&
+        epochs_earliest(&log->epochs).start < log_start)
+        /* The epochs had been cut at the start: that was another. */
+        log_warn("log", "start_has_moved",
+                 "path=%s/" CHECKPOINT_LOG_START " partition=%.*s-%d start=%lld epochs_start=%lld",
+                 request->dir->path, SLICE_ARGS(log->topic), log->partition, (long long)log_start,
+                 (long long)epochs_earliest(&log->epochs).start);
     int64_t start = log_start > base ? log_start : base;
     int64_t point = request->recovery_point < log->end ? request->recovery_point : log->end;
     if (request->is_clean && was_kept) point = log->end;
