@@ -4,6 +4,7 @@
 
 #define CAPACITY_FIRST 1024
 #define CAPACITY_LEAST 8 /* whatever the bound: or nothing could ever be cleaned */
+#define GROWTH         8 /* while it grows the old table is there, too: a ninth of the bound */
 
 struct keys_slot {
     uint64_t hash[2];
@@ -14,7 +15,7 @@ _Static_assert(sizeof(struct keys_slot) == KEYS_SLOT_BYTES, "counted with");
 void keys_init(struct keys *keys, const uint64_t secret[2], size_t bytes_max, double load_max)
 {
     *keys = (struct keys){.secret = {{secret[0], secret[1]}},
-                          .capacity_max = bytes_max / KEYS_SLOT_BYTES,
+                          .capacity_max = bytes_max / KEYS_SLOT_BYTES * GROWTH / (GROWTH + 1),
                           .load_max = load_max};
     if (keys->capacity_max < CAPACITY_LEAST) keys->capacity_max = CAPACITY_LEAST;
 }
@@ -50,8 +51,9 @@ static bool grow(struct keys *keys)
     size_t old_capacity = keys->capacity;
 
     if (keys->capacity == keys->capacity_max) return false;
-    keys->capacity = old_capacity == 0 ? CAPACITY_FIRST : old_capacity * 2;
-    if (keys->capacity > keys->capacity_max) keys->capacity = keys->capacity_max;
+    keys->capacity = keys->capacity_max;
+    while (keys->capacity / GROWTH > old_capacity && keys->capacity / GROWTH >= CAPACITY_FIRST)
+        keys->capacity /= GROWTH;
     keys->slots = ensure_zalloc(keys->capacity * sizeof(*keys->slots));
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].offset != 0) *slot_of(keys, old[i].hash) = old[i];

@@ -2,7 +2,7 @@
  *
  * A slot is a 128-bit keyed hash and an offset: 24 bytes, whatever the key's length. Kafka uses
  * MD5; a hash with a secret key cannot be made to collide by who chooses the keys, and is faster.
- * The table grows as it fills, up to its bound. */
+ * The table grows as it fills; with the one that it replaces it never takes more than its bound. */
 #pragma once
 #include "base/siphash.h"
 

@@ -7,15 +7,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* As ps and top show them. Who is nice gets a tenth of a processor that others want, and gives way
- * as soon as they wake; a smaller share could hold the file system's locks for too long. */
+/* As ps and top show them. Who is nice gets a quarter of a processor that another wants, and gives
+ * way as soon as that one wakes; with a smaller share it could hold the file system's locks for too
+ * long, and never come to an end where many want it. */
 static const struct crew_kind {
     const char *name;
     int nice;
 } crew_kinds[DISK_CLASSES] = {
     [DISK_SOON] = {"disk-soon", 0},
     [DISK_LONG] = {"disk-long", 0},
-    [DISK_IDLE] = {"disk-idle", 10},
+    [DISK_IDLE] = {"disk-idle", 5},
 };
 
 /* Threads of one class. They are started when there is more to do than there are, and stay: a

@@ -478,6 +478,36 @@ START_TEST(a_small_table_takes_several_rounds)
 }
 END_TEST
 
+/* log.cleaner.dedupe.buffer.size is what keys may take, while the table grows too. */
+START_TEST(keys_take_no_more_than_their_buffer)
+{
+    static const size_t bounds[] = {1 << 10, 100000, 1 << 20, 5000000};
+    static const uint64_t secret[2] = {1, 2};
+
+    for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+        struct keys keys;
+        uint64_t key = 0;
+        size_t before = 0, most = 0;
+        keys_init(&keys, secret, bounds[i], 0.9);
+        for (;; key++) {
+            bool is_in = keys_put(&keys, slice_of(&key, sizeof(key)), (int64_t)key);
+            if (keys.capacity != before) {
+                ck_assert_uint_gt(keys.capacity, before);
+                if (before + keys.capacity > most) most = before + keys.capacity;
+                before = keys.capacity;
+            }
+            if (!is_in) break;
+        }
+        ck_assert_uint_le(most * KEYS_SLOT_BYTES, bounds[i]);
+        ck_assert_uint_eq(keys.count, key);
+        ck_assert_uint_ge(key * KEYS_SLOT_BYTES, bounds[i] * 3 / 4); /* and uses it */
+        for (uint64_t k = 0; k < key; k++)
+            ck_assert_int_eq(keys_get(&keys, slice_of(&k, sizeof(k))), (int64_t)k);
+        keys_fini(&keys);
+    }
+}
+END_TEST
+
 START_TEST(steps_may_be_as_small_as_one_batch)
 {
     begin();
@@ -746,7 +776,8 @@ UNIT(what_is_cleaned_is_as_old_as_its_last_source, the_last_record_of_each_key_s
      a_horizon_leaves_timestamps_as_they_were, records_without_a_key_go,
      what_a_producer_wrote_last_stays_as_an_empty_batch, aborted_records_go_and_markers_after_them,
      an_open_transaction_stops_the_cleaner, young_segments_wait, the_dirty_ratio_and_the_lag_decide,
-     a_small_table_takes_several_rounds, steps_may_be_as_small_as_one_batch,
-     old_formats_are_cleaned_message_by_message, a_damaged_segment_is_left_alone,
-     truncation_and_retention_in_between_win, death_at_any_change_loses_nothing,
-     a_full_disk_stops_it_and_changes_nothing, a_disk_that_fails_is_told_of)
+     a_small_table_takes_several_rounds, keys_take_no_more_than_their_buffer,
+     steps_may_be_as_small_as_one_batch, old_formats_are_cleaned_message_by_message,
+     a_damaged_segment_is_left_alone, truncation_and_retention_in_between_win,
+     death_at_any_change_loses_nothing, a_full_disk_stops_it_and_changes_nothing,
+     a_disk_that_fails_is_told_of)

@@ -7,6 +7,7 @@
 #include "unit.h"
 #include "wire/record.h"
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <fcntl.h>
@@ -1479,6 +1480,88 @@ START_TEST(compacted_logs_are_cleaned_and_may_leave_meanwhile)
 }
 END_TEST
 
+/* Time that passes only while the pool has nothing to do, and what its threads read and write. */
+static _Atomic int64_t virtual_ms, pool_bytes;
+static const struct files_ops *real_files;
+static pthread_t shard_thread;
+
+static struct instant virtual_now(void *of)
+{
+    (void)of;
+    return (struct instant){virtual_ms * 1000000};
+}
+static enum err read_counted(struct file *file, uint64_t position, void *to, size_t len, size_t *n)
+{
+    enum err err = real_files->read_at(file, position, to, len, n);
+
+    if (err == ERR_OK && !pthread_equal(pthread_self(), shard_thread)) pool_bytes += (int64_t)*n;
+    return err;
+}
+static enum err write_counted(struct file *file, uint64_t position, const struct iovec *parts,
+                              int count)
+{
+    for (int i = 0; i < count && !pthread_equal(pthread_self(), shard_thread); i++)
+        pool_bytes += (int64_t)parts[i].iov_len;
+    return real_files->write_at(file, position, parts, count);
+}
+
+/* log.cleaner.io.max.bytes.per.second: at no moment more than that has been read and written, but
+ * for one step, and it is not much slower than it may be. */
+START_TEST(the_cleaner_keeps_to_its_rate)
+{
+    enum { RATE = 50000, STEP = 6000 };
+    struct replica_settings settings;
+    struct env_ops slow_ops;
+    struct files_ops counting;
+    struct world world;
+
+    open_world(&world);
+    const struct env_ops *real = world.env->ops;
+    real_files = real->files;
+    slow_ops = *real;
+    counting = *real->files;
+    counting.read_at = read_counted;
+    counting.write_at = write_counted;
+    slow_ops.files = &counting;
+    slow_ops.now = virtual_now;
+    shard_thread = pthread_self();
+    virtual_ms = env_now(world.env).ns / 1000000 + 1;
+    world.env->ops = &slow_ops;
+
+    world.config.is_compacted = true;
+    world.config.segment_bytes_max = 2000;
+    ck_assert_int_eq(apply(&world, "compacted", SELF, 1, 1, 1, 1), ERR_OK);
+    replica_settings_init(&settings);
+    settings.cleaner_backoff_ms = 1000000;
+    settings.cleaner_io_bytes_per_second = RATE;
+    partitions_set_settings(world.partitions, &settings);
+    for (int i = 0; i < 100; i++)
+        produce_keyed(&world, "compacted", i % 2 == 0 ? "a" : "b", 300);
+    const struct log *log = store_find(world.store, SLICE("compacted"), 0);
+    for (; disk_backlog(world.env, world.disk) > 0; usleep(100))
+        turn(&world); /* syncs of the segments that were rolled */
+    turn(&world);
+    settings.cleaner_backoff_ms = 1;
+    partitions_set_settings(world.partitions, &settings);
+    int64_t began_ms = virtual_ms;
+    pool_bytes = 0;
+    for (int i = 0; i < 10000000 && log_size_bytes(log) > 4000; i++) {
+        turn(&world);
+        if (disk_backlog(world.env, world.disk) > 0) {
+            usleep(50); /* its thread is nicer than this one */
+            continue;
+        }
+        virtual_ms++;
+        ck_assert_int_le(pool_bytes, (virtual_ms - began_ms) * RATE / 1000 + STEP);
+    }
+    ck_assert_int_le(log_size_bytes(log), 4000);
+    ck_assert_int_gt(pool_bytes, 60000); /* read twice */
+    ck_assert_int_le(virtual_ms - began_ms, pool_bytes * 1000 / RATE * 3 / 2);
+    world.env->ops = real;
+    close_world(&world);
+}
+END_TEST
+
 /* flush.messages: nobody is told of a record, nor given it, before it is on the device. */
 START_TEST(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device)
 {
@@ -1569,4 +1652,5 @@ UNIT(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
      a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says,
-     retention_keeps_to_its_interval, compacted_logs_are_cleaned_and_may_leave_meanwhile)
+     retention_keeps_to_its_interval, compacted_logs_are_cleaned_and_may_leave_meanwhile,
+     the_cleaner_keeps_to_its_rate)
