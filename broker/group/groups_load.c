@@ -13,6 +13,7 @@
 #define RECORDS_PER_TURN_MAX 2000
 #define GROUPS_PER_TURN_MAX  200
 #define RETRY_MS             200
+#define SETTLE_MS            5
 
 struct load {
     struct coordinator *coordinator; /* NULL: dropped while a job runs */
@@ -308,8 +309,15 @@ static void read_next(struct load *load)
         return;
     }
     if (load->reading.slice.len == 0) {
+        bool is_settling = load->reading.is_settling;
         partitions_read_end(groups->partitions, &load->reading);
-        begin_restore(load);
+        /* What the next leader may lack is told to nobody: a generation would be formed anew there,
+         * and a commit taken back. */
+        if (is_settling)
+            timer_arm(groups->shard, &load->retry,
+                      instant_add_ms(shard_now(groups->shard), SETTLE_MS));
+        else
+            begin_restore(load);
         return;
     }
     load->is_reading = true;

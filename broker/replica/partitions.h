@@ -444,6 +444,9 @@ struct reading {
 
     struct log_slice slice; /* empty at the end; whole batches of one segment */
     int64_t end;            /* of the log, above its high watermark too */
+    /* What is above the watermark is being replicated: it soon stands, or goes with us. Not so while
+     * too few are in sync: the watermark stands still. */
+    bool is_settling;
     struct hosted *at;      /* of partitions.c */
 };
 /* ERR_NOT_FOUND, ERR_NOT_LEADER, ERR_OFFLINE, ERR_IO, ERR_FULL/ERR_TOO_MANY (try later). ERR_OK:

@@ -460,6 +460,8 @@ enum err partitions_read_begin(struct partitions *partitions, struct reading *re
     if (err != ERR_OK) return err;
     reading->slice = slice;
     reading->end = how.limit.offset;
+    reading->is_settling = partition_high_watermark(&hosted->machine) < reading->end &&
+                           isr_has_enough(&hosted->machine.isr);
     reading->at = hosted;
     hosted->jobs++;
     return ERR_OK;

@@ -1455,6 +1455,25 @@ START_TEST(a_commit_waits_for_the_replicas_and_says_when_they_do_not_come)
 }
 END_TEST
 
+/* A leader before has written it, and the next one may not have it: it would be taken back. */
+START_TEST(what_the_replicas_may_lack_is_told_to_nobody)
+{
+    begin();
+    lead_all(&world, SELF, 2, 2, 1); /* the follower is in the ISR and never fetches */
+    world.settings.commit_timeout_ms = 50;
+    ck_assert_int_eq(commit("g1", 1, 5), KAFKA_REQUEST_TIMED_OUT);
+    lead_all(&world, FOLLOWER, 5, 2, 1);
+    lead_all(&world, SELF, 6, 2, 1);
+    ck_assert(is_quiet(&world, 200));
+    ck_assert(!all_loaded());
+    ck_assert_int_eq(committed("g1", 1), -2 - KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    lead_all(&world, SELF, 7, 1, 1); /* nobody else has to have it */
+    await_loaded();
+    ck_assert_int_eq(committed("g1", 1), 5);
+    finish();
+}
+END_TEST
+
 START_TEST(offsets_and_empty_groups_expire)
 {
     struct list_groups_response out;
@@ -1552,4 +1571,5 @@ UNIT(coordinators_are_found_by_the_hash_of_the_group,
      a_connection_of_one_group_moves_to_its_shard, a_connection_of_many_groups_stays,
      a_join_that_waits_is_answered_when_the_coordinator_goes,
      a_commit_waits_for_the_replicas_and_says_when_they_do_not_come,
+     what_the_replicas_may_lack_is_told_to_nobody,
      offsets_and_empty_groups_expire, ten_thousand_idle_groups_are_small)
