@@ -9,7 +9,7 @@ bring_packages() {
     [[ ! -d $cache/node ]] || return 0
     rm -rf "$cache/node.new"
     mkdir -p "$cache/node.new"
-    timeout 60 npm install --silent --no-audit --no-fund --prefix "$cache/node.new" kafkajs > "$cache/npm.log" 2>&1 &&
+    timeout 60 npm install --silent --no-audit --no-fund --prefix "$cache/node.new" kafkajs@2.2.4 > "$cache/npm.log" 2>&1 &&
         mv "$cache/node.new" "$cache/node"
 }
 locked bring_packages || skip "kafkajs cannot be had here (see $cache/npm.log)"
