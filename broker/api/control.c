@@ -457,6 +457,19 @@ static void lisr_configured(void *to)
         store_create_many(work->control->store, work->logs, work->log_count, lisr_made, work);
 }
 
+/* A log of this topic, not of an earlier one of its name, is here. */
+static bool has_log_of(const struct control *control, const struct store_new_log *new)
+{
+    const struct image_topic *topic = image_topic(control->image, new->topic);
+    const struct log *log;
+
+    for (int i = 0; topic != NULL && i < image_topic_partition_count(topic); i++) {
+        log = store_find(control->store, new->topic, image_topic_partition_at(topic, i).partition);
+        if (log != NULL && !is_stray(log, new->topic_id)) return true;
+    }
+    return false;
+}
+
 /* What is created reads its configuration first, each topic once. */
 static void lisr_configure(struct work *work)
 {
@@ -464,8 +477,8 @@ static void lisr_configure(struct work *work)
     for (int i = 0; i < work->log_count; i++) {
         if (i > 0 && slice_equal(work->logs[i].topic, work->logs[i - 1].topic)) continue;
         work->waiting++;
-        topic_configs_read(work->control->topic_configs, work->logs[i].topic, lisr_configured,
-                           work);
+        (has_log_of(work->control, &work->logs[i]) ? topic_configs_read : topic_configs_read_new)(
+            work->control->topic_configs, work->logs[i].topic, lisr_configured, work);
     }
     lisr_configured(work);
 }

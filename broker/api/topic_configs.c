@@ -17,6 +17,7 @@
  * known whether they have. */
 struct overrides {
     bool is_unknown; /* what is stored cannot be read, and nothing was known before */
+    bool is_awaited; /* it could not be asked for yet */
     struct option_pair *pairs;
     int count;
     char *text; /* what the pairs point into */
@@ -76,7 +77,8 @@ static bool overrides_equal(const struct overrides *a, const struct overrides *b
 {
     int count_a = a == NULL ? 0 : a->count, count_b = b == NULL ? 0 : b->count;
 
-    if (count_a != count_b || (a != NULL && a->is_unknown) != (b != NULL && b->is_unknown))
+    if (count_a != count_b || (a != NULL && a->is_unknown) != (b != NULL && b->is_unknown) ||
+        (a != NULL && a->is_awaited) != (b != NULL && b->is_awaited))
         return false;
     for (int i = 0; i < count_a; i++)
         if (!slice_equal(a->pairs[i].key, b->pairs[i].key) ||
@@ -125,7 +127,8 @@ void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                           &(struct options_report){.problem = on_problem, .to = &problems},
                           &resolved);
     log_config_from_topic(&resolved, options, log);
-    if (problems.has_bad_value || (overrides != NULL && overrides->is_unknown))
+    log->is_awaited = overrides != NULL && overrides->is_awaited;
+    if (problems.has_bad_value || log->is_awaited || (overrides != NULL && overrides->is_unknown))
         hold_back_deletion(log);
     *min_insync = resolved.min_insync_replicas;
 }
@@ -216,7 +219,8 @@ static void take(struct topic_configs *configs, struct slice topic, struct overr
  * stands there now was written since. */
 static void take_unreadable(struct topic_configs *configs, struct slice topic, enum err err)
 {
-    bool is_known = map_get(&configs->topics, topic) != NULL;
+    const struct overrides *before = map_get(&configs->topics, topic);
+    bool is_known = before != NULL && !before->is_awaited;
 
     log_error("broker", "topic-config-unreadable", "topic=%.*s why=%s now=%s", SLICE_ARGS(topic),
               err_name(err), is_known ? "as-before" : "nothing-is-deleted");
@@ -226,15 +230,26 @@ static void take_unreadable(struct topic_configs *configs, struct slice topic, e
     take(configs, topic, unknown);
 }
 
+/* The topic is new, what is known under its name an earlier one's. */
+static void await(struct topic_configs *configs, struct slice topic)
+{
+    struct overrides *awaited = ensure_zalloc(sizeof(*awaited));
+
+    awaited->is_awaited = true;
+    overrides_free(map_set(&configs->topics, topic, awaited));
+    log_info("broker", "topic-config-awaited", "topic=%.*s", SLICE_ARGS(topic));
+}
+
 /* Takes what ZooKeeper says. A session that ended has said nothing: the next one is asked. */
-static void learn(struct topic_configs *configs, struct slice topic, enum err err,
+static void learn(struct topic_configs *configs, struct slice topic, bool is_new, enum err err,
                   struct slice json)
 {
     struct doc_config doc = {0};
 
-    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return;
     arena_reset(&configs->arena);
     if (err == ERR_OK) err = doc_config_read(json, &configs->arena, &doc);
+    if (is_new && err != ERR_OK && err != ERR_NOT_FOUND) await(configs, topic);
+    if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return;
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         take_unreadable(configs, topic, err);
     else
@@ -250,6 +265,7 @@ struct one_read {
     struct topic_configs *configs; /* NULL: destroyed meanwhile */
     void (*done)(void *to);
     void *to;
+    bool is_new; /* of a topic that has no log here, by whoever waits */
     size_t len;
     char topic[];
 };
@@ -269,9 +285,10 @@ static void on_one_read(struct zk_call *call, enum err err, const struct zk_resu
     struct one_read *read =
         (struct one_read *)(void *)((char *)call - offsetof(struct one_read, call));
 
-    if (read->configs != NULL)
-        learn(read->configs, slice_of(read->topic, read->len), err,
-              count > 0 ? results[0].data : SLICE_NULL);
+    if (read->configs != NULL) {
+        struct slice topic = slice_of(read->topic, read->len);
+        learn(read->configs, topic, read->is_new, err, count > 0 ? results[0].data : SLICE_NULL);
+    }
     one_read_end(read);
 }
 
@@ -301,14 +318,16 @@ static void submit_read(struct topic_configs *configs, struct one_read *read)
     zk_submit(configs->zk, &read->call, &op, 1);
 }
 
-void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
-                        void *to)
+static void begin_read(struct topic_configs *configs, struct slice topic, bool is_new,
+                       void (*done)(void *to), void *to)
 {
     struct one_read *read = one_read_create(configs, topic);
 
     read->done = done;
     read->to = to;
+    read->is_new = is_new;
     if (configs->zk == NULL || !zk_is_connected(configs->zk)) {
+        if (is_new) await(configs, topic);
         read->post.run = on_no_read;
         shard_post(configs->control->shard, &read->post);
         /* Nobody waits for ZooKeeper, but what it has to say must be learnt: no notification comes
@@ -317,6 +336,18 @@ void topic_configs_read(struct topic_configs *configs, struct slice topic, void 
         return;
     }
     submit_read(configs, read);
+}
+
+void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
+                        void *to)
+{
+    begin_read(configs, topic, false, done, to);
+}
+
+void topic_configs_read_new(struct topic_configs *configs, struct slice topic,
+                            void (*done)(void *to), void *to)
+{
+    begin_read(configs, topic, true, done, to);
 }
 
 /* The connection is lost: who waits for an answer, goes on with what is known, as one who asks now
@@ -334,6 +365,8 @@ static void stop_waiting(struct topic_configs *configs)
         told->done = read->done;
         told->to = read->to;
         read->done = NULL;
+        if (read->is_new) await(configs, slice_of(read->topic, read->len));
+        read->is_new = false;
         list_push(&waiting, &told->node);
     }
     for (struct list_node *node; (node = list_pop(&waiting)) != NULL;) {
@@ -465,7 +498,7 @@ static void forget_missing(struct topic_configs *configs, const struct recipe_ch
             struct slice key = map_key(entry);
             size_t len = key.len < sizeof(name) ? key.len : sizeof(name);
             memcpy(name, key.ptr, len);
-            learn(configs, slice_of(name, len), ERR_NOT_FOUND, SLICE_NULL);
+            learn(configs, slice_of(name, len), false, ERR_NOT_FOUND, SLICE_NULL);
         }
     map_fini(&present);
 }
@@ -479,11 +512,11 @@ static void on_all(void *owner, enum err err, const struct recipe_child *childre
     (void)stat;
     configs->load = NULL;
     if (err == ERR_ZK_EXPIRED || err == ERR_CANCELLED) return; /* the next session begins anew */
-    if (err == ERR_OK) {
+    if (err == ERR_OK || err == ERR_NOT_FOUND) {
         for (int i = 0; i < count; i++)
-            learn(configs, children[i].name, ERR_OK, children[i].data);
+            learn(configs, children[i].name, false, ERR_OK, children[i].data);
         forget_missing(configs, children, count);
-    } else if (err != ERR_NOT_FOUND) {
+    } else {
         log_error("broker", "topic-configs-unread", "why=%s", err_name(err));
         timer_arm(configs->control->shard, &configs->again,
                   instant_add_ms(shard_now(configs->control->shard), RETRY_MS));

@@ -4,7 +4,13 @@
  * Overrides are read at the start, when a log is created, and when /config/changes says so; a
  * change goes to the topic's partitions on their shards. Of a topic whose configuration cannot be
  * read the last known one stays; where none is known, or a value is bad, its logs delete nothing
- * of their own accord, with an error line. Source: zookeeper.md §8, §9, §15. */
+ * of their own accord, with an error line.
+ *
+ * A configuration is a topic's, not a name's: what was known of a topic says nothing of a later one
+ * of its name. Kafka asks ZooKeeper when it makes a log, and waits for the answer. Here nobody
+ * waits, since other topics would wait behind it; but while ZooKeeper cannot be asked about a topic
+ * that is new here, its configuration is awaited: its logs delete nothing and its leaders take no
+ * records (log_config.is_awaited). Source: zookeeper.md §8, §9, §15. */
 #pragma once
 #include "broker/api/dispatch.h"
 #include "broker/log/config.h"
@@ -37,6 +43,10 @@ void topic_configs_event(struct topic_configs *configs, const struct zk_event *e
  * there is no connection: then what was known before stays. */
 void topic_configs_read(struct topic_configs *configs, struct slice topic, void (*done)(void *to),
                         void *to);
+/* The same of a topic that this broker has no log of yet, before it makes the first: then what is
+ * known under the name does not stay, it is awaited. */
+void topic_configs_read_new(struct topic_configs *configs, struct slice topic,
+                            void (*done)(void *to), void *to);
 
 /* As last read; the broker's own configuration for a topic without overrides. */
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,

@@ -41,6 +41,10 @@ struct log_config {
     bool downconverts; /* message.downconversion.enable: for fetchers of old versions */
     int64_t producer_expiration_ms; /* producer.id.expiration.ms */
     bool validate_compressed; /* ottla.validate.compressed: open every compressed batch */
+
+    /* What the topic asks for is not known yet, and the above is the broker's own: its leader takes
+     * no records. */
+    bool is_awaited;
 };
 
 /* Kafka's defaults (storage reference §13). */

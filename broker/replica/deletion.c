@@ -109,7 +109,7 @@ bool partitions_delete_records(struct partitions *partitions, struct records_del
     deletion->partitions = partitions;
     deletion->err = ERR_NOT_FOUND;
     if (hosted == NULL || hosted->is_leaving) return true;
-    deletion->err = partition_check(&hosted->machine, -1, true);
+    deletion->err = hosted_check_writer(hosted);
     if (deletion->err != ERR_OK) return true;
     if (!log_config(hosted->log)->is_deleted) {
         deletion->err = ERR_DENIED;

@@ -149,6 +149,9 @@ struct hosted *partitions_find(const struct partitions *partitions, struct slice
                                int32_t partition);
 /* One event through the machine, and what comes out. Sets now and alive. Not from within itself. */
 void hosted_feed(struct hosted *hosted, struct partition_event *event);
+/* May clients change it here? As partition_check of a leader; ERR_NOT_LEADER also while it is not
+ * known what its topic asks for: min.insync.replicas and the rest could not be kept to. */
+enum err hosted_check_writer(const struct hosted *hosted);
 /* The log gave `err`: ERR_IO takes its directory away. Gives the error to answer with. */
 enum err hosted_log_failed(struct hosted *hosted, enum err err);
 /* Its jobs have ended and it is leaving. */

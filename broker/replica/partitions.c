@@ -377,6 +377,13 @@ static enum err check_topic_id(const struct hosted *hosted, const struct replica
     return ERR_TOPIC_ID;
 }
 
+enum err hosted_check_writer(const struct hosted *hosted)
+{
+    enum err err = partition_check(&hosted->machine, -1, true);
+
+    return err == ERR_OK && log_config(hosted->log)->is_awaited ? ERR_NOT_LEADER : err;
+}
+
 static void configure(struct hosted *hosted, int32_t min_insync)
 {
     int64_t lag_ns_max = hosted->of->options.settings.replica_lag_time_ms_max * 1000000;

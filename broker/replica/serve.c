@@ -91,7 +91,7 @@ void partitions_append(struct partitions *partitions, struct append *append)
     struct partition *machine = &hosted->machine;
     append->leader = machine->leader;
     append->leader_epoch = machine->leader_epoch;
-    append->err = partition_check(machine, -1, true);
+    append->err = hosted_check_writer(hosted);
     bool may_append = append->err == ERR_OK;
     if (planted(append_before_fence) && hosted->log != NULL) may_append = true;
     if (may_append) {

@@ -1061,6 +1061,32 @@ START_TEST(a_log_has_its_topics_latest_configuration)
 END_TEST
 
 /* Without descriptors the log cannot be synced before the ISR shrinks; that passes. */
+START_TEST(nothing_is_taken_before_it_is_known_what_the_topic_asks_for)
+{
+    struct records_deletion deletion = {.topic = SLICE("t"), .offset = -1};
+    struct produced produced;
+    struct world world;
+
+    open_world(&world);
+    world.config.is_awaited = true;
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    produce(&world, "t", false, 3, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_NOT_LEADER);
+    ck_assert(partitions_delete_records(world.partitions, &deletion));
+    ck_assert_int_eq(deletion.err, ERR_NOT_LEADER);
+    ck_assert_int_eq(log_end_offset(log_of(&world, "t")), 0);
+
+    world.config.is_awaited = false;
+    partitions_configure(world.partitions, SLICE("t"), &world.config, 1,
+                         &(struct topic_throttles){0});
+    produce(&world, "t", false, 3, &produced);
+    ck_assert_int_eq(produced.append.err, ERR_OK);
+    ck_assert(partitions_delete_records(world.partitions, &deletion));
+    ck_assert_int_eq(deletion.err, ERR_OK);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
 {
     struct replica_settings settings;
@@ -1641,6 +1667,7 @@ UNIT(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
      who_is_in_sync_or_not_listed_is_never_held_back,
      a_sync_that_could_not_begin_is_asked_for_again,
      an_end_does_not_wait_for_syncs_that_have_not_begun, a_log_has_its_topics_latest_configuration,
+     nothing_is_taken_before_it_is_known_what_the_topic_asks_for,
      what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
      lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,

@@ -40,6 +40,7 @@ static void begin(void)
     ck_assert_int_eq(options_load(options, &conf, "test", NULL), ERR_OK);
     conf_fini(&conf);
     process = (struct api_process){.options = options, .broker_id = 1};
+    routes = (struct msg_routes){0};
     api_shard_init(&api, &fake.shard, &process, &routes);
     configs = topic_configs_create(&api);
     topic_configs_set_zk(configs, fake.zk, noted_load, "loaded");
@@ -53,6 +54,7 @@ static void begin(void)
 static void end(void)
 {
     topic_configs_destroy(&configs);
+    api_shard_fini(&api);
     fake_end();
     options_destroy(&options);
 }
@@ -145,6 +147,98 @@ static void answer_config(const char *json)
     fake_answer(ERR_OK, (struct zk_result){.data = slice_text(json)});
 }
 
+static bool is_awaited(const char *topic)
+{
+    struct log_config log;
+    int32_t min_insync;
+
+    topic_configs_get(configs, slice_text(topic), &log, &min_insync);
+    ck_assert(!log.is_awaited || is_held(topic));
+    return log.is_awaited;
+}
+
+/* It was deleted, and made again with other wishes, or without any. */
+START_TEST(what_was_known_of_an_earlier_topic_is_not_taken_for_the_next_ones)
+{
+    struct zk_event lost = {.type = ZK_DISCONNECTED};
+
+    for (int is_plain = 0; is_plain < 2; is_plain++)
+        for (int is_asked = 0; is_asked < 2; is_asked++) {
+            begin();
+            answer_config("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}");
+            if (is_asked) topic_configs_read_new(configs, SLICE("orders"), noted, "read");
+            ck_assert(!is_awaited("orders"));
+            fake_state(ZK_SESSION_DISCONNECTED);
+            fake.log[0] = '\0';
+            topic_configs_event(configs, &lost);
+            if (!is_asked) topic_configs_read_new(configs, SLICE("orders"), noted, "read");
+            fake_run();
+            ck_assert_str_eq(fake.log, "read ");
+            ck_assert(is_awaited("orders"));
+            ck_assert_int_eq(overrides_of("orders"), 0);
+            /* Of one that has logs here, what is known stays. */
+            topic_configs_read(configs, SLICE("others"), NULL, NULL);
+            ck_assert(!is_awaited("others"));
+
+            fake_state(ZK_SESSION_CONNECTED);
+            while (fake.count > 0)
+                fake_answer(is_plain ? ERR_NOT_FOUND : ERR_OK,
+                            (struct zk_result){
+                                .data = is_plain
+                                            ? SLICE_NULL
+                                            : SLICE("{\"version\":1,\"config\":{\"retention.ms\":"
+                                                    "\"5\",\"segment.ms\":\"1000\"}}")});
+            ck_assert(!is_awaited("orders"));
+            ck_assert_int_eq(overrides_of("orders"), is_plain ? 0 : 2);
+            end();
+        }
+}
+END_TEST
+
+/* The session ends before it has answered: the next one reads everything, and finds no topic that
+ * has a configuration. */
+START_TEST(what_is_awaited_comes_with_the_next_session)
+{
+    for (int has_none = 0; has_none < 2; has_none++) {
+        begin();
+        answer_config("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}");
+        topic_configs_read_new(configs, SLICE("orders"), noted, "read");
+        fake_run();
+        fake_answer(ERR_ZK_EXPIRED, (struct zk_result){0});
+        ck_assert_str_eq(fake.log, "read ");
+        ck_assert(is_awaited("orders"));
+        topic_configs_set_zk(configs, NULL, NULL, NULL);
+        topic_configs_read_new(configs, SLICE("others"), noted, "others");
+        fake_run();
+        ck_assert(is_awaited("others"));
+        topic_configs_set_zk(configs, fake.zk, noted_load, "loaded");
+        fake_run();
+        while (fake.count > 0)
+            fake_answer(has_none ? ERR_NOT_FOUND : ERR_OK, (struct zk_result){0});
+        ck_assert(!is_awaited("orders"));
+        ck_assert(!is_awaited("others"));
+        end();
+    }
+}
+END_TEST
+
+START_TEST(a_new_topic_that_cannot_be_read_has_nothing_of_an_earlier_one)
+{
+    for (int is_broken = 0; is_broken < 2; is_broken++) {
+        begin();
+        answer_config("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}");
+        topic_configs_read_new(configs, SLICE("orders"), noted, "read");
+        fake_run();
+        fake_answer(is_broken ? ERR_OK : ERR_ZK_AUTH,
+                    (struct zk_result){.data = SLICE("nonsense")});
+        ck_assert(!is_awaited("orders"));
+        ck_assert(is_held("orders"));
+        ck_assert_int_eq(overrides_of("orders"), 0);
+        end();
+    }
+}
+END_TEST
+
 /* The broker's own retention could delete what the topic was made to keep. */
 START_TEST(what_cannot_be_read_deletes_nothing)
 {
@@ -206,7 +300,10 @@ START_TEST(whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
 END_TEST
 
 UNIT(a_connection_that_is_lost_keeps_nobody_waiting, what_is_asked_for_is_known_when_it_is_answered,
-     what_could_not_be_asked_for_is_learnt_later, what_cannot_be_read_deletes_nothing,
-     what_was_known_stays_when_it_cannot_be_read_again,
+     what_could_not_be_asked_for_is_learnt_later,
+     what_was_known_of_an_earlier_topic_is_not_taken_for_the_next_ones,
+     what_is_awaited_comes_with_the_next_session,
+     a_new_topic_that_cannot_be_read_has_nothing_of_an_earlier_one,
+     what_cannot_be_read_deletes_nothing, what_was_known_stays_when_it_cannot_be_read_again,
      a_bad_value_deletes_nothing_and_an_unknown_key_is_passed_over,
      whoever_waits_for_the_whole_hears_that_it_cannot_be_read)
