@@ -88,7 +88,7 @@ endif
 endif
 
 noinst_PROGRAMS += tests/bench/ottla-bench
-tests_bench_ottla_bench_SOURCES = tests/bench/bench.c tests/bench/load.c tests/bench/load.h \
+tests_bench_ottla_bench_SOURCES = tests/bench/awake.c tests/bench/awake.h tests/bench/bench.c tests/bench/load.c tests/bench/load.h \
 	tests/bench/groups.c tests/bench/groups.h tests/bench/replication.c tests/bench/replication.h \
 	tests/bench/cleaner.c tests/bench/cold.c tests/bench/recovery.c tests/bench/storage.c \
 	tests/bench/storage.h

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/crc32c.h"
 #include "base/ensure.h"
+#include "tests/bench/awake.h"
 #include "wire/codec.h"
 #include "wire/gen/api_versions.h"
 #include "wire/gen/create_topics.h"
@@ -506,6 +507,7 @@ void load_produce_at_rate(const struct load_target *target, const struct load_op
 {
     struct run run = {.target = target, .options = options, .result = result};
     struct epoll_event events[64];
+    struct awake awake;
     uint64_t total = (uint64_t)(options->rate * options->seconds), due = 0;
 
     *result = (struct load_result){0};
@@ -514,6 +516,7 @@ void load_produce_at_rate(const struct load_target *target, const struct load_op
     open_connections(&run);
     /* The wait for what is next due ends when it should, not up to 50 us later. */
     prctl(PR_SET_TIMERSLACK, 1);
+    awake_begin(&awake);
     double begin = now();
     while (result->latency_count < total) {
         double at = now();
@@ -535,6 +538,7 @@ void load_produce_at_rate(const struct load_target *target, const struct load_op
             pump_open(&run, events[i].data.ptr);
     }
     result->seconds = now() - begin;
+    awake_end(&awake);
     qsort(result->latencies, result->latency_count, sizeof(double), compare_doubles);
     close_connections(&run);
     drop_templates(&run);
