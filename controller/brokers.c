@@ -736,6 +736,9 @@ void leader_and_isr_answered(struct context *context, struct event *event)
         bool is_error = event->items[i].is_storage_error;
 
         if (p == NULL || !ids_have(&p->replicas, event->broker)) continue;
+        /* It has been told something else since, which it may do: who stands back from leading, for
+         * one, follows. Taken for offline it would be stopped, in the epoch that it follows in. */
+        if (is_error && partition_hosted(p, event->broker)->order > event->order) continue;
         if (is_error)
             partition_note_refused(p, event->broker);
         else

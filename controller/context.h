@@ -63,6 +63,7 @@ struct hosted {
     int32_t left_isr;
     int64_t left_at;
     uint64_t deletion; /* the number of the last order to delete it; 0: there was none */
+    uint64_t order;    /* of the last LeaderAndIsr that names it, likewise */
 };
 
 struct partition {

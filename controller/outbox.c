@@ -411,6 +411,21 @@ static void list_suspect(const struct context *context, struct ids *out)
     ids_fini(&all);
 }
 
+static void add_leader_and_isr(struct sending *s, int32_t broker)
+{
+    struct addressee *a = map_get(&s->context->outbox->addressees, map_int(&broker));
+
+    if (a == NULL || a->leader_and_isr.by_partition.count == 0) return;
+    struct control *control = add_control(s, CONTROL_LEADER_AND_ISR, broker);
+    control->number = ++s->context->orders;
+    map_each (entry, &a->leader_and_isr.by_partition) {
+        struct partition *p = ((const struct entry *)entry->value)->partition;
+        partition_hosted(p, broker)->order = control->number;
+    }
+    control->items = make_items(s, &a->leader_and_isr, false, false, &control->count);
+    add_leaders(s, control);
+}
+
 void outbox_send(struct context *context)
 {
     struct outbox *outbox = context->outbox;
@@ -428,15 +443,8 @@ void outbox_send(struct context *context)
     struct sending s = {.context = context, .batch = batch};
     map_init(&s.rendered);
 
-    for (int32_t i = 0; i < alive.count; i++) {
-        struct addressee *a = map_get(&outbox->addressees, map_int(&alive.at[i]));
-
-        if (a == NULL || a->leader_and_isr.by_partition.count == 0) continue;
-        struct control *control = add_control(&s, CONTROL_LEADER_AND_ISR, a->id);
-        control->number = ++context->orders;
-        control->items = make_items(&s, &a->leader_and_isr, false, false, &control->count);
-        add_leaders(&s, control);
-    }
+    for (int32_t i = 0; i < alive.count; i++)
+        add_leader_and_isr(&s, alive.at[i]);
     add_updates(&s, &alive, &suspect);
     for (int32_t i = 0; i < alive.count; i++)
         add_stop(&s, alive.at[i], false);

@@ -243,7 +243,7 @@ static void dir_answered(struct world *world, struct words *words, bool is_stora
 
     event->broker = words_at(words, 1);
     event->broker_epoch = words_number(words, "epoch", (int32_t)epoch_of(world, event->broker));
-    event->order = world->context.orders;
+    event->order = world->context.orders - (uint64_t)words_number(words, "before", 0);
     items_of(event, words, 2);
     for (int32_t i = 0; i < event->count; i++)
         event->items[i].is_storage_error = is_storage_error;
