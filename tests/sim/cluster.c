@@ -5,6 +5,7 @@
 #include "cluster/options.h"
 #include "controller/controller.h"
 #include "tests/sim/heap.h"
+#include "tests/sim/net.h"
 #include "tests/sim/zookeeper.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,18 @@ static void draw(struct cluster *cluster, const char *key, int count, const int6
     draw(cluster, key, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                  \
          (const int64_t[]){__VA_ARGS__})
 
+/* A follower's Fetch is answered within its time-out, as on every net that somebody runs brokers
+ * on: else it asks for the same again, for ever. A small window over long wires carries no more
+ * than 20 kB/s, and TCP's would have grown. Half of the time-out is left for the rest. */
+static void fit_answers(struct cluster *cluster)
+{
+    int64_t timeout_ms = strtoll(cluster_setting(cluster, "replica.socket.timeout.ms"), NULL, 10);
+    int64_t bytes = strtoll(cluster_setting(cluster, "replica.fetch.response.max.bytes"), NULL, 10);
+    int64_t fits = sim_net_bytes_per_s(cluster->world->net) * timeout_ms / 1000 / 2;
+
+    if (bytes > fits) cluster_set_number(cluster, "replica.fetch.response.max.bytes", fits);
+}
+
 /* Timers of production are drawn rather large, followers do not ask more often than by default:
  * most of a simulated hour is waiting. */
 static void draw_settings(struct cluster *cluster)
@@ -87,6 +100,7 @@ static void draw_settings(struct cluster *cluster)
     DRAW("replica.fetch.max.bytes", 2000, 50000, 1048576);
     DRAW("replica.fetch.response.max.bytes", 3000, 100000, 10485760);
     DRAW("replica.socket.timeout.ms", 3000, 30000);
+    fit_answers(cluster);
     DRAW("log.segment.bytes", 16384, 100000, 1000000, 1073741824);
     DRAW("log.index.interval.bytes", 64, 4096);
     DRAW("log.index.size.max.bytes", 4096, 10485760);

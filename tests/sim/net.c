@@ -1018,3 +1018,11 @@ uint64_t sim_net_bytes(const struct sim_net *net)
 {
     return net->bytes;
 }
+
+int64_t sim_net_bytes_per_s(const struct sim_net *net)
+{
+    int64_t there_and_back_us = 2 * (net->latency_us + net->jitter_us + net->turn_us);
+    int64_t by_window = net->window * 1000000 / there_and_back_us;
+
+    return by_window < net->bytes_per_ms * 1000 ? by_window : net->bytes_per_ms * 1000;
+}

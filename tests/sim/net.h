@@ -31,3 +31,5 @@ bool sim_net_is_cut(const struct sim_net *net, const struct sim_host *from,
 /* Breaks connections between two hosts now, as a middle box does that forgets them. */
 void sim_net_reset(struct sim_net *net, struct sim_host *a, struct sim_host *b);
 uint64_t sim_net_bytes(const struct sim_net *net);
+/* What one connection carries at worst, without faults: a window for each way there and back. */
+int64_t sim_net_bytes_per_s(const struct sim_net *net);
