@@ -1001,7 +1001,7 @@ void scenario_play(const struct scenario *scenario, struct world *world, struct 
     /* One that the operator has made already will do, if it promises enough. */
     for (int t = 0; t < count; t++)
         if (topics[t].state == TOPIC_LIVE && topics[t].replicas == 3 && topics[t].min_insync == 2 &&
-            !topics[t].is_unclean)
+            !topics[t].is_unclean && !topics[t].was_reassigned)
             topic = &topics[t];
     scene.topic = topic->name;
     if (topic->state == TOPIC_ABSENT) {
