@@ -100,7 +100,8 @@ struct sim_disk_counts {
 };
 const struct sim_disk_counts *sim_disk_counts(const struct sim_disk *disk);
 /* The most files of one directory that were replaced by a rename which no sync of the directory has
- * made durable: all of them could be back after a loss of power. */
+ * made durable: all of them could be back after a loss of power. Those that wait for their deletion
+ * do not count. */
 int sim_disk_replaced(const struct sim_disk *disk);
 /* The state of all files and names, and what of them is not synced: for comparing two runs. */
 uint64_t sim_disk_hash(const struct sim_disk *disk);
