@@ -143,6 +143,10 @@ static void take_begin(struct disk_job *job)
     struct api_shard *api = &taker->shard->api;
 
     partitions_walk_begin(api->partitions);
+    /* Room for all at once: none is moved in a later turn. */
+    taker->partitions_room = (size_t)gauge_value(&partitions_counts(api->partitions)->partitions);
+    taker->part.partitions =
+        ensure_malloc((taker->partitions_room + 1) * sizeof(taker->part.partitions[0]));
     taker->post.run = take_piece;
     shard_post_last(api->shard, &taker->post);
 }

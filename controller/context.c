@@ -311,6 +311,10 @@ void context_remove_topic(struct context *context, struct topic **topic)
     struct topic *t = *topic;
 
     *topic = NULL;
+    list_each (node, &context->walks) {
+        struct topic_walk *walk = list_entry(node, struct topic_walk, node);
+        if (walk->entry->value == t) topic_walk_next(walk, context);
+    }
     context_set_topic_id(context, t, UUID_ZERO);
     (void)map_remove(&context->topics, slice_text(t->name));
     for (int32_t i = 0; i < t->count; i++)
@@ -542,6 +546,37 @@ void replica_set_fini(struct replica_set *set)
 {
     free(set->at);
     *set = (struct replica_set){0};
+}
+
+/* ---- walks ---- */
+
+static void walk_to(struct topic_walk *walk, struct map_entry *entry)
+{
+    walk->entry = entry;
+    walk->partition = 0;
+    if (entry == NULL) list_remove(&walk->node);
+}
+
+void topic_walk_begin(struct topic_walk *walk, struct context *context)
+{
+    *walk = (struct topic_walk){0};
+    list_push(&context->walks, &walk->node);
+    walk_to(walk, map_first(&context->topics));
+}
+
+struct topic *topic_walk_topic(const struct topic_walk *walk)
+{
+    return walk->entry == NULL ? NULL : walk->entry->value;
+}
+
+void topic_walk_next(struct topic_walk *walk, struct context *context)
+{
+    walk_to(walk, map_next(&context->topics, walk->entry));
+}
+
+void topic_walk_end(struct topic_walk *walk)
+{
+    walk_to(walk, NULL);
 }
 
 /* ---- audit ---- */

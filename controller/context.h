@@ -52,7 +52,7 @@ struct hosted {
     int32_t broker;
     enum replica_state state;
     bool is_dir_offline; /* its broker answered KAFKA_STORAGE_ERROR */
-    int64_t epoch; /* of its broker, when it became online last */
+    int64_t epoch;       /* of its broker, when it became online last */
     /* It is in the ISR by what it had before its machine lost power. Until it is out of the ISR, or
      * leads. */
     bool is_doubted;
@@ -75,8 +75,8 @@ struct partition {
     /* One that is doubted was elected, and has not refused: what it writes, and what others cut off
      * in its favour, is another history than that of those who left the ISR. */
     bool is_risked;
-    /* The number of the first order that can have told a leader of the last replica that left: until
-     * one of those is answered it may not have synced for that. 0: one was. */
+    /* The number of the first order that can have told a leader of the last replica that left:
+     * until one of those is answered it may not have synced for that. 0: one was. */
     uint64_t unheard;
     struct leadership now;
     bool is_reassigning;
@@ -344,6 +344,7 @@ struct context {
     struct map brokers; /* id → struct broker * */
     struct map topics;  /* name → struct topic * */
     struct map topics_by_id;
+    struct list walks; /* topic_walk.node: those that are on a topic */
     int32_t partition_count, reassigning_count;
     uint64_t elections, elections_unclean; /* since the process began */
     uint64_t deletions;                    /* orders to delete a replica, likewise */
@@ -464,6 +465,18 @@ struct replica_set {
 };
 void replica_set_add(struct replica_set *set, struct partition *p, int32_t broker);
 void replica_set_fini(struct replica_set *set);
+
+/* A walk over all partitions with pauses, in which topics may come and go: what is there from its
+ * beginning to its end is met once. The owner's memory; ended before the context is. */
+struct topic_walk {
+    struct list_node node;
+    struct map_entry *entry; /* of the topic that it is on; NULL: at the end */
+    int32_t partition;       /* in that topic: which is next, by index; the owner counts it up */
+};
+void topic_walk_begin(struct topic_walk *walk, struct context *context);
+struct topic *topic_walk_topic(const struct topic_walk *walk);          /* NULL: at the end */
+void topic_walk_next(struct topic_walk *walk, struct context *context); /* to the next topic */
+void topic_walk_end(struct topic_walk *walk); /* at any time; one that was never begun is fine */
 
 #define context_each_topic(entry, each, context)                                                   \
     map_each (entry, &(context)->topics)                                                           \

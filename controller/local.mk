@@ -15,6 +15,7 @@ libottla_controller_a_SOURCES += \
 	controller/pages.c controller/pages.h \
 	controller/report.c controller/report.h \
 	controller/replica_machine.c controller/replica_machine.h \
+	controller/survey.c controller/survey.h \
 	controller/takeover.c \
 	controller/task.c controller/task.h \
 	controller/topics.c controller/topics.h
@@ -55,6 +56,7 @@ check_PROGRAMS += \
 	tests/unit/test_encode \
 	tests/unit/test_outbox \
 	tests/unit/test_standby \
+	tests/unit/test_survey \
 	tests/unit/test_warm \
 	tests/unit/test_transitions
 endif

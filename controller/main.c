@@ -70,7 +70,7 @@ static void each_beat(void *of)
 {
     struct process *process = of;
 
-    report_take(&process->report, &process->controller);
+    report_take(&process->report);
     atomic_store(&process->beat.readiness, (int)report_readiness(&process->controller));
 }
 
@@ -81,7 +81,7 @@ static enum err open_status(struct process *process, const struct program *progr
         .listen = listen, .metrics = process->metrics, .beat = &process->beat, .env = program->env};
 
     if (listen == NULL || listen[0] == '\0') return ERR_OK;
-    report_open(&process->report, process->metrics);
+    report_open(&process->report, &process->controller, process->metrics);
     process->pages = pages_create(&process->controller, &process->report);
     status.pages = pages_status(process->pages);
     process->beat.each = each_beat;
@@ -133,6 +133,7 @@ static enum err run(const struct program *program)
         if (process->pages != NULL) pages_stop(process->pages);
         status_close(&process->status);
         pages_destroy(&process->pages);
+        report_close(&process->report);
         if (process->has_failed) return ERR_TIMED_OUT;
         controller_fini(&process->controller);
     }

@@ -10,6 +10,7 @@
 
 #define WAIT_MS_MAX 5000
 #define NAME_BYTES  256 /* of a topic, with its end */
+#define PIECE       512 /* partitions in a turn */
 
 struct pages {
     struct controller *controller;
@@ -27,68 +28,17 @@ struct question {
     char path[32], name[NAME_BYTES], filter[NAME_BYTES];
     bool only_trouble;
     struct page_part part;
+    struct topic_walk walk;      /* of /api/topics */
+    struct post post;            /* its next piece */
+    struct survey_health health; /* of the topic that the walk is on, so far */
+    int64_t total;               /* topics that fit, so far */
     struct buf body;
     bool is_known, is_answered, is_abandoned;
 };
 
 /* ---- on the shard ---- */
 
-static bool is_led(const struct context *context, const struct partition *p)
-{
-    return p->has_leadership && p->now.leader >= 0 && broker_is_alive(context, p->now.leader);
-}
-
-struct health {
-    int64_t partitions, offline, under_replicated;
-};
-
-static void judge(const struct context *context, const struct topic *topic, struct health *health)
-{
-    for (int32_t i = 0; i < topic->count; i++) {
-        const struct partition *p = topic->partitions[i];
-        health->partitions++;
-        health->offline += !is_led(context, p);
-        health->under_replicated += p->now.isr.count < p->replicas.count;
-    }
-}
-
-struct load {
-    int64_t leads, has, in_sync;
-};
-
-static struct load *load_of(struct load *loads, const struct ids *brokers, int32_t id)
-{
-    int low = 0, high = brokers->count;
-
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (brokers->at[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < brokers->count && brokers->at[low] == id ? &loads[low] : NULL;
-}
-
-static void count_loads(const struct context *context, const struct ids *brokers,
-                        struct load *loads)
-{
-    struct load *load;
-
-    context_each_topic(entry, topic, context)
-    {
-        for (int32_t i = 0; i < topic->count; i++) {
-            const struct partition *p = topic->partitions[i];
-            if ((load = load_of(loads, brokers, p->now.leader)) != NULL) load->leads++;
-            for (int32_t r = 0; r < p->replicas.count; r++)
-                if ((load = load_of(loads, brokers, p->replicas.at[r])) != NULL) load->has++;
-            for (int32_t r = 0; r < p->now.isr.count; r++)
-                if ((load = load_of(loads, brokers, p->now.isr.at[r])) != NULL) load->in_sync++;
-        }
-    }
-}
-
-static void add_broker(struct buf *out, const struct broker *broker, const struct load *load)
+static void add_broker(struct buf *out, const struct broker *broker, const struct survey_load *load)
 {
     struct buf at = {0};
 
@@ -114,16 +64,12 @@ static void add_cluster(const struct pages *pages, struct buf *out)
 {
     const struct controller *controller = pages->controller;
     const struct context *context = &controller->context;
+    const struct survey *survey = &pages->report->survey;
+    const struct survey_health *health = &survey->sums.health;
     bool is_active = controller_is_active(controller);
-    struct health health = {0};
     struct ids brokers = {0};
 
     if (is_active) context_broker_ids(context, &brokers);
-    struct load *loads = ensure_zalloc(sizeof(loads[0]) * (size_t)(brokers.count + 1));
-    if (is_active) {
-        count_loads(context, &brokers, loads);
-        context_each_topic(entry, topic, context) judge(context, topic, &health);
-    }
     buf_printf(out,
                "{\"role\":\"controller\",\"id\":%d,\"active\":%s,\"version\":\"" PACKAGE_VERSION
                "\",\"controller\":%d,\"cluster\":",
@@ -133,43 +79,64 @@ static void add_cluster(const struct pages *pages, struct buf *out)
     buf_printf(out,
                ",\"topics\":%zu,\"partitions\":%" PRId64 ",\"offline\":%" PRId64
                ",\"under\":%" PRId64 ",\"brokers\":[",
-               is_active ? context->topics.count : 0, health.partitions, health.offline,
-               health.under_replicated);
+               is_active ? context->topics.count : 0, health->partitions, health->offline,
+               health->under_replicated);
     for (int32_t i = 0; i < brokers.count; i++) {
+        const struct survey_load load = survey_load_of(survey, brokers.at[i]);
         if (i > 0) buf_add_text(out, ",");
-        add_broker(out, context_broker(context, brokers.at[i]), &loads[i]);
+        add_broker(out, context_broker(context, brokers.at[i]), &load);
     }
     buf_printf(out, "],\"counters\":{\"elections\":%" PRIu64 "}}",
                counter_value(&pages->report->elections));
-    free(loads);
     ids_fini(&brokers);
 }
 
-static void add_topics(const struct question *question, struct buf *out)
+/* All of a topic's partitions have been judged. */
+static void add_topic(struct question *question, const struct topic *topic)
 {
-    const struct controller *controller = question->of->controller;
-    const struct context *context = &controller->context;
+    const struct survey_health *health = &question->health;
     const struct page_part *part = &question->part;
-    int64_t total = 0;
+    struct buf *out = &question->body;
 
-    buf_add_text(out, "{\"rows\":[");
-    context_each_topic(entry, topic, context)
-    {
-        struct health health = {0};
-        if (!controller_is_active(controller) || !page_fits(part, slice_text(topic->name)))
-            continue;
-        judge(context, topic, &health);
-        if (question->only_trouble && health.offline + health.under_replicated == 0) continue;
-        if (total >= part->from && total < part->from + part->count) {
-            buf_add_text(out, total > part->from ? ",{\"name\":" : "{\"name\":");
+    if (!question->only_trouble || health->offline + health->under_replicated > 0) {
+        if (question->total >= part->from && question->total < part->from + part->count) {
+            buf_add_text(out, question->total > part->from ? ",{\"name\":" : "{\"name\":");
             page_add_json(out, slice_text(topic->name));
             buf_printf(out,
                        ",\"partitions\":%" PRId64 ",\"offline\":%" PRId64 ",\"under\":%" PRId64 "}",
-                       health.partitions, health.offline, health.under_replicated);
+                       health->partitions, health->offline, health->under_replicated);
         }
-        total++;
+        question->total++;
     }
-    buf_printf(out, "],\"total\":%" PRId64 "}", total);
+    question->health = (struct survey_health){0};
+}
+
+static void answer(struct question *question);
+
+/* Topics, as many as fit into a turn. */
+static void add_topics(struct post *post)
+{
+    struct question *question = list_entry(post, struct question, post);
+    struct controller *controller = question->of->controller;
+    struct context *context = &controller->context;
+    struct topic_walk *walk = &question->walk;
+    struct topic *topic;
+
+    for (int i = 0; i < PIECE && (topic = topic_walk_topic(walk)) != NULL; i++) {
+        bool fits = walk->partition > 0 || page_fits(&question->part, slice_text(topic->name));
+        if (fits && walk->partition < topic->count) {
+            survey_judge(context, topic->partitions[walk->partition++], &question->health);
+        } else {
+            if (fits) add_topic(question, topic);
+            topic_walk_next(walk, context);
+        }
+    }
+    if (topic_walk_topic(walk) != NULL) {
+        shard_post_last(controller->shard, post); /* in the next turn */
+        return;
+    }
+    buf_printf(&question->body, "],\"total\":%" PRId64 "}", question->total);
+    answer(question);
 }
 
 static void add_ids(struct buf *out, const char *name, const struct ids *ids)
@@ -194,7 +161,7 @@ static bool add_partitions(const struct question *question, struct buf *out)
     for (int64_t i = part->from; i < topic->count && i < part->from + part->count; i++) {
         const struct partition *p = topic->partitions[i];
         buf_printf(out, "%s{\"partition\":%d,\"leader\":%d,\"epoch\":%d", i > part->from ? "," : "",
-                   p->id, is_led(&controller->context, p) ? p->now.leader : -1,
+                   p->id, survey_is_led(&controller->context, p) ? p->now.leader : -1,
                    p->now.leader_epoch);
         add_ids(out, "replicas", &p->replicas);
         add_ids(out, "isr", &p->now.isr);
@@ -206,30 +173,44 @@ static bool add_partitions(const struct question *question, struct buf *out)
 
 static void question_free(struct question *question)
 {
+    topic_walk_end(&question->walk);
+    shard_unpost(&question->post);
     list_remove(&question->node);
     buf_fini(&question->body);
     free(question);
 }
 
-static void hear(struct disk_job *job)
+static void answer(struct question *question)
 {
-    struct question *question = (struct question *)(void *)job;
     struct pages *pages = question->of;
 
-    question->is_known = true;
-    if (strcmp(question->path, "/api/cluster") == 0)
-        add_cluster(pages, &question->body);
-    else if (strcmp(question->path, "/api/topics") == 0)
-        add_topics(question, &question->body);
-    else if (strcmp(question->path, "/api/topic") == 0)
-        question->is_known = add_partitions(question, &question->body);
-    else
-        question->is_known = false;
     meeting_lock(pages->meeting);
     question->is_answered = true;
     if (question->is_abandoned) question_free(question);
     meeting_call(pages->meeting);
     meeting_unlock(pages->meeting);
+}
+
+static void hear(struct disk_job *job)
+{
+    struct question *question = (struct question *)(void *)job;
+    struct controller *controller = question->of->controller;
+
+    question->is_known = true;
+    if (strcmp(question->path, "/api/topics") == 0) {
+        buf_add_text(&question->body, "{\"rows\":[");
+        topic_walk_begin(&question->walk, &controller->context);
+        question->post.run = add_topics;
+        shard_post_last(controller->shard, &question->post);
+        return;
+    }
+    if (strcmp(question->path, "/api/cluster") == 0)
+        add_cluster(question->of, &question->body);
+    else if (strcmp(question->path, "/api/topic") == 0)
+        question->is_known = add_partitions(question, &question->body);
+    else
+        question->is_known = false;
+    answer(question);
 }
 
 /* ---- on the thread of who asks ---- */

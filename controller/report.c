@@ -1,7 +1,23 @@
 /* controller/report.c - see report.h. */
 #include "controller/report.h"
 
-void report_open(struct report *report, struct metrics *metrics)
+#define PIECE 512 /* partitions of a survey in a turn: some 20 µs */
+
+static void take_piece(struct post *post)
+{
+    struct report *report = list_entry(post, struct report, post);
+    const struct survey_sums *sums = &report->survey.sums;
+
+    if (survey_piece(&report->survey, &report->controller->context, PIECE)) {
+        shard_post_last(report->controller->shard, post); /* in the next turn */
+        return;
+    }
+    gauge_set(&report->offline_partitions, sums->offline);
+    gauge_set(&report->imbalanced, sums->imbalanced);
+    gauge_set(&report->topics_deleting, sums->topics_deleting);
+}
+
+void report_open(struct report *report, struct controller *controller, struct metrics *metrics)
 {
     const struct {
         const struct gauge *gauge;
@@ -26,6 +42,8 @@ void report_open(struct report *report, struct metrics *metrics)
          "Partitions that are being reassigned."},
     };
 
+    report->controller = controller;
+    report->post.run = take_piece;
     metrics_add_gauge(metrics, &report->brokers, "kafka_brokers", NULL,
                       "Brokers that are registered and answer; 0 on who stands by.");
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
@@ -36,26 +54,6 @@ void report_open(struct report *report, struct metrics *metrics)
     metrics_add_counter(metrics, &report->elections,
                         "kafka_controller_controllerstats_leaderelectionrateandtimems_count", NULL,
                         "Elections of a leader.");
-}
-
-static void take_partitions(struct report *report, const struct context *context)
-{
-    int64_t offline = 0, imbalanced = 0, deleting = 0;
-
-    context_each_topic(entry, topic, context)
-    {
-        deleting += topic->is_deleting;
-        for (int32_t i = 0; i < topic->count && !topic->is_deleting; i++) {
-            const struct partition *p = topic->partitions[i];
-            bool is_led =
-                p->has_leadership && p->now.leader >= 0 && broker_is_alive(context, p->now.leader);
-            offline += p->has_leadership && !is_led;
-            imbalanced += is_led && p->replicas.count > 0 && p->now.leader != p->replicas.at[0];
-        }
-    }
-    gauge_set(&report->offline_partitions, offline);
-    gauge_set(&report->imbalanced, imbalanced);
-    gauge_set(&report->topics_deleting, deleting);
 }
 
 static void take_brokers(struct report *report, const struct context *context)
@@ -71,19 +69,29 @@ static void take_brokers(struct report *report, const struct context *context)
     ids_fini(&all);
 }
 
-void report_take(struct report *report, const struct controller *controller)
+void report_take(struct report *report)
 {
-    const struct context *context = &controller->context;
+    struct controller *controller = report->controller;
+    struct context *context = &controller->context;
 
     gauge_set(&report->active, controller_is_active(controller));
     gauge_set(&report->topics, (int64_t)context->topics.count);
     gauge_set(&report->partitions, context->partition_count);
     gauge_set(&report->reassigning, context->reassigning_count);
-    take_partitions(report, context);
     take_brokers(report, context);
+    if (!report->survey.is_under_way) {
+        survey_begin(&report->survey, context);
+        shard_post_last(controller->shard, &report->post);
+    }
     counter_add(&report->unclean_elections,
                 context->elections_unclean - counter_value(&report->unclean_elections));
     counter_add(&report->elections, context->elections - counter_value(&report->elections));
+}
+
+void report_close(struct report *report)
+{
+    shard_unpost(&report->post);
+    survey_fini(&report->survey);
 }
 
 enum status_readiness report_readiness(const struct controller *controller)

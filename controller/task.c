@@ -37,6 +37,7 @@ void context_init(struct context *context, const struct context_config *config, 
     map_init(&context->brokers);
     map_init(&context->topics);
     map_init(&context->topics_by_id);
+    list_init(&context->walks);
     list_init(&context->events);
     list_init(&context->tasks);
     list_init(&context->effects);

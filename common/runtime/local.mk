@@ -17,6 +17,7 @@ libottla_common_a_SOURCES += \
 	common/runtime/posix.h \
 	common/runtime/process.c common/runtime/process.h \
 	common/runtime/resolve_posix.c \
+	common/runtime/scrape.c common/runtime/scrape.h \
 	common/runtime/shard.c common/runtime/shard.h \
 	common/runtime/status.c common/runtime/status.h \
 	common/runtime/thread.c common/runtime/thread.h
@@ -24,6 +25,6 @@ libottla_common_a_SOURCES += \
 EXTRA_DIST += common/runtime/README.md tests/unit/loop.h
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_conn tests/unit/test_files tests/unit/test_mailbox \
-	tests/unit/test_metrics tests/unit/test_net tests/unit/test_process tests/unit/test_shard \
+	tests/unit/test_metrics tests/unit/test_net tests/unit/test_process tests/unit/test_scrape tests/unit/test_shard \
 	tests/unit/test_status
 endif

@@ -22,13 +22,16 @@
 #define CONNECTIONS_MAX   32
 #define CONNECTION_SECS   10
 #define CONNECTION_MEMORY 16384
+#define BLOCK_BYTES       16384
 #define THREAD_STACK      (1 << 20)
 #define LISTEN_MAX        300
 #define WINDOW_NS         INT64_C(60000000000) /* of quantiles */
+#define THREAD_NICE       10
 
 struct status {
     struct status_options options;
     _Atomic int64_t window_at_ns; /* when the window of quantiles began */
+    _Atomic int scrapes;          /* under way */
     struct MHD_Daemon *daemon;
     uint16_t port;
 };
@@ -111,29 +114,12 @@ static void turn_window(struct status *status)
         metrics_window(status->options.metrics);
 }
 
-static void print_metrics(struct status *status, struct buf *out)
-{
-    const struct status_pages *pages = &status->options.pages;
-
-    if (pages->begin == NULL) {
-        metrics_print(status->options.metrics, out);
-    } else {
-        void *taken = pages->begin(pages->of);
-        metrics_print_with(status->options.metrics, out, pages->more, taken);
-        pages->end(pages->of, taken, out);
-    }
-    turn_window(status); /* afterwards: what is shown is of more than a moment */
-    print_process(out);
-}
-
 static void answer(struct status *status, const struct status_ask *ask, struct status_answer *out)
 {
     static const char *const why[] = {"starting", "ready", "no session with ZooKeeper", "stopping"};
     const struct status_pages *pages = &status->options.pages;
 
-    if (strcmp(ask->path, "/metrics") == 0) {
-        print_metrics(status, &out->body);
-    } else if (strcmp(ask->path, "/healthz") == 0) {
+    if (strcmp(ask->path, "/healthz") == 0) {
         bool is_well = is_alive(status);
         buf_add_text(&out->body, is_well ? "ok\n" : "the control shard stands still\n");
         if (!is_well) out->code = MHD_HTTP_SERVICE_UNAVAILABLE;
@@ -155,18 +141,10 @@ const char *status_argument(const struct status_ask *ask, const char *name)
     return MHD_lookup_connection_value(ask->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-/* Takes the answer's body. */
-static enum MHD_Result send_answer(struct MHD_Connection *connection, struct status_answer *answer)
+static enum MHD_Result send_response(struct MHD_Connection *connection,
+                                     const struct status_answer *answer,
+                                     struct MHD_Response *response)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        answer->body.len, answer->body.len == 0 ? (void *)(uintptr_t)"" : answer->body.ptr,
-        answer->body.len == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
-
-    if (response == NULL) {
-        buf_fini(&answer->body);
-        return MHD_NO;
-    }
-    if (answer->body.len == 0) buf_fini(&answer->body);
     (void)MHD_add_response_header(response, "Content-Type", answer->type);
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -176,6 +154,70 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct sta
     enum MHD_Result result = MHD_queue_response(connection, answer->code, response);
     MHD_destroy_response(response);
     return result;
+}
+
+/* Takes the answer's body. */
+static enum MHD_Result send_answer(struct MHD_Connection *connection, struct status_answer *answer)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->body.len, answer->body.len == 0 ? (void *)(uintptr_t) "" : answer->body.ptr,
+        answer->body.len == 0 ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+
+    if (response == NULL) {
+        buf_fini(&answer->body);
+        return MHD_NO;
+    }
+    if (answer->body.len == 0) buf_fini(&answer->body);
+    return send_response(connection, answer, response);
+}
+
+/* ---- /metrics, made while it is sent ---- */
+
+struct sending {
+    struct status *status;
+    struct scrape *scrape;
+};
+
+static ssize_t read_scrape(void *of, uint64_t position, char *to, size_t max)
+{
+    struct sending *sending = of;
+
+    (void)position;
+    size_t n = scrape_read(sending->scrape, to, max);
+    return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
+}
+
+/* Sent, or given up. */
+static void end_scrape(void *of)
+{
+    struct sending *sending = of;
+
+    scrape_end(&sending->scrape);
+    atomic_fetch_sub(&sending->status->scrapes, 1);
+    free(sending);
+}
+
+static enum MHD_Result send_metrics(struct status *status, struct MHD_Connection *connection,
+                                    struct status_answer *answer)
+{
+    if (atomic_fetch_add(&status->scrapes, 1) >= STATUS_SCRAPES_MAX) {
+        atomic_fetch_sub(&status->scrapes, 1);
+        answer->code = MHD_HTTP_SERVICE_UNAVAILABLE;
+        buf_add_text(&answer->body, "too many scrapes at a time\n");
+        return send_answer(connection, answer);
+    }
+    struct sending *sending = ensure_zalloc(sizeof(*sending));
+    sending->status = status;
+    sending->scrape =
+        scrape_begin(status->options.metrics, &status->options.pages.lines, print_process);
+    turn_window(status); /* afterwards: what is shown is of more than a moment */
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_scrape, sending, end_scrape);
+    if (response == NULL) {
+        end_scrape(sending);
+        return MHD_NO;
+    }
+    return send_response(connection, answer, response);
 }
 
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *url,
@@ -190,17 +232,20 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection
     /* First the head only; then what it sends besides, which is thrown away; then the answer. */
     if (*state == NULL) {
         *state = connection;
+        (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE); /* of this thread only */
         return MHD_YES;
     }
     if (*data_size > 0) {
         *data_size = 0;
         return MHD_YES;
     }
-    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
-        answer(owner, &ask, &out);
-    } else {
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         buf_add_text(&out.body, "only GET and HEAD\n");
         out.code = MHD_HTTP_METHOD_NOT_ALLOWED;
+    } else if (strcmp(url, "/metrics") == 0) {
+        return send_metrics(owner, connection, &out);
+    } else {
+        answer(owner, &ask, &out);
     }
     return send_answer(connection, &out);
 }

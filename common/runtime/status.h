@@ -1,14 +1,15 @@
 /* runtime/status.h - the pages that watch a process: a small HTTP server on a thread of its own.
  *
- *     GET /metrics   all of metrics_print, and what the system says of the process
+ *     GET /metrics   what is registered, and what the system says of the process (scrape.h)
  *     GET /healthz   200 while the shard that beats does so, else 503
  *     GET /readyz    200 when it has said that it serves, else 503 with why not
  *
  * and what the process adds. It reads atomics and the register of metrics, nothing else of the
- * process, and holds nobody up: few connections, each on a thread of its own, small requests, and a
- * limit of time for each. It may be left out: nothing waits for it. */
+ * process, and holds nobody up: few connections, each on a thread of its own that yields to the
+ * shards where processors are short, small requests, a limit of time for each, and at most
+ * STATUS_SCRAPES_MAX of /metrics at a time (503). It may be left out: nothing waits for it. */
 #pragma once
-#include "runtime/metrics.h"
+#include "runtime/scrape.h"
 #include "runtime/shard.h"
 
 /* What a shard says of itself; read by any thread. The owner's memory, outlives the server. */
@@ -36,20 +37,18 @@ const char *status_argument(const struct status_ask *ask, const char *name);
 
 #define STATUS_POLICY_MAX 400
 struct status_answer {
-    unsigned code;      /* 200, 404, 503 */
-    const char *type;   /* text/plain … */
+    unsigned code;                  /* 200, 404, 503 */
+    const char *type;               /* text/plain … */
     char policy[STATUS_POLICY_MAX]; /* Content-Security-Policy; "": none */
     struct buf body;
 };
 
+#define STATUS_SCRAPES_MAX 8
+
 /* What a process adds; any may be NULL. On the thread of the request, which may wait some seconds.
  */
 struct status_pages {
-    /* Around each /metrics: `begin` gives what `more` (metrics_print_with) gets, and `end` takes it
-     * back, adding what has names of its own. */
-    void *(*begin)(void *of);
-    void (*more)(void *taken, const char *name, struct buf *out);
-    void (*end)(void *of, void *taken, struct buf *out);
+    struct scrape_lines lines; /* of /metrics */
     /* Any other path. False: there is no such page. `answer` is 200, text/plain and empty. */
     bool (*page)(void *of, const struct status_ask *ask, struct status_answer *answer);
     void *of;

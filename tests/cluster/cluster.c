@@ -343,8 +343,8 @@ int node_get(const struct node *node, const char *path, char *out, int size)
 
     out[0] = '\0';
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int wanted = snprintf(request, sizeof(request),
-                          "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+    /* To HTTP/1.0 the body comes as it is, not in chunks. */
+    int wanted = snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", path);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
         write(fd, request, (size_t)wanted) == wanted)
@@ -352,7 +352,7 @@ int node_get(const struct node *node, const char *path, char *out, int size)
             len += (int)n;
     close(fd);
     out[len] = '\0';
-    return strncmp(out, "HTTP/1.1 ", 9) == 0 ? (int)strtol(out + 9, NULL, 10) : 0;
+    return strncmp(out, "HTTP/1.", 7) == 0 ? (int)strtol(out + 9, NULL, 10) : 0;
 }
 
 double node_metric(const struct node *node, const char *name)

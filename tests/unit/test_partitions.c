@@ -1658,7 +1658,60 @@ START_TEST(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device)
 }
 END_TEST
 
-UNIT(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
+/* ---- the walk for the pages ---- */
+
+struct walked {
+    int topics, partitions, led;
+};
+
+static int32_t walked_topic(void *to, const struct topic_fact *fact)
+{
+    ck_assert_int_eq(fact->hosted, 1);
+    return ((struct walked *)to)->topics++;
+}
+
+static void walked_partition(void *to, const struct partition_fact *fact)
+{
+    struct walked *walked = to;
+
+    ck_assert_int_lt(fact->topic_index, walked->topics);
+    walked->partitions++;
+    walked->led += fact->is_leader;
+}
+
+/* What a turn does for who watches has a bound, and what comes between two turns may change all. */
+START_TEST(a_walk_is_in_pieces_between_which_partitions_may_go_and_come)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    struct world world;
+    struct walked walked = {0};
+    const struct partitions_watcher watcher = {walked_topic, walked_partition, &walked};
+
+    open_world(&world);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(apply(&world, names[i], i == 4 ? FOLLOWER : SELF, 1, 3, 3, 1), ERR_OK);
+    partitions_walk_begin(world.partitions);
+    for (int told = 1; partitions_walk(world.partitions, 1, &watcher); told++)
+        ck_assert_int_eq(walked.topics + walked.partitions, told);
+    ck_assert(walked.topics == 5 && walked.partitions == 5 && walked.led == 4);
+
+    walked = (struct walked){0};
+    partitions_walk_begin(world.partitions);
+    ck_assert(partitions_walk(world.partitions, 6, &watcher));
+    ck_assert(walked.topics == 5 && walked.partitions == 1);
+    struct log *log = NULL;
+    ck_assert_int_eq(stop(&world, "b", 2, true, &log), ERR_OK); /* the next one */
+    ck_assert_int_eq(stop(&world, "e", 2, true, &log), ERR_OK); /* the last one */
+    ck_assert_int_eq(apply(&world, "f", SELF, 1, 3, 3, 1), ERR_OK);
+    while (partitions_walk(world.partitions, 1, &watcher))
+        ;
+    ck_assert(walked.topics == 5 && walked.partitions == 3);
+    close_world(&world);
+}
+END_TEST
+
+UNIT(a_walk_is_in_pieces_between_which_partitions_may_go_and_come,
+     what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device,
      a_consumer_is_sent_to_the_replica_of_its_rack,
      a_follower_hears_of_the_watermark_at_once_where_consumers_read_there,
      a_client_beyond_the_end_of_a_leader_that_nobody_follows_is_sent_on,

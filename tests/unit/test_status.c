@@ -15,6 +15,8 @@ static struct metrics *metrics;
 static struct status_beat beat;
 static struct status *status;
 static int beats;
+static _Atomic int lines_begun, lines_ended;
+static _Atomic int64_t lines_bytes; /* made so far */
 
 static void on_beat(void *of)
 {
@@ -22,7 +24,29 @@ static void on_beat(void *of)
     beats++;
 }
 
-static void begin(void)
+/* Lines without end, in pieces of 10 KB. */
+static bool add_endlessly(void *taken, struct buf *out)
+{
+    (void)taken;
+    for (int i = 0; i < 1000; i++)
+        buf_add_text(out, "endless 1\n");
+    atomic_fetch_add(&lines_bytes, (int64_t)out->len);
+    return true;
+}
+
+static void *begin_lines(void *of)
+{
+    atomic_fetch_add(&lines_begun, 1);
+    return of;
+}
+
+static void end_lines(void *of, void *taken)
+{
+    (void)of, (void)taken;
+    atomic_fetch_add(&lines_ended, 1);
+}
+
+static void begin_with(const struct status_pages *pages)
 {
     env = env_posix_create(NULL);
     ck_assert_int_eq(shard_open(&shard, env, 0, NULL, NULL, NULL, NULL), ERR_OK);
@@ -32,8 +56,13 @@ static void begin(void)
     status_beat_start(&beat, &shard);
     ck_assert_int_eq(beats, 1);
     struct status_options options = {
-        .listen = "127.0.0.1:0", .metrics = metrics, .beat = &beat, .env = env};
+        .listen = "127.0.0.1:0", .metrics = metrics, .beat = &beat, .env = env, .pages = *pages};
     ck_assert_int_eq(status_open(&options, &status), ERR_OK);
+}
+
+static void begin(void)
+{
+    begin_with(&(struct status_pages){0});
 }
 
 static void end(void)
@@ -189,6 +218,64 @@ START_TEST(addresses_that_cannot_be_are_refused)
 }
 END_TEST
 
+#define SECONDS_MAX 60 /* only a broken test waits so long */
+
+static int ask_and_read(size_t wanted)
+{
+    static char some[65536];
+    int fd = dial();
+
+    ck_assert_int_eq(write(fd, GET("/metrics"), sizeof(GET("/metrics")) - 1),
+                     (ssize_t)sizeof(GET("/metrics")) - 1);
+    for (size_t len = 0; len < wanted;) {
+        ssize_t n = read(fd, some, sizeof(some));
+        ck_assert_int_gt(n, 0);
+        len += (size_t)n;
+    }
+    return fd;
+}
+
+/* Those that read slowly, or not at all, cost what the sockets hold and no more; there may be only
+ * so many of them, and who gives up is forgotten. */
+START_TEST(a_page_is_made_as_it_is_read)
+{
+    const struct status_pages pages = {
+        .lines = {.begin = begin_lines, .rest = add_endlessly, .end = end_lines}};
+    int fds[STATUS_SCRAPES_MAX];
+
+    atomic_store(&lines_begun, 0);
+    atomic_store(&lines_ended, 0);
+    atomic_store(&lines_bytes, 0);
+    begin_with(&pages);
+    int fd = ask_and_read(4 << 20);
+    close(fd);
+    for (int i = 0; i < SECONDS_MAX * 1000 && atomic_load(&lines_ended) < 1; i++)
+        usleep(1000);
+    ck_assert_int_eq(atomic_load(&lines_ended), 1);
+    /* The sockets of both sides hold some MB; without an end to the lines any number says that it
+     * was not made before it was read. */
+    ck_assert_int_lt(atomic_load(&lines_bytes), 64 << 20);
+
+    /* On a machine that stands still for long some end by the limit of time: then once more. */
+    bool is_refused = false;
+    for (int round = 0; round < 20 && !is_refused; round++) {
+        for (int i = 0; i < STATUS_SCRAPES_MAX; i++)
+            fds[i] = ask_and_read(0);
+        for (int i = 0; i < 100 && !is_refused; i++)
+            is_refused = strstr(ask(GET("/metrics")), "HTTP/1.1 503") != NULL;
+        ck_assert_ptr_nonnull(strstr(ask(GET("/healthz")), "HTTP/1.1 200"));
+        for (int i = 0; i < STATUS_SCRAPES_MAX && !is_refused; i++)
+            close(fds[i]);
+    }
+    ck_assert(is_refused);
+    end(); /* waits for nobody who does not read */
+    ck_assert_int_eq(atomic_load(&lines_ended), atomic_load(&lines_begun));
+    for (int i = 0; i < STATUS_SCRAPES_MAX; i++)
+        close(fds[i]);
+}
+END_TEST
+
 UNIT(metrics_are_what_is_registered_and_what_the_system_says, readiness_is_what_the_shard_says,
      a_shard_that_stands_still_is_not_well, what_is_not_a_page_is_refused,
-     bad_clients_cost_only_themselves, addresses_that_cannot_be_are_refused)
+     bad_clients_cost_only_themselves, a_page_is_made_as_it_is_read,
+     addresses_that_cannot_be_are_refused)
