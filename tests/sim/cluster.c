@@ -81,8 +81,32 @@ static void fit_answers(struct cluster *cluster)
     if (bytes > fits) cluster_set_number(cluster, "replica.fetch.response.max.bytes", fits);
 }
 
-/* Timers of production are drawn rather large, followers do not ask more often than by default:
- * most of a simulated hour is waiting. */
+/* As in production, for the most part by default: what goes off after hours does so here. */
+static void draw_slow_settings(struct cluster *cluster)
+{
+    DRAW("zookeeper.session.timeout.ms", 18000);
+    DRAW("replica.lag.time.max.ms", 30000);
+    DRAW("replica.fetch.wait.max.ms", 500, 2500, 10000);
+    DRAW("replica.fetch.max.bytes", 50000, 1048576);
+    DRAW("replica.fetch.response.max.bytes", 100000, 10485760);
+    DRAW("replica.socket.timeout.ms", 30000);
+    DRAW("log.flush.offset.checkpoint.interval.ms", 60000);
+    DRAW("log.flush.start.offset.checkpoint.interval.ms", 60000);
+    DRAW("replica.high.watermark.checkpoint.interval.ms", 5000, 60000);
+    DRAW("log.retention.check.interval.ms", 300000);
+    DRAW("log.segment.delete.delay.ms", 60000);
+    DRAW("log.roll.ms", 600000, 3600000, 14400000, 604800000);
+    DRAW("controller.broker.heartbeat.timeout.ms", 3000, 10000);
+    DRAW("controller.socket.timeout.ms", 30000);
+    DRAW("request.timeout.ms", 30000);
+    DRAW("leader.imbalance.check.interval.seconds", 300);
+    /* Long enough that no retry of a producer comes so late, whatever clocks do. */
+    DRAW("producer.id.expiration.ms", 14400000, 86400000);
+    DRAW("max.incremental.fetch.session.cache.slots", 4, 1000);
+}
+
+/* Timers of production are drawn rather large, followers and the controller's pings do not come
+ * more often than by default: most of a simulated hour is waiting. */
 static void draw_settings(struct cluster *cluster)
 {
     static const int64_t levels[] = {0, 0, 0, 1, 2};
@@ -109,7 +133,7 @@ static void draw_settings(struct cluster *cluster)
     DRAW("replica.high.watermark.checkpoint.interval.ms", 5000, 60000, 600000);
     DRAW("log.retention.check.interval.ms", 60000, 300000);
     DRAW("log.segment.delete.delay.ms", 1000, 60000);
-    DRAW("controller.broker.heartbeat.timeout.ms", 1000, 3000, 10000, 30000);
+    DRAW("controller.broker.heartbeat.timeout.ms", 3000, 3000, 10000, 30000);
     DRAW("controller.socket.timeout.ms", 5000, 30000);
     DRAW("request.timeout.ms", 5000, 30000);
     DRAW("leader.imbalance.check.interval.seconds", 30, 300);
@@ -474,6 +498,7 @@ struct cluster *cluster_create(struct world *world, int brokers, int controllers
     cluster->part = (struct world_part){.killed = on_killed, .owner = cluster};
     world_add_part(world, &cluster->part);
     cluster->data_shards = (int)world_option(world, "data-shards", 1, 3);
+    if (world->is_slow) draw_slow_settings(cluster);
     draw_settings(cluster);
     sim_heap_use(was);
     return cluster;

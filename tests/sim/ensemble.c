@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define REQUEST_MAX (1024 * 1024) /* jute.maxbuffer of the servers */
+#define SLOW_LOOKS  100           /* times as long from look to look, in a slow world */
 
 /* One place in the order of all writes. */
 struct entry {
@@ -1263,7 +1264,9 @@ static void nemesis(struct world_event *event)
 {
     struct ensemble *ensemble = heap_entry(event, struct ensemble, nemesis);
 
-    world_arm(ensemble->world, event, after_ms(ensemble, draw(ensemble, 100, 2000)));
+    int64_t ms = draw(ensemble, 100, 2000) * (ensemble->world->is_slow ? SLOW_LOOKS : 1);
+
+    world_arm(ensemble->world, event, after_ms(ensemble, ms));
     for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)
         if (fault_strikes(ensemble->world, ensemble->faults[kind])) strike(ensemble, kind);
 }
@@ -1292,7 +1295,8 @@ static void make_faults(struct ensemble *ensemble)
 {
     static const struct {
         const char *name;
-        int64_t per_million; /* per look of the nemesis: about one a second */
+        int64_t per_million; /* per look of the nemesis: about one a second, in a slow world one
+                                in two minutes */
     } kinds[NEMESIS_KINDS] = {
         [NEMESIS_RESET] = {"zookeeper.reset", 100000},
         [NEMESIS_STALL] = {"zookeeper.stall", 50000},

@@ -355,14 +355,15 @@ struct sim_disks *sim_disks_create(struct world *world)
     disks->luck = world_stream(world, "disk");
     disks->pool = sim_pool_create(world);
     disks->job_us_max = world_option(world, "disk.job-us-max", 20, 200000);
-    disks->slow_job = world_fault(world, "disk.slow-job", 50000);
+    disks->slow_job = world_fault_of_steps(world, "disk.slow-job", 50000);
     for (int i = 0; i < SIM_DISK_FAULTS; i++) {
         if (i == SIM_READ_ERROR) continue; /* a sector that stays broken has no end by itself */
         /* What breaks for good takes a log directory offline, of one broker at a time. */
-        int64_t max = i == SIM_CACHE_MISS || i == SIM_SLOW ? 50000 : 300000;
+        bool takes_time = i == SIM_CACHE_MISS || i == SIM_SLOW;
         snprintf(names[i], sizeof(names[i]), "disk.%s",
                  sim_disk_fault_name((enum sim_disk_fault)i));
-        disks->faults[i] = world_fault(world, names[i], max);
+        disks->faults[i] = takes_time ? world_fault_of_steps(world, names[i], 50000)
+                                      : world_fault(world, names[i], 300000);
     }
     disks->part =
         (struct world_part){.killed = on_killed, .power_lost = on_power_lost, .owner = disks};

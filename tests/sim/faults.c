@@ -441,7 +441,8 @@ struct nemesis *nemesis_create(struct world *world, struct cluster *cluster, str
     nemesis->cluster = cluster;
     nemesis->load = load;
     nemesis->luck = world_stream(world, "nemesis");
-    nemesis->pause_ms = world_option(world, "nemesis.pause-ms", 5000, 240000);
+    nemesis->pause_ms =
+        world_option_paced(world, "nemesis.pause-ms", 5000, 240000, 600000, 14400000);
     nemesis->is_strict = world_option(world, "nemesis.strict", 1, 1) != 0;
     nemesis->rolling = -1;
     nemesis->next.fire = on_next;

@@ -456,6 +456,7 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     struct sim_heap *was = sim_heap_use_world();
     struct load *load = ensure_zalloc(sizeof(*load));
     static const int64_t waits[] = {500, 2000, 10000, 30000};
+    static const int64_t slow_waits[] = {500, 10000, 30000, 30000};
     static const int64_t bytes[] = {16, 100, 300, 1000};
     static const int64_t shares[] = {0, 0, 40};
     char name[32];
@@ -465,9 +466,12 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->oracle = oracle;
     load->znodes = znodes;
     arena_init(&load->arena, ARENA_MAX);
-    load->client_count = (int)world_option(world, "load.clients", 1, CLIENTS_MAX);
-    load->fetch_wait_ms = world_option_of(world, "load.fetch-wait-ms", waits, 4);
-    load->burst_pause_ms = world_option(world, "load.burst-pause-ms", 1000, 200000);
+    load->client_count = (int)world_option_paced(world, "load.clients", 1, CLIENTS_MAX, 1, 2);
+    load->fetch_wait_ms =
+        world_option_of(world, "load.fetch-wait-ms", world->is_slow ? slow_waits : waits, 4);
+    load->fetch_pause_ms = world->is_slow ? 20000 : 1000;
+    load->burst_pause_ms =
+        world_option_paced(world, "load.burst-pause-ms", 1000, 200000, 60000, 7200000);
     load->burst_length = world_option(world, "load.burst-length", 1, 60);
     load->send_pause_ms = world_option(world, "load.send-pause-ms", 1, 500);
     load->record_bytes = world_option_of(world, "load.record-bytes", bytes, 4);
@@ -476,7 +480,8 @@ struct load *load_create(struct world *world, struct cluster *cluster, struct or
     load->compacted = world_option_of(world, "load.compacted", shares, 3);
     load->short_lived = world_option_of(world, "load.short-lived", shares, 3);
     load->trimmed = world_option_of(world, "load.trimmed", shares, 3);
-    load->operation_pause_ms = world_option(world, "load.operation-pause-ms", 5000, 300000);
+    load->operation_pause_ms =
+        world_option_paced(world, "load.operation-pause-ms", 5000, 300000, 600000, 7200000);
     load_groups_create(load);
     for (int t = 0; t < LOAD_TOPICS_MAX; t++) {
         snprintf(load->topics[t].name, sizeof(load->topics[t].name), "t%d", t);

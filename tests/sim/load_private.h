@@ -104,8 +104,8 @@ struct load {
     struct instant calm_since;
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */
-    int64_t fetch_wait_ms, burst_pause_ms, burst_length, send_pause_ms, record_bytes, in_flight,
-        operation_pause_ms, idempotent; /* 0: no producer is */
+    int64_t fetch_wait_ms, fetch_pause_ms, burst_pause_ms, burst_length, send_pause_ms,
+        record_bytes, in_flight, operation_pause_ms, idempotent; /* 0: no producer is */
     /* Percent of new topics. */
     int64_t compacted, short_lived, trimmed;
 };

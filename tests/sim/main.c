@@ -35,13 +35,14 @@ static const char usage[] =
     "\n"
     "Exit code: 0, or that of a seed that failed: 127 crash, 128 stuck, 129 wrong; 1 differs.\n";
 
-#define LIST_MAX        100
-#define JOBS_MAX        64
-#define SEEDS_MAX       1000
-#define FAILED_MAX      1000
-#define AHEAD_MAX       256 /* seeds that have ended before an earlier one */
+#define LIST_MAX             100
+#define JOBS_MAX             64
+#define SEEDS_MAX            1000
+#define FAILED_MAX           1000
+#define AHEAD_MAX            256 /* seeds that have ended before an earlier one */
 
-#define SHRINK_SAFETY_S 1800 /* half of the longest that is drawn */
+#define SHRINK_SAFETY_S      1800 /* half of the longest that is drawn */
+#define SHRINK_SLOW_SAFETY_S 64800
 
 struct arguments {
     uint64_t first, last;
@@ -70,6 +71,11 @@ struct totals {
     int failed_count;
     int seeds;
     double cluster_hours;
+    struct pace {
+        int seeds;
+        double virtual_s, cpu_s;
+        bool has_seen[RUN_FAULTS_MAX]; /* of sum.faults */
+    } dense, slow;
 };
 
 /* ---- one seed in a child ---- */
@@ -147,7 +153,11 @@ static void print_command(const struct arguments *arguments, const struct run_op
 static void add(struct totals *totals, const struct run_result *result)
 {
     struct run_result *sum = &totals->sum;
+    struct pace *pace = result->is_slow ? &totals->slow : &totals->dense;
 
+    pace->seeds++;
+    pace->virtual_s += result->virtual_s;
+    pace->cpu_s += result->cpu_s;
     totals->seeds++;
     totals->cluster_hours += result->virtual_s / 3600;
     sum->virtual_s += result->virtual_s;
@@ -181,7 +191,21 @@ static void add(struct totals *totals, const struct run_result *result)
         }
         sum->faults[j].asked += from->asked;
         sum->faults[j].struck += from->struck;
+        if (from->struck > 0) pace->has_seen[j] = true;
     }
+}
+
+static void print_pace(const char *name, const struct pace *pace, double all_cpu_s)
+{
+    int kinds = 0;
+
+    if (pace->seeds == 0) return;
+    for (int i = 0; i < RUN_FAULTS_MAX; i++)
+        if (pace->has_seen[i]) kinds++;
+    printf("%s worlds: %d seeds, %.1f virtual cluster-hours in %.0f CPU seconds (%.0f %%), "
+           "%.0f virtual seconds per CPU second, %d kinds of faults\n",
+           name, pace->seeds, pace->virtual_s / 3600, pace->cpu_s, 100 * pace->cpu_s / all_cpu_s,
+           pace->virtual_s / pace->cpu_s, kinds);
 }
 
 static void print_totals(const struct arguments *arguments, const struct totals *totals,
@@ -194,6 +218,8 @@ static void print_totals(const struct arguments *arguments, const struct totals 
            "%.0f virtual seconds per CPU second, %llu events\n",
            totals->seeds, totals->failed_count, totals->cluster_hours, seconds, sum->cpu_s,
            sum->cpu_s > 0 ? sum->virtual_s / sum->cpu_s : 0, (unsigned long long)sum->events);
+    print_pace("dense", &totals->dense, sum->cpu_s);
+    print_pace("slow", &totals->slow, sum->cpu_s);
     printf("records: sent=%llu acknowledged=%llu read=%llu of-these-again=%llu\n",
            (unsigned long long)sum->sent, (unsigned long long)sum->acked,
            (unsigned long long)sum->read, (unsigned long long)sum->repeated);
@@ -267,14 +293,17 @@ static bool leave_out(struct shrinking *it, const char *name, struct run_result 
 /* The names of all faults, as a run tells them that has none of them. */
 static bool list_faults(const struct shrinking *it, struct run_result *result)
 {
-    const char *without[FAMILIES], *set[] = {"safety-s=1"};
+    const char *without[FAMILIES], *set[LIST_MAX + 1];
+    int set_count = it->options.set_count;
     struct run_options options = {.without = without,
                                   .without_count = FAMILIES,
                                   .set = set,
-                                  .set_count = 1,
+                                  .set_count = set_count + 1,
                                   .is_quiet = true};
 
     memcpy(without, families, sizeof(families));
+    memcpy(set, it->set, (size_t)set_count * sizeof(*set));
+    set[set_count] = "safety-s=1";
     return run_once(&options, it->seed, result) == 0;
 }
 
@@ -288,11 +317,12 @@ static void leave_out_kinds(struct shrinking *it, const char *family, const stru
             (void)leave_out(it, all->faults[i].name, &ignored);
 }
 
-/* Halves the time of the faults while that makes no difference. */
-static void shorten(struct shrinking *it)
+/* Halves the time of the faults, from `seconds` or what is set on, while that makes no difference.
+ */
+static void shorten(struct shrinking *it, int seconds)
 {
     struct run_result ignored;
-    int place = 0, last = 0, seconds = SHRINK_SAFETY_S;
+    int place = 0, last = 0;
 
     while (place < it->options.set_count && strncmp(it->set[place], "safety-s=", 9) != 0)
         place++;
@@ -329,7 +359,8 @@ static void shrink(const struct arguments *arguments, uint64_t seed, int code)
     it.options.without = it.without;
     it.options.set = it.set;
     bool has_names = list_faults(&it, &all);
-    shorten(&it); /* first: all that follows is faster */
+    /* First: all that follows is faster. */
+    shorten(&it, has_names && all.is_slow ? SHRINK_SLOW_SAFETY_S : SHRINK_SAFETY_S);
     for (int i = 0; i < FAMILIES; i++)
         if (!leave_out(&it, families[i], &ignored) && has_names)
             leave_out_kinds(&it, families[i], &all);

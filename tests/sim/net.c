@@ -958,10 +958,10 @@ struct sim_net *sim_net_create(struct world *world)
     sim->turn_us = world_option(world, "shard.turn-us-max", 1, 3000);
     sim->give_up_ms = world_option(world, "net.give-up-ms", 10000, 900000);
     sim->connect_ms = world_option(world, "net.connect-ms", 3000, 127000);
-    sim->cut = world_fault(world, "net.cut", 3000);
-    sim->stall = world_fault(world, "net.stall", 3000);
+    sim->cut = world_fault_of_steps(world, "net.cut", 3000);
+    sim->stall = world_fault_of_steps(world, "net.stall", 3000);
     sim->refuse = world_fault(world, "net.refuse", 200000);
-    sim->shard_stall = world_fault(world, "shard.stall", 300);
+    sim->shard_stall = world_fault_of_steps(world, "shard.stall", 300);
     sim->part = (struct world_part){
         .killed = on_killed, .resumed = on_resumed, .power_came = on_power, .owner = sim};
     world_add_part(world, &sim->part);

@@ -75,7 +75,8 @@ static void add_cleanup(struct client *client, const struct load_topic *topic,
         add_config(wanted, SLICE("min.cleanable.dirty.ratio"), SLICE("0.01"));
     }
     if (topic->is_short_lived && client_draw(client, 0, 1) == 0)
-        add_config(wanted, SLICE("retention.ms"), SLICE("90000"));
+        add_config(wanted, SLICE("retention.ms"),
+                   client->load->world->is_slow ? SLICE("7200000") : SLICE("90000"));
     else if (topic->is_short_lived)
         add_config(wanted, SLICE("retention.bytes"), SLICE("40000"));
     if (topic->is_compacted || topic->is_short_lived || topic->is_trimmed)

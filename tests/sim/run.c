@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SLOW_ONE_OF  16 /* seeds: dense worlds get most of the processor's time */
 #define WARM_UP_MS   30000
 #define LIVENESS_S   900
 #define ON_THE_WAY_S 65 /* the longest that a wire or a shard stands still, and a little more */
@@ -355,6 +356,7 @@ static void fill_result(struct run *run, struct run_result *result)
     result->hash = run->world->trace.hash;
     result->events = run->world->events_run;
     result->virtual_s = (double)(run->world->now.ns - WORLD_BEGINS.ns) / 1e9;
+    result->is_slow = run->world->is_slow;
     result->brokers = run->cluster->brokers;
     result->controllers = run->cluster->controllers;
     result->sent = counts.sent;
@@ -387,6 +389,7 @@ static void fill_result(struct run *run, struct run_result *result)
 
 static void begin(struct run *run, const struct run_options *options)
 {
+    static const int64_t paces[SLOW_ONE_OF] = {[3] = 1};
     struct world *world = run->world = world_create(options->seed);
 
     crashing = world;
@@ -399,7 +402,10 @@ static void begin(struct run *run, const struct run_options *options)
     json_object_seed(1);
     json_set_alloc_funcs(malloc, free);
     apply_options(world, options);
-    if (options->scenario != NULL) scenario_prepare(options->scenario, world);
+    if (options->scenario != NULL)
+        scenario_prepare(options->scenario, world);
+    else
+        world->is_slow = world_option_of(world, "slow", paces, SLOW_ONE_OF) != 0;
     sim_net_create(world);
     sim_disks_create(world);
     sim_zookeeper_create(world);
@@ -434,6 +440,15 @@ static void set_phase(struct run *run, enum sim_phase phase, const char *name)
     world_trace(run->world, "phase %s", name);
 }
 
+/* Of slow worlds few are of days: each of those takes as long as dozens of dense ones. */
+static int64_t draw_safety_s(struct world *world)
+{
+    static const int64_t slow[] = {7200, 14400, 28800, 57600, 115200};
+
+    return world->is_slow ? world_option_of(world, "safety-s", slow, sizeof(slow) / sizeof(slow[0]))
+                          : world_option(world, "safety-s", 120, 3600);
+}
+
 void run_seed(const struct run_options *options, struct run_result *result)
 {
     struct run run = {0};
@@ -441,7 +456,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
 
     *result = (struct run_result){.seed = options->seed};
     begin(&run, options);
-    int64_t safety_s = world_option(run.world, "safety-s", 120, 3600);
+    int64_t safety_s = draw_safety_s(run.world);
     for (int i = 0; i < run.cluster->count; i++)
         member_start(&run.cluster->members[i]);
     load_start(run.load);

@@ -26,6 +26,7 @@ struct run_options {
 struct run_result {
     uint64_t seed, hash, events;
     double virtual_s, cpu_s;
+    bool is_slow;
     int brokers, controllers;
     uint64_t sent, acked, read, repeated, lifted, produce, produce_failed, fetch, fetch_failed,
         operations, refused, out_of_range, starts, generations, commits, offsets_told;

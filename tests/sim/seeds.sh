@@ -8,6 +8,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 # Ten minutes of faults each: with sanitizers all of it takes about a minute.
 "$sim" --list "$source/tests/sim/seeds" --set safety-s=600
 "$sim" --seed 2 --twice --hashes --set safety-s=100
+# Two hours of a slow world.
+"$sim" --seed 3 --set slow=1 --set safety-s=7200
 # Power goes everywhere at once, and what was flushed by order is there.
 "$sim" --scenario everything_loses_power_but_what_was_flushed --seed 1
 if [[ ${OTTLA_SIM_MINUTES:-0} != 0 ]]; then

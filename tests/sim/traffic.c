@@ -610,7 +610,9 @@ static int topic_of(struct client *client, const struct fetch_response_topic *to
 static void fetch_later(struct client_broker *broker, bool has_more)
 {
     struct client *client = broker->client;
-    int64_t pause = has_more ? 1 : client_draw(client, 1, client->load->is_calm ? 300 : 1000);
+    const struct load *load = client->load;
+    int64_t pause =
+        has_more ? 1 : client_draw(client, 1, load->is_calm ? 300 : load->fetch_pause_ms);
 
     timer_arm(&client->shard, &broker->fetch_again, client_after_ms(client, pause));
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SLOW_STEPS 100
+
 struct call {
     struct world_event event;
     struct world *world;
@@ -235,6 +237,13 @@ int64_t world_option(struct world *world, const char *name, int64_t low, int64_t
     return option->value;
 }
 
+int64_t world_option_paced(struct world *world, const char *name, int64_t low, int64_t high,
+                           int64_t slow_low, int64_t slow_high)
+{
+    return world->is_slow ? world_option(world, name, slow_low, slow_high)
+                          : world_option(world, name, low, high);
+}
+
 int64_t world_option_of(struct world *world, const char *name, const int64_t *values, int count)
 {
     struct option *option = option_of(world, name);
@@ -293,6 +302,13 @@ struct sim_fault *world_fault(struct world *world, const char *name, int64_t per
     map_set(&world->faults, key_of(name), fault);
     sim_heap_use(was);
     return fault;
+}
+
+struct sim_fault *world_fault_of_steps(struct world *world, const char *name,
+                                       int64_t per_million_max)
+{
+    return world_fault(world, name,
+                       world->is_slow ? per_million_max / SLOW_STEPS : per_million_max);
 }
 
 bool fault_strikes(struct world *world, struct sim_fault *fault)

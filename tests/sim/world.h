@@ -47,6 +47,7 @@ struct world {
     struct instant now;    /* virtual; starts at WORLD_BEGINS */
     int64_t wall_began_ms; /* wall clock at WORLD_BEGINS, before offsets of processes */
     enum sim_phase phase;  /* faults strike in PHASE_SAFETY only */
+    bool is_slow;          /* hours to days in which little happens: options are drawn for that */
 
     /* parts; made and ended by who puts the world together */
     struct sim_net *net;
@@ -112,6 +113,9 @@ bool world_chance(struct world *world, const char *name, int64_t per_million);
 /* A number that stays the same for the whole run, drawn from its own stream at the first call (or
  * given by --set NAME=VALUE, world_set_option). It is traced. Names: "zookeeper.lag-ms-max". */
 int64_t world_option(struct world *world, const char *name, int64_t low, int64_t high);
+/* The same, with other bounds in a slow world. */
+int64_t world_option_paced(struct world *world, const char *name, int64_t low, int64_t high,
+                           int64_t slow_low, int64_t slow_high);
 /* The same where a few values are meant: one of the `count`. */
 int64_t world_option_of(struct world *world, const char *name, const int64_t *values, int count);
 /* Before the option is first asked for. */
@@ -131,6 +135,10 @@ struct sim_fault {
 /* Makes the fault known, with a rate of this seed: off in about half of the seeds (swarm), else up
  * to `per_million_max`. --without NAME or FAMILY turns it off. */
 struct sim_fault *world_fault(struct world *world, const char *name, int64_t per_million_max);
+/* One that is asked about at each step of the work. A slow world has a hundred times as many steps,
+ * idle ones most of them: there it strikes that much more seldom. */
+struct sim_fault *world_fault_of_steps(struct world *world, const char *name,
+                                       int64_t per_million_max);
 /* Whether it strikes here and now: never outside of PHASE_SAFETY. Counted and traced. */
 bool fault_strikes(struct world *world, struct sim_fault *fault);
 void fault_struck(struct world *world, struct sim_fault *fault);
@@ -166,7 +174,7 @@ struct sim_host {
     char name[32];
     struct sim_disk *disk; /* disk.h; NULL: it has none */
     bool has_power;
-    int boots; /* times that its power went */
+    int boots;              /* times that its power went */
     int64_t wall_offset_ms; /* of its wall clock; steps */
     struct prng luck;       /* of env_random on this host */
 };

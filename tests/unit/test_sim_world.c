@@ -185,6 +185,35 @@ START_TEST(faults_strike_in_the_safety_phase_only_and_can_be_left_out)
 }
 END_TEST
 
+START_TEST(a_slow_world_has_its_own_bounds_and_its_steps_seldom_fail)
+{
+    static const char *const names[] = {"a.a", "a.b", "a.c", "a.d", "a.e", "a.f", "a.g", "a.h"};
+    int on = 0;
+
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *dense = world_create(seed);
+        int64_t rates[8], ms = world_option_paced(dense, "ms", 10, 20, 1000, 2000);
+        ck_assert(ms >= 10 && ms <= 20);
+        for (int i = 0; i < 8; i++)
+            rates[i] = world_fault_of_steps(dense, names[i], 320000)->per_million;
+        world_destroy(&dense);
+
+        struct world *slow = world_create(seed);
+        slow->is_slow = true;
+        ms = world_option_paced(slow, "ms", 10, 20, 1000, 2000);
+        ck_assert(ms >= 1000 && ms <= 2000);
+        /* The same kinds are on. */
+        for (int i = 0; i < 8; i++)
+            ck_assert_int_eq(world_fault_of_steps(slow, names[i], 320000)->per_million,
+                             rates[i] / 100);
+        for (int i = 0; i < 8; i++)
+            on += rates[i] > 0;
+        world_destroy(&slow);
+    }
+    ck_assert_int_gt(on, 0);
+}
+END_TEST
+
 START_TEST(the_hash_tells_runs_apart)
 {
     uint64_t hashes[3];
@@ -204,4 +233,5 @@ UNIT(events_run_in_order_of_time_then_of_asking, a_killed_process_leaves_nothing
      what_is_due_in_a_pause_runs_after_it_and_never_after_a_kill,
      power_loss_ends_all_of_a_host_before_the_parts_hear_of_it,
      a_stream_does_not_change_when_another_draws_more,
-     faults_strike_in_the_safety_phase_only_and_can_be_left_out, the_hash_tells_runs_apart)
+     faults_strike_in_the_safety_phase_only_and_can_be_left_out,
+     a_slow_world_has_its_own_bounds_and_its_steps_seldom_fail, the_hash_tells_runs_apart)
