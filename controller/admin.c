@@ -3,6 +3,7 @@
 #include "controller/admin.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "cluster/features.h"
 #include "controller/asked.h"
 #include "wire/gen/api_versions.h"
 #include "wire/gen/default_principal_data.h"
@@ -45,6 +46,7 @@ static const struct handler {
     {API_DESCRIBE_CONFIGS, 0, 4, false, ask_describe_configs},
     {API_LIST_GROUPS, 0, 5, false, ask_list_groups},
     {API_INIT_PRODUCER_ID, 0, 5, false, ask_init_producer_id},
+    {API_UPDATE_FEATURES, 0, UPDATE_FEATURES_VERSION_MAX, true, ask_update_features},
 };
 #define HANDLER_COUNT (sizeof(handlers) / sizeof(handlers[0]))
 

@@ -1,9 +1,10 @@
 /* controller/admin_clients.c - what clients ask of any broker: FindCoordinator, ListGroups,
- * InitProducerId.
+ * InitProducerId, UpdateFeatures.
  *
  * In a cluster with Apache brokers the active controller is told of as a broker
  * (controller.in.live.brokers). Clients send these to whichever broker has least to do, and take
  * one that does not know them for a broker too old: Java's producer gives up at once. */
+#include "cluster/features.h"
 #include "cluster/types.h"
 #include "controller/asked.h"
 #include "wire/gen/find_coordinator.h"
@@ -97,6 +98,18 @@ void ask_list_groups(struct asked *asked)
     if (!asked_read(asked, &list_groups_request_wire, &request)) return;
     wire_default(&list_groups_response_wire, &response);
     asked_reply(asked, &list_groups_response_wire, &response);
+}
+
+/* ---- UpdateFeatures ---- */
+
+void ask_update_features(struct asked *asked)
+{
+    struct update_features_request request;
+    struct update_features_response response;
+
+    if (!asked_read(asked, &update_features_request_wire, &request)) return;
+    features_update(&request, asked->head.api_version, &asked->arena, &response);
+    asked_reply(asked, &update_features_response_wire, &response);
 }
 
 /* ---- InitProducerId ---- */

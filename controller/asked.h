@@ -62,6 +62,7 @@ void ask_incremental_alter_configs(struct asked *asked);
 void ask_find_coordinator(struct asked *asked);
 void ask_list_groups(struct asked *asked);
 void ask_init_producer_id(struct asked *asked);
+void ask_update_features(struct asked *asked);
 void ask_describe_configs(struct asked *asked);
 /* What their events answered: take nothing, end `asked`. */
 void tell_controlled_shutdown(struct asked *asked, struct event *event);

@@ -3,6 +3,7 @@ libottla_common_a_SOURCES += \
 	common/cluster/alter.c common/cluster/alter.h \
 	common/cluster/assign.c common/cluster/assign.h \
 	common/cluster/describe.c common/cluster/describe.h \
+	common/cluster/features.c common/cluster/features.h \
 	common/cluster/image.c common/cluster/image.h \
 	common/cluster/level.c common/cluster/level.h \
 	common/cluster/listeners.c common/cluster/listeners.h \

@@ -55,14 +55,6 @@ begin() { # name, unit: as the unit starts it; its watchdog is in a hurry
     disown
     soon "$name begins" test -s "$work/$name/pid"
 }
-soon() { # what, command…: whatever keeps it away for two minutes is a fault
-    local what=$1 until=$((SECONDS + 120))
-    shift
-    until "$@"; do
-        [[ $SECONDS -lt $until ]] || fail "never: $what"
-        sleep 0.1
-    done
-}
 has_heard() { grep -qx -- "$2" "$work/$1/heard"; } # name, line
 is_fed() { [[ $(grep -cx WATCHDOG=1 "$work/$1/heard") -ge 5 ]]; }
 seconds_of() { case $1 in *min) echo $((${1%min} * 60)) ;; *) echo "${1%s}" ;; esac; }

@@ -8,6 +8,7 @@
 #include "wire/gen/find_coordinator.h"
 #include "wire/gen/init_producer_id.h"
 #include "wire/gen/list_groups.h"
+#include "wire/gen/update_features.h"
 #include "wire/prim.h"
 #include "wire/protocol.h"
 #include <arpa/inet.h>
@@ -337,6 +338,19 @@ static struct find_coordinator_response coordinator_from(uint16_t port, int vers
     return out;
 }
 
+static struct update_features_response features_from(uint16_t port, int version,
+                                                     struct arena *arena)
+{
+    struct update_features_request_feature_update one = {
+        .feature = SLICE("metadata.version"), .max_version_level = 20, .upgrade_type = 1};
+    struct update_features_request in = {.feature_updates = {&one, 1}};
+    struct update_features_response out;
+
+    ask_version(port, API_UPDATE_FEATURES, version, &update_features_request_wire, &in,
+                &update_features_response_wire, &out, arena);
+    return out;
+}
+
 /* Where the active controller stands among the live brokers it is asked what any broker can be. */
 START_TEST(a_controller_answers_what_clients_ask_of_any_broker)
 {
@@ -373,6 +387,18 @@ START_TEST(a_controller_answers_what_clients_ask_of_any_broker)
                 &list_groups_response_wire, &groups, &arena);
     ck_assert_int_eq(groups.error_code, KAFKA_NONE);
     ck_assert_int_eq(groups.groups.count, 0);
+
+    /* There are no features: whoever is asked refuses with the same reason. */
+    for (int version = 0; version <= 1; version++) {
+        struct update_features_response of_broker = features_from(broker->port, version, &arena);
+        struct update_features_response of_active = features_from(active->port, version, &arena);
+        ck_assert_int_eq(of_active.error_code, KAFKA_NONE);
+        ck_assert_int_eq(of_active.results.count, 1);
+        ck_assert_int_eq(of_active.results.at[0].error_code, KAFKA_INVALID_REQUEST);
+        ck_assert_int_eq(of_broker.results.at[0].error_code, KAFKA_INVALID_REQUEST);
+        ck_assert(slice_equal(of_active.results.at[0].error_message,
+                              of_broker.results.at[0].error_message));
+    }
     arena_fini(&arena);
 }
 END_TEST

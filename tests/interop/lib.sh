@@ -62,6 +62,16 @@ expect_equal() { # what wanted got
 
 # ---- what is not ours
 
+# For what comes a moment after the answer that says so: every broker hears of it for itself.
+soon() { # what, command…: whatever keeps it away for two minutes is a fault
+    local what=$1 until=$((SECONDS + 120))
+    shift
+    until "$@"; do
+        [[ $SECONDS -lt $until ]] || fail "never: $what"
+        sleep 0.2
+    done
+}
+
 need_java() {
     command -v java > /dev/null || skip "Java is not installed"
     [[ -r /usr/share/java/zookeeper.jar ]] || skip "ZooKeeper is not installed"
