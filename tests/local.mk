@@ -7,6 +7,13 @@ EXTRA_DIST += tests/chaos/README.md tests/chaos/short.sh tests/chaos/crowds.sh
 noinst_LIBRARIES += tests/cluster/libcluster.a
 tests_cluster_libcluster_a_SOURCES = tests/cluster/cluster.c tests/cluster/cluster.h
 
+# What judges in tests/chaos.
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_ledger
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/chaos/ledger.c tests/chaos/ledger.h \
+	tests/chaos/replicas.c tests/chaos/replicas.h
+endif
+
 if HAVE_CHECK
 if HAVE_RDKAFKA
 noinst_LIBRARIES += tests/cluster/libclient.a
@@ -74,8 +81,9 @@ tests_bench_ottla_failover_LDADD = tests/cluster/libclient.a tests/cluster/libcl
 
 noinst_PROGRAMS += tests/chaos/chaos
 tests_chaos_chaos_SOURCES = tests/chaos/chaos.c tests/chaos/faults.c tests/chaos/faults.h \
-	tests/chaos/history.c tests/chaos/history.h tests/chaos/net.c tests/chaos/net.h \
-	tests/chaos/plain.c tests/chaos/plain.h tests/chaos/world.c tests/chaos/world.h
+	tests/chaos/history.c tests/chaos/history.h tests/chaos/ledger.c tests/chaos/ledger.h \
+	tests/chaos/net.c tests/chaos/net.h tests/chaos/plain.c tests/chaos/plain.h \
+	tests/chaos/replicas.c tests/chaos/replicas.h tests/chaos/world.c tests/chaos/world.h
 tests_chaos_chaos_CFLAGS = $(AM_CFLAGS) $(RDKAFKA_CFLAGS)
 tests_chaos_chaos_LDADD = tests/cluster/libclient.a tests/cluster/libcluster.a $(RDKAFKA_LIBS) $(COMMON_LIBS)
 TESTS += tests/chaos/short.sh

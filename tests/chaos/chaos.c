@@ -5,7 +5,7 @@
  *   tests/chaos/chaos --short        the run that is part of the tests
  *   tests/chaos/chaos --must-show    at full speed through each broker killed, the controller
  *                                    killed, a rolling restart, 20 moves of all leaders, a move of
- *                                    all partitions
+ *                                    all partitions; takes at most 12 GiB of disk
  *   tests/chaos/chaos --list         the faults
  *
  * Faults are drawn from the seed, one after the other and some together, until the minutes are
@@ -211,6 +211,7 @@ int main(int argc, char **argv)
             world.brokers = 4;
             world.rate = 0;
             world.disk_bytes = 0;
+            world.bounded = true;
             set_faults(&plan, "kill:1,kill:2,kill:3,kill:4,kill-controller,rolling,moves-20,"
                               "reassign");
         } else if (c == 'l') {

@@ -6,11 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AT_ONCE 1000 /* messages taken from librdkafka in one call */
+
 struct reader {
     struct history history;
     char topic[128];
     int value_bytes;
+    int64_t keep;
+    const char *(*see)(void *of, int partition, int64_t offset, int64_t number);
+    void *see_of;
     rd_kafka_t *consumer;
+    rd_kafka_queue_t *queue;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below, and of the history while the thread runs */
     bool is_joined, must_stop, is_good;
@@ -43,6 +49,27 @@ static void wrong(struct reader *reader, const char *what, int partition, int64_
     reader->is_good = false;
 }
 
+/* Room for one more: where not all are kept, the last of them move to the front. */
+static void make_room(struct history_part *part, int64_t keep)
+{
+    int64_t count = part->end - part->first;
+
+    if (count < part->capacity) return;
+    if (keep > 0 && count >= 2 * keep) {
+        memmove(part->numbers, part->numbers + (count - keep), (size_t)keep * sizeof(int64_t));
+        part->first = part->end - keep;
+        return;
+    }
+    part->capacity = part->capacity == 0 ? 1024 : part->capacity * 2;
+    part->numbers = realloc(part->numbers, (size_t)part->capacity * sizeof(int64_t));
+    ensure(part->numbers != NULL);
+}
+
+static bool is_filled(const uint8_t *at, size_t len, uint8_t byte)
+{
+    return len == 0 || (at[0] == byte && memcmp(at, at + 1, len - 1) == 0);
+}
+
 static void note(struct reader *reader, const rd_kafka_message_t *message)
 {
     struct history_part *part = &reader->history.parts[message->partition];
@@ -55,65 +82,81 @@ static void note(struct reader *reader, const rd_kafka_message_t *message)
     }
     for (int i = 0; i < 8; i++)
         number = number << 8 | value[i];
-    if (number < 0 || number % reader->history.partitions != message->partition)
+    if (number < 0 || number % reader->history.partitions != message->partition) {
         wrong(reader, "a record that nobody sent", message->partition, message->offset, number);
-    for (size_t i = 8; i < message->len; i++)
-        if (value[i] != 'a' + number % 26) {
-            wrong(reader, "a value differs", message->partition, message->offset, number);
-            break;
-        }
-    if (message->offset != part->count)
-        wrong(reader, "offsets are not dense", message->partition, message->offset, part->count);
-    if (part->count == part->capacity) {
-        part->capacity = part->capacity == 0 ? 1024 : part->capacity * 2;
-        part->numbers = realloc(part->numbers, (size_t)part->capacity * sizeof(int64_t));
-        ensure(part->numbers != NULL);
+        return;
     }
-    part->numbers[part->count++] = number;
+    if (!is_filled(value + 8, message->len - 8, (uint8_t)('a' + number % 26)))
+        wrong(reader, "a value differs", message->partition, message->offset, number);
+    if (message->offset != part->end)
+        wrong(reader, "offsets are not dense", message->partition, message->offset, part->end);
+    make_room(part, reader->keep);
+    part->numbers[part->end++ - part->first] = number;
     reader->count++;
     reader->is_at_end[message->partition] = false;
+    const char *doubt = reader->see == NULL ? NULL
+                                            : reader->see(reader->see_of, message->partition,
+                                                          message->offset, number);
+    if (doubt != NULL) wrong(reader, doubt, message->partition, message->offset, number);
+}
+
+static void take(struct reader *reader, const rd_kafka_message_t *message)
+{
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        note(reader, message);
+        break;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        reader->is_at_end[message->partition] =
+            message->offset == reader->history.parts[message->partition].end;
+        break;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+        wrong(reader, rd_kafka_message_errstr(message), message->partition, message->offset, -1);
+        break;
+    default: /* it will come right, or the end is not reached */
+        break;
+    }
 }
 
 static void *read_along(void *of)
 {
     struct reader *reader = of;
+    rd_kafka_message_t *messages[AT_ONCE];
 
     for (;;) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->consumer, 50);
+        ssize_t count = rd_kafka_consume_batch_queue(reader->queue, 50, messages, AT_ONCE);
         pthread_mutex_lock(&reader->lock);
+        for (ssize_t i = 0; i < count && reader->is_good; i++)
+            take(reader, messages[i]);
         bool is_over = reader->must_stop || !reader->is_good;
-        if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            reader->is_at_end[message->partition] =
-                message->offset == reader->history.parts[message->partition].count;
-        else if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            note(reader, message);
-        else if (message != NULL && (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-                                     message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
-                                     message->err == RD_KAFKA_RESP_ERR__BAD_MSG))
-            wrong(reader, rd_kafka_message_errstr(message), message->partition, message->offset,
-                  -1);
         pthread_mutex_unlock(&reader->lock);
-        if (message != NULL) rd_kafka_message_destroy(message);
+        for (ssize_t i = 0; i < count; i++)
+            rd_kafka_message_destroy(messages[i]);
         if (is_over) return NULL;
     }
 }
 
-struct reader *reader_start(const char *bootstrap, const char *topic, int partitions,
-                            int value_bytes)
+struct reader *reader_start(const struct reader_options *options)
 {
     struct reader *reader = ensure_zalloc(sizeof(*reader));
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int partitions = options->partitions;
     rd_kafka_topic_partition_list_t *parts = rd_kafka_topic_partition_list_new(partitions);
     char error[256];
 
-    snprintf(reader->topic, sizeof(reader->topic), "%s", topic);
-    reader->value_bytes = value_bytes;
+    snprintf(reader->topic, sizeof(reader->topic), "%s", options->topic);
+    reader->value_bytes = options->value_bytes;
+    reader->keep = options->keep;
+    reader->see = options->see;
+    reader->see_of = options->see_of;
     reader->is_good = true;
     reader->is_at_end = ensure_zalloc((size_t)partitions * sizeof(bool));
     reader->history.partitions = partitions;
     reader->history.parts = ensure_zalloc((size_t)partitions * sizeof(struct history_part));
     pthread_mutex_init(&reader->lock, NULL);
-    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "bootstrap.servers", options->bootstrap);
     set(conf, "group.id", "not-used");
     set(conf, "enable.auto.commit", "false");
     set(conf, "enable.partition.eof", "true");
@@ -130,8 +173,12 @@ struct reader *reader_start(const char *bootstrap, const char *topic, int partit
         fprintf(stderr, "librdkafka: %s\n", error);
         exit(1);
     }
-    for (int p = 0; p < partitions; p++)
-        rd_kafka_topic_partition_list_add(parts, topic, p)->offset = 0;
+    reader->queue = rd_kafka_queue_get_consumer(reader->consumer);
+    for (int p = 0; p < partitions; p++) {
+        int64_t from = options->from == NULL ? 0 : options->from[p];
+        rd_kafka_topic_partition_list_add(parts, options->topic, p)->offset = from;
+        reader->history.parts[p].first = reader->history.parts[p].end = from;
+    }
     rd_kafka_assign(reader->consumer, parts);
     rd_kafka_topic_partition_list_destroy(parts);
     ensure(pthread_create(&reader->thread, NULL, read_along, reader) == 0);
@@ -169,6 +216,7 @@ void reader_destroy(struct reader **of)
 
     if (reader == NULL) return;
     reader_stop(reader);
+    rd_kafka_queue_destroy(reader->queue);
     rd_kafka_destroy(reader->consumer);
     for (int p = 0; p < reader->history.partitions; p++)
         free(reader->history.parts[p].numbers);
@@ -200,7 +248,7 @@ bool reader_to_end(struct reader *reader, double seconds)
     printf("FAILED: topic %s was not read to its end within %.0f s:", reader->topic, seconds);
     for (int p = 0; p < reader->history.partitions; p++)
         if (!reader->is_at_end[p])
-            printf(" partition %d stands at %ld", p, (long)reader->history.parts[p].count);
+            printf(" partition %d stands at %ld", p, (long)reader->history.parts[p].end);
     printf("\n");
     return false;
 }
@@ -209,13 +257,15 @@ bool history_is_within(const struct history *some, const struct history *all, co
 {
     for (int p = 0; p < some->partitions; p++) {
         const struct history_part *seen = &some->parts[p], *there = &all->parts[p];
-        for (int64_t o = 0; o < seen->count; o++) {
-            if (o < there->count && seen->numbers[o] == there->numbers[o]) continue;
+        for (int64_t o = seen->first > there->first ? seen->first : there->first; o < seen->end;
+             o++) {
+            int64_t then = seen->numbers[o - seen->first];
+            if (o < there->end && then == there->numbers[o - there->first]) continue;
             printf("FAILED: topic %s partition %d offset %ld: a consumer saw number %ld, now %s "
                    "%ld\n",
-                   topic, p, (long)o, (long)seen->numbers[o],
-                   o < there->count ? "it is number" : "the partition ends at",
-                   (long)(o < there->count ? there->numbers[o] : there->count));
+                   topic, p, (long)o, (long)then,
+                   o < there->end ? "it is number" : "the partition ends at",
+                   (long)(o < there->end ? there->numbers[o - there->first] : there->end));
             return false;
         }
     }

@@ -11,18 +11,31 @@
 struct history {
     int partitions;
     struct history_part {
-        int64_t *numbers; /* by offset */
-        int64_t count, capacity;
+        int64_t *numbers;   /* of offsets first … end */
+        int64_t first, end; /* what was kept */
+        int64_t capacity;
     } * parts;
 };
 
-/* Reads along on a thread of its own, or once to the end. Offsets must be dense from 0 and values
- * be what tests/cluster/client.h or plain.h made of their number; the first that is not is printed,
- * and reading ends. */
+struct reader_options {
+    const char *bootstrap;
+    const char *topic;
+    int partitions;
+    int value_bytes;
+    const int64_t *from; /* the first offset of each partition; NULL: 0 */
+    int64_t keep;        /* at least so many of the last records of a partition; 0: all */
+    /* Called for each record, on the reader's thread, by offset; gives what is wrong with it, or
+     * NULL. May be NULL. */
+    const char *(*see)(void *of, int partition, int64_t offset, int64_t number);
+    void *see_of;
+};
+
+/* Reads along on a thread of its own, or once to the end. Offsets must be dense and values be what
+ * tests/cluster/client.h or plain.h made of their number; the first that is not is printed, and
+ * reading ends. Keeps nothing of the options but what their pointers point to: `see_of`. */
 struct reader;
-struct reader *reader_start(const char *bootstrap, const char *topic, int partitions,
-                            int value_bytes);
-/* How many records; false in `good` when something was wrong with them. */
+struct reader *reader_start(const struct reader_options *options);
+/* How many records it has read; false in `good` when something was wrong with them. */
 int64_t reader_count(struct reader *reader, bool *good);
 void reader_stop(struct reader *reader);
 const struct history *reader_history(const struct reader *reader);
@@ -32,5 +45,6 @@ void reader_destroy(struct reader **reader);
  * `seconds` have passed: false then, or when something was wrong. */
 bool reader_to_end(struct reader *reader, double seconds);
 
-/* Everything of `some` is in `all`, at the same offsets. Prints the first difference. */
+/* Everything of `some` is in `all`, at the same offsets, as far back as both go. Prints the first
+ * difference. */
 bool history_is_within(const struct history *some, const struct history *all, const char *topic);

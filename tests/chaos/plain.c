@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/crc32c.h"
 #include "base/ensure.h"
+#include "tests/chaos/ledger.h"
 #include "tests/cluster/cluster.h"
 #include "wire/batch.h"
 #include "wire/codec.h"
@@ -27,22 +28,11 @@
 #define RING             4096 /* requests in flight on one connection */
 #define SAY_WHERE_S      0.02 /* how soon after a refusal it is tried again */
 
-/* What became of a record: its offset, or one of these. */
-#define PENDING -1
-#define UNKNOWN -2 /* no answer, or one that does not say whether it was written */
-#define REFUSED -3 /* before it was written */
-
-struct record {
-    int64_t outcome;
-    int32_t generation; /* of its partition's connection */
-};
-
 struct part {
     int link; /* −1: none yet */
     int in_flight;
-    int32_t generation;
-    struct record *records;
-    int64_t count, capacity;
+    int32_t generation;   /* how many connections it has had */
+    struct ledger ledger; /* under the lock */
     double not_before, last_ack;
 };
 
@@ -73,8 +63,9 @@ struct plain {
     int next_part; /* whose turn it is */
     pthread_t thread, asker;
     pthread_mutex_t lock; /* of what follows */
-    bool must_stop, must_end, wants_leaders;
-    int *leaders; /* per partition a link, −1: not known */
+    bool must_stop, must_end, wants_leaders, is_held;
+    bool is_doubted; /* an answer was wrong: printed */
+    int *leaders;    /* per partition a link, −1: not known */
     struct plain_counts counts;
 };
 
@@ -182,6 +173,29 @@ static void *run_asker(void *of)
     return NULL;
 }
 
+static void doubt(const struct plain *plain, int p, int64_t n, const char *what)
+{
+    const struct ledger_record *record = ledger_find(&plain->parts[p].ledger, n);
+
+    printf("FAILED: topic %s partition %d record %ld (number %ld", plain->options.topic, p, (long)n,
+           (long)(n * plain->options.partitions + p));
+    if (record != NULL)
+        printf(", outcome %ld, seen at %ld, connection %d", (long)record->outcome,
+               (long)record->seen_at, record->generation);
+    printf("): %s\n", what);
+}
+
+/* Caller has the lock. */
+static void note_answer(struct plain *plain, const struct request *request, int64_t outcome)
+{
+    struct ledger *ledger = &plain->parts[request->partition].ledger;
+    const char *what = ledger_answer(ledger, request->first, plain->options.batch_records, outcome);
+
+    if (what == NULL || plain->is_doubted) return;
+    doubt(plain, request->partition, request->first, what);
+    plain->is_doubted = true;
+}
+
 static void close_link(struct plain *plain, int index)
 {
     struct link *link = &plain->links[index];
@@ -200,8 +214,7 @@ static void close_link(struct plain *plain, int index)
     for (; link->head != link->tail; link->head++) {
         const struct request *request = &link->ring[link->head % RING];
         struct part *part = &plain->parts[request->partition];
-        for (int i = 0; i < plain->options.batch_records; i++)
-            part->records[request->first + i].outcome = UNKNOWN;
+        note_answer(plain, request, LEDGER_UNKNOWN);
         plain->counts.unknown += plain->options.batch_records;
         part->in_flight--;
     }
@@ -252,8 +265,9 @@ static void send_batch(struct plain *plain, int p, double now)
     struct part *part = &plain->parts[p];
     struct link *link = &plain->links[part->link];
     int count = plain->options.batch_records;
+    int64_t first = part->ledger.sent;
 
-    build_batch(plain, p, part->count);
+    build_batch(plain, p, first);
     struct produce_request_topic_partition partition = {.index = p,
                                                         .records = buf_slice(&plain->batch)};
     struct produce_request_topic topic = {.name = slice_text(plain->options.topic),
@@ -266,15 +280,8 @@ static void send_batch(struct plain *plain, int p, double now)
     }
     add_request(&link->out, API_PRODUCE, PRODUCE_VERSION, ++plain->correlation,
                 &produce_request_wire, &body);
-    link->ring[link->tail++ % RING] = (struct request){p, part->count, plain->correlation, now};
-    while (part->count + count > part->capacity) {
-        part->capacity = part->capacity == 0 ? 4096 : part->capacity * 2;
-        part->records = realloc(part->records, (size_t)part->capacity * sizeof(struct record));
-        ensure(part->records != NULL);
-    }
-    for (int i = 0; i < count; i++)
-        part->records[part->count + i] = (struct record){PENDING, part->generation};
-    part->count += count;
+    link->ring[link->tail++ % RING] = (struct request){p, first, plain->correlation, now};
+    ledger_send(&part->ledger, count, part->generation);
     part->in_flight++;
     plain->counts.sent += count;
 }
@@ -307,7 +314,9 @@ static bool has_link(struct plain *plain, struct part *part, int leader, double 
 static void send_what_may(struct plain *plain, double now)
 {
     int partitions = plain->options.partitions;
+    int64_t ahead_max = plain->options.ahead_max;
 
+    if (plain->is_held) return;
     for (bool more = true; more;) {
         more = false;
         for (int i = 0; i < partitions; i++) {
@@ -317,6 +326,7 @@ static void send_what_may(struct plain *plain, double now)
                 (double)plain->counts.sent >= plain->options.rate * (now - plain->begun))
                 return;
             if (part->in_flight >= plain->options.pipeline || now < part->not_before) continue;
+            if (ahead_max > 0 && ledger_ahead(&part->ledger) > ahead_max) continue;
             if (plain->leaders[p] < 0) plain->wants_leaders = true;
             if (!has_link(plain, part, plain->leaders[p], now)) continue;
             send_batch(plain, p, now);
@@ -361,10 +371,10 @@ static bool take_answer(struct plain *plain, struct link *link, struct slice fra
         double now = seconds_now();
         pthread_mutex_lock(&plain->lock);
         bool refused = it->error_code == KAFKA_NOT_ENOUGH_REPLICAS;
-        for (int i = 0; i < count; i++)
-            part->records[request->first + i].outcome = it->error_code == 0 ? it->base_offset + i
-                                                        : refused           ? REFUSED
-                                                                            : UNKNOWN;
+        note_answer(plain, request,
+                    it->error_code == 0 ? it->base_offset
+                    : refused           ? LEDGER_REFUSED
+                                        : LEDGER_UNKNOWN);
         if (it->error_code == 0) {
             plain->counts.acknowledged += count;
             note_ack(plain, request->partition, now);
@@ -482,7 +492,8 @@ struct plain *plain_start(const struct plain_options *options)
     plain->parts = ensure_zalloc((size_t)options->partitions * sizeof(struct part));
     plain->leaders = ensure_zalloc((size_t)options->partitions * sizeof(int));
     for (int p = 0; p < options->partitions; p++) {
-        plain->parts[p] = (struct part){.link = -1, .last_ack = now};
+        plain->parts[p] = (struct part){.link = -1, .generation = -1, .last_ack = now};
+        ledger_init(&plain->parts[p].ledger);
         plain->leaders[p] = -1;
     }
     for (int i = 0; i < PLAIN_BROKERS_MAX; i++)
@@ -520,7 +531,7 @@ void plain_destroy(struct plain **of)
         buf_fini(&plain->links[i].in);
     }
     for (int p = 0; p < plain->options.partitions; p++)
-        free(plain->parts[p].records);
+        ledger_fini(&plain->parts[p].ledger);
     free(plain->parts);
     free(plain->leaders);
     buf_fini(&plain->batch);
@@ -553,65 +564,37 @@ void plain_mark(struct plain *plain)
     pthread_mutex_unlock(&plain->lock);
 }
 
-static bool doubt(const struct plain *plain, int p, int64_t record, int64_t offset,
-                  const char *what)
+void plain_hold(struct plain *plain, bool is_held)
 {
-    const struct part *part = &plain->parts[p];
-
-    printf("FAILED: topic %s partition %d record %ld (number %ld", plain->options.topic, p,
-           (long)record, (long)(record * plain->options.partitions + p));
-    if (record >= 0 && record < part->count)
-        printf(", outcome %ld, connection %d", (long)part->records[record].outcome,
-               part->records[record].generation);
-    printf(") at offset %ld: %s\n", (long)offset, what);
-    return false;
+    pthread_mutex_lock(&plain->lock);
+    plain->is_held = is_held;
+    pthread_mutex_unlock(&plain->lock);
 }
 
-static bool verify_part(const struct plain *plain, int p, const struct history_part *there,
-                        int64_t *late)
+const char *plain_see(void *of, int partition, int64_t offset, int64_t number)
 {
-    const struct part *part = &plain->parts[p];
-    uint8_t *seen = ensure_zalloc((size_t)part->count + 1);
-    int64_t *last_of = ensure_malloc(((size_t)part->generation + 1) * sizeof(int64_t));
-    int64_t last_acknowledged = -1, highest = -1;
-    bool good = true;
+    struct plain *plain = of;
+    int64_t n = number / plain->options.partitions;
 
-    for (int32_t g = 0; g <= part->generation; g++)
-        last_of[g] = -1;
-    for (int64_t o = 0; good && o < there->count; o++) {
-        int64_t n = there->numbers[o] / plain->options.partitions;
-        if (n >= part->count) {
-            good = doubt(plain, p, n, o, "nobody sent it");
-            break;
-        }
-        const struct record *record = &part->records[n];
-        if (seen[n]++ > 0) good = doubt(plain, p, n, o, "is there twice");
-        if (record->outcome == REFUSED) good = doubt(plain, p, n, o, "was refused");
-        if (record->outcome >= 0 && record->outcome != o)
-            good = doubt(plain, p, n, o, "was acknowledged at another offset");
-        if (n < last_of[record->generation])
-            good = doubt(plain, p, n, o, "out of order on its connection");
-        if (record->outcome >= 0 && n < last_acknowledged)
-            good = doubt(plain, p, n, o, "acknowledged out of order");
-        if (record->outcome >= 0) last_acknowledged = n;
-        if (n < highest) (*late)++;
-        if (n > highest) highest = n;
-        last_of[record->generation] = n;
-    }
-    for (int64_t n = 0; good && n < part->count; n++)
-        if (part->records[n].outcome >= 0 && !seen[n])
-            good = doubt(plain, p, n, part->records[n].outcome, "was acknowledged and is lost");
-    free(seen);
-    free(last_of);
-    return good;
+    pthread_mutex_lock(&plain->lock);
+    const char *what = ledger_see(&plain->parts[partition].ledger, n, offset);
+    if (what != NULL) doubt(plain, partition, n, what);
+    pthread_mutex_unlock(&plain->lock);
+    return what;
 }
 
-bool plain_verify(const struct plain *plain, const struct history *all, int64_t *late)
+bool plain_verify(const struct plain *plain, int64_t *late)
 {
-    bool good = true;
+    bool good = !plain->is_doubted;
 
     *late = 0;
-    for (int p = 0; p < plain->options.partitions; p++)
-        good &= verify_part(plain, p, &all->parts[p], late);
+    for (int p = 0; p < plain->options.partitions; p++) {
+        const struct ledger *ledger = &plain->parts[p].ledger;
+        int64_t n = -1;
+        const char *what = ledger_end(ledger, &n);
+        if (what != NULL) doubt(plain, p, n, what);
+        good &= what == NULL;
+        *late += ledger->late;
+    }
     return good;
 }

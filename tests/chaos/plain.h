@@ -7,9 +7,11 @@
  * order than it was sent on one connection, is the cluster's doing.
  *
  * Record n of partition p has number n × partitions + p: the number is the first 8 bytes of the
- * value, big endian, as in tests/cluster/client.h. Runs on threads of its own. */
+ * value, big endian, as in tests/cluster/client.h. Runs on threads of its own. A consumer that
+ * reads along tells it what it sees (plain_see), and so each record is verified (ledger.h) and
+ * forgotten.
+ */
 #pragma once
-#include "tests/chaos/history.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +25,9 @@ struct plain_options {
     int pipeline;      /* requests in flight per partition */
     double rate;       /* records a second at most; 0: as many as go */
     double limit_s;    /* without an answer for so long a connection is given up */
+    /* It waits for the consumer where more offsets of a partition than that are acknowledged and
+     * not seen; 0: it does not wait. */
+    int64_t ahead_max;
     int brokers;
     struct {
         char host[16];
@@ -48,9 +53,16 @@ struct plain_counts {
 void plain_count(struct plain *plain, struct plain_counts *out);
 void plain_mark(struct plain *plain);
 
-/* After plain_stop, against all that can be read. True if every acknowledged record is at its
- * offset, acknowledged ones ascend, none is there twice, those of one connection are in their
- * order, and nothing is there that was refused before it was written or never sent. Else prints the
- * first record in doubt. `late` counts unacknowledged records that were found behind later ones of
- * another connection: allowed. */
-bool plain_verify(const struct plain *plain, const struct history *all, int64_t *late);
+/* While held it sends nothing new. */
+void plain_hold(struct plain *plain, bool is_held);
+
+/* A consumer sees record `number` at `offset`; on any thread, `of` is the struct plain. Each
+ * partition's offsets ascend, each is told once. Gives what is wrong: a record is there twice, or
+ * not where it was acknowledged, or out of the order of its connection, or was refused before it
+ * was written, or never sent. NULL: nothing. */
+const char *plain_see(void *of, int partition, int64_t offset, int64_t number);
+
+/* After plain_stop, when the consumer has read to the end. True if every acknowledged record was
+ * seen, and nothing else was wrong; else prints the first in doubt. `late` counts unacknowledged
+ * records that were found behind later ones of another connection: allowed. */
+bool plain_verify(const struct plain *plain, int64_t *late);

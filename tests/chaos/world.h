@@ -6,7 +6,12 @@
  * (librdkafka with retries=0) and `again` (librdkafka with retries); a consumer reads along on
  * each. Order and repetition are judged by `plain` alone: with retries=0 too librdkafka sends anew
  * what a leader that is none any more refused. What goes wrong is printed with the topic, partition
- * and offset in doubt. */
+ * and offset in doubt.
+ *
+ * With rate 0 its records are of 1,000 bytes, else of 100 as all others.
+ *
+ * With `bounded` the disk is, at any speed and for any time: partitions keep a few segments, and
+ * `plain` waits for its consumer before retention could take what that has not read. */
 #pragma once
 #include "tests/chaos/history.h"
 #include "tests/chaos/plain.h"
@@ -17,6 +22,8 @@
 #include <stdint.h>
 
 #define WORLD_TOPICS 3
+/* Of all brokers together, when bounded: beyond it `plain` is held until retention has worked. */
+#define WORLD_BYTES_MAX (10LL << 30)
 
 struct world_options {
     int controllers, brokers, partitions;
@@ -25,6 +32,7 @@ struct world_options {
     double seconds_most; /* how long the load runs at most: bounds what senders remember */
     int64_t disk_bytes;  /* of a broker's file system; 0: none of its own */
     int session_ms;      /* zookeeper.session.timeout.ms */
+    bool bounded;
 };
 
 struct world_sender {
@@ -42,6 +50,8 @@ struct world {
     struct reader *readers[WORLD_TOPICS];
     struct rd_kafka_s *client; /* for metadata */
     double begun;
+    double measured; /* when the folder was looked at last */
+    int64_t bytes_most;
     int places; /* addresses given */
     int shift;  /* how far replicas have been moved */
     int turn;   /* which of them is the first */
@@ -56,7 +66,8 @@ void world_fail(struct world *world, const char *format, ...) __attribute__((for
 void world_start(struct world *world, const struct world_options *options);
 /* True when every partition has a leader and all its replicas in sync, within `seconds`. */
 bool world_is_whole(struct world *world, double seconds);
-/* No process has ended that was not ended by us; no reader has seen something wrong. */
+/* No process has ended that was not ended by us; no reader has seen something wrong; the disk is
+ * bounded. */
 void world_watch(struct world *world);
 /* The load ends, everything is read again and compared; brokers end; replicas' files are compared,
  * logs searched for what sanitizers say. */
