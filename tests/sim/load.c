@@ -177,24 +177,56 @@ static void copy_ints(const struct doc_ints *from, int32_t *to, int32_t *count)
         to[(*count)++] = from->at[i];
 }
 
-static bool read_partition(struct load *load, const char *name, int32_t partition,
-                           struct load_partition *out)
+/* Where its partitions are remembered; NULL: not one of the load's. */
+static struct load_known *known_of(struct load *load, const char *name, int32_t partition)
+{
+    int t = 0;
+
+    if (partition >= ORACLE_PARTITIONS_MAX) return NULL;
+    while (t < LOAD_TOPICS_MAX && strcmp(load->topics[t].name, name) != 0)
+        t++;
+    if (t == LOAD_TOPICS_MAX && strcmp(name, LOAD_OFFSETS_TOPIC) != 0) return NULL;
+    return &load->known[t][partition];
+}
+
+static bool parse_partition(struct load *load, const struct tree_node *node,
+                            const struct tree_node *state_node, int32_t partition,
+                            struct load_partition *out)
 {
     struct doc_topic topic;
     struct doc_state state;
 
-    arena_reset(&load->arena);
-    const struct tree_node *node = znode(load, path_topic(&load->arena, slice_text(name)));
-    if (node == NULL || doc_topic_read(node->data, &load->arena, &topic) != ERR_OK) return false;
+    if (doc_topic_read(node->data, &load->arena, &topic) != ERR_OK) return false;
     if (partition >= topic.partition_count) return false;
     *out = (struct load_partition){.leader = -1, .leader_epoch = -1};
     copy_ints(&topic.partitions[partition].replicas, out->replicas, &out->replica_count);
-    node = znode(load, path_state(&load->arena, slice_text(name), partition));
-    if (node == NULL || doc_state_read(node->data, &load->arena, &state) != ERR_OK) return true;
+    if (state_node == NULL || doc_state_read(state_node->data, &load->arena, &state) != ERR_OK)
+        return true;
     out->leader = state.leader;
     out->leader_epoch = state.leader_epoch;
     copy_ints(&state.isr, out->isr, &out->isr_count);
     return true;
+}
+
+static bool read_partition(struct load *load, const char *name, int32_t partition,
+                           struct load_partition *out)
+{
+    struct load_known *known = known_of(load, name, partition);
+
+    arena_reset(&load->arena);
+    const struct tree_node *node = znode(load, path_topic(&load->arena, slice_text(name)));
+    if (node == NULL) return false;
+    const struct tree_node *state =
+        znode(load, path_state(&load->arena, slice_text(name), partition));
+    int64_t state_zxid = state == NULL ? 0 : state->stat.mzxid;
+    if (known == NULL) return parse_partition(load, node, state, partition, out);
+    if (known->topic_zxid != node->stat.mzxid || known->state_zxid != state_zxid) {
+        known->topic_zxid = node->stat.mzxid;
+        known->state_zxid = state_zxid;
+        known->is_there = parse_partition(load, node, state, partition, &known->is);
+    }
+    if (known->is_there) *out = known->is;
+    return known->is_there;
 }
 
 bool load_partition(struct load *load, const char *topic, int32_t partition,

@@ -90,6 +90,13 @@ struct client {
     struct instant asked[LOAD_TOPICS_MAX];
 };
 
+/* A partition as two znodes had it: they are asked about far more often than they change. */
+struct load_known {
+    int64_t topic_zxid, state_zxid; /* of their last changes; 0: absent, or nothing is known */
+    bool is_there;
+    struct load_partition is;
+};
+
 struct load {
     struct world *world;
     struct cluster *cluster;
@@ -104,6 +111,7 @@ struct load {
     struct instant calm_since;
     struct load_counts counts;
     struct arena arena; /* of what is read from ZooKeeper */
+    struct load_known known[LOAD_TOPICS_MAX + 1][ORACLE_PARTITIONS_MAX]; /* last: the offsets' */
     int64_t fetch_wait_ms, fetch_pause_ms, burst_pause_ms, burst_length, send_pause_ms,
         record_bytes, in_flight, operation_pause_ms, idempotent; /* 0: no producer is */
     /* Percent of new topics. */
