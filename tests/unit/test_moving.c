@@ -53,7 +53,7 @@ static void turn(void)
 
 static void until(bool (*is_so)(void))
 {
-    for (int i = 0; i < 200000 && !is_so(); i++) {
+    for (int i = 0; i < 600000 && !is_so(); i++) {
         turn();
         if (!is_so()) usleep(100);
     }
@@ -568,7 +568,7 @@ static void truncate_to(int32_t epoch, int64_t offset)
     struct follower_view view;
     enum err err = ERR_BUSY;
 
-    for (int i = 0; i < 20000 && err == ERR_BUSY; i++) {
+    for (int i = 0; i < 600000 && err == ERR_BUSY; i++) {
         err = partitions_truncate(world.partitions, SLICE("t"), 0, epoch, offset, &view);
         turn();
         usleep(100);

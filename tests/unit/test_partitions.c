@@ -57,7 +57,7 @@ static void turn(struct world *world)
 
 static void until(struct world *world, const bool *flag)
 {
-    for (int i = 0; i < 200000 && !*flag; i++) {
+    for (int i = 0; i < 600000 && !*flag; i++) {
         turn(world);
         if (!*flag) usleep(100);
     }
@@ -993,7 +993,7 @@ START_TEST(a_cut_below_what_the_checkpoints_say_waits_for_them)
     ck_assert_int_eq(log_end_offset(log_of(&world, "t")), 4);
     store_checkpoint(world.store, STORE_HIGH_WATERMARKS | STORE_RECOVERY_POINTS);
     enum err err = ERR_BUSY;
-    for (int i = 0; i < 2000 && err == ERR_BUSY; i++) {
+    for (int i = 0; i < 60000 && err == ERR_BUSY; i++) {
         turn(&world);
         usleep(1000);
         err = partitions_truncate(world.partitions, SLICE("t"), 0, 7, 0, &view);
@@ -1124,7 +1124,7 @@ START_TEST(a_sync_that_could_not_begin_is_asked_for_again)
     }
     ck_assert_int_eq(world.proposals, 0);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    for (int i = 0; i < 5000 && world.proposals == 0; i++) {
+    for (int i = 0; i < 60000 && world.proposals == 0; i++) {
         turn(&world);
         usleep(1000);
     }
@@ -1423,7 +1423,7 @@ START_TEST(retention_keeps_to_its_interval)
     partitions_set_settings(world.partitions, &settings);
     ck_assert_int_eq(apply(&world, "u", SELF, 1, 1, 1, 1), ERR_OK);
     produce(&world, "u", false, 1, &produced);
-    for (int i = 0; i < 20000 && log_start_of(&world, "u") < 1; i++) {
+    for (int i = 0; i < 60000 && log_start_of(&world, "u") < 1; i++) {
         turn(&world);
         usleep(1000);
     }
@@ -1482,7 +1482,7 @@ START_TEST(compacted_logs_are_cleaned_and_may_leave_meanwhile)
     ck_assert_int_gt(log_size_bytes(log), 10000); /* disabled: nothing happens */
     settings.cleaner_enable = true;
     partitions_set_settings(world.partitions, &settings);
-    for (int i = 0; i < 20000 && log_size_bytes(log) > 4000; i++) {
+    for (int i = 0; i < 60000 && log_size_bytes(log) > 4000; i++) {
         turn(&world);
         usleep(1000);
     }
@@ -1633,7 +1633,7 @@ START_TEST(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device)
     partitions_configure(world.partitions, SLICE("t"), &world.config, 1,
                          &(struct topic_throttles){0});
     ck_assert_int_eq(apply(&world, "t", FOLLOWER, 2, 2, 2, 1), ERR_OK);
-    for (int i = 0; i < 2000 && log_recovery_point(log) < log_end_offset(log); i++) {
+    for (int i = 0; i < 60000 && log_recovery_point(log) < log_end_offset(log); i++) {
         turn(&world);
         usleep(1000);
     }
@@ -1646,7 +1646,7 @@ START_TEST(what_is_to_be_flushed_is_acknowledged_when_it_is_on_the_device)
     ck_assert(view.is_held);
     ck_assert_int_eq(view.end, 7);
     bool was_told = false;
-    for (int i = 0; i < 20000 && !was_told; i++) {
+    for (int i = 0; i < 60000 && !was_told; i++) {
         turn(&world);
         usleep(1000);
         was_told = world.flushed > 0;
