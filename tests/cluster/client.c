@@ -301,7 +301,7 @@ struct sender *sender_to_new_topic(const char *bootstrap, const char *topic, int
                                      .retries = true,
                                      .idempotent = true};
 
-    if (!client_create_topic(bootstrap, topic, partitions, replicas, 30)) return NULL;
+    if (!client_create_topic(bootstrap, topic, partitions, replicas, 60)) return NULL;
     return sender_open(&options);
 }
 
@@ -426,8 +426,8 @@ bool client_create_topic(const char *bootstrap, const char *topic, int partition
     do { /* a broker is ready when it is registered: the controller may hear of it a little later */
         rd_kafka_CreateTopics(client, &wanted, 1, options, queue);
         admin_result(queue, seconds + 2, false, error, sizeof(error));
-        is_early =
-            strncmp(error, "INVALID_REPLICATION_FACTOR", 26) == 0 && seconds_now() - begin < 10;
+        is_early = strncmp(error, "INVALID_REPLICATION_FACTOR", 26) == 0 &&
+                   seconds_now() - begin < seconds;
         if (is_early) rd_kafka_poll(client, 50);
     } while (is_early);
     rd_kafka_AdminOptions_destroy(options);

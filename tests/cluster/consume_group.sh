@@ -83,10 +83,10 @@ until_true 90 "the session of a killed member ends" all_of 1800
 kill -TERM "${pids[1]}"
 wait "${pids[1]}" || fail "the second member: exit code $?"
 send 1801 1860
-timeout 60 "$ottla" consume --bootstrap-server "$bootstrap" --topic shared --group shared --max-messages 20 \
+timeout 120 "$ottla" consume --bootstrap-server "$bootstrap" --topic shared --group shared --max-messages 20 \
     > "$work/d.out" 2> "$work/d.err" || fail "exit code of --max-messages"
-timeout 60 "$ottla" consume --bootstrap-server "$bootstrap" --topic shared --group shared --max-messages 40 \
-    --consumer-property group.instance.id=i --timeout-ms 30000 > "$work/e.out" 2> "$work/e.err" || fail "a static member"
+timeout 120 "$ottla" consume --bootstrap-server "$bootstrap" --topic shared --group shared --max-messages 40 \
+    --consumer-property group.instance.id=i --timeout-ms 60000 > "$work/e.out" 2> "$work/e.err" || fail "a static member"
 cmp <(cat "$work"/[de].out | sort -n) <(seq 1801 1860) || fail "what two members read one after the other"
 
 # What cannot be is said.

@@ -36,15 +36,15 @@ START_TEST(who_hears_nobody_condemns_nobody)
                                      .retries = true};
     const struct node *active = NULL;
 
-    ck_assert(client_create_topic(cluster.bootstrap, "t", 6, 3, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, "t", 6, 3, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 1000));
-    ck_assert(sender_flush(sender, 30));
+    ck_assert(sender_flush(sender, 60));
     for (int i = 1; i <= 3; i++)
         node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, i), SIGSTOP);
-    ck_assert(wait_for(has_doubted, &active, 30));
+    ck_assert(wait_for(has_doubted, &active, 60));
     struct node *other = cluster_node(&cluster, NODE_CONTROLLER, active->number == 1 ? 2 : 1);
-    ck_assert(wait_for(has_taken_over, other, 30));
+    ck_assert(wait_for(has_taken_over, other, 60));
     for (int i = 1; i <= 3; i++)
         node_signal(&cluster, cluster_node(&cluster, NODE_BROKER, i), SIGCONT);
 
@@ -64,7 +64,7 @@ int main(void)
         .zookeepers = 1,
         .controllers = 2,
         .brokers = 3,
-        .controller_properties = "controller.broker.heartbeat.timeout.ms=1000\n"
+        .controller_properties = "controller.broker.heartbeat.timeout.ms=3000\n"
                                  "auto.leader.rebalance.enable=false\n",
     };
     const TTest *const tests[] = {who_hears_nobody_condemns_nobody};

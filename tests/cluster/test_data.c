@@ -21,7 +21,7 @@ START_TEST(kcat_gets_the_bytes_of_a_real_file)
     char out[512];
     const char *bootstrap = cluster.bootstrap;
 
-    ck_assert(client_create_topic(bootstrap, "lines", 6, 1, 30));
+    ck_assert(client_create_topic(bootstrap, "lines", 6, 1, 60));
     int code = run_command(
         out, sizeof(out),
         "cd %s && (cat /var/lib/dpkg/status /usr/share/common-licenses/* | grep . > sent; "
@@ -44,7 +44,7 @@ START_TEST(a_killed_broker_comes_back_with_all_that_it_acknowledged)
     node_signal(&cluster, broker, SIGKILL); /* with requests in flight */
     ck_assert(sender_send(sender, 100000));
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     ck_assert(sender_send(sender, 100000));
     ck_assert(sender_finish(&sender, false, 90));
 }
@@ -85,13 +85,13 @@ START_TEST(after_a_kill_only_what_was_not_synced_is_read_again)
                                  "--replica-assignment 1 --config segment.bytes=1048576 2>&1",
                                  getenv("OTTLA_BUILD"), cluster.bootstrap),
                      0);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 20));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 20000) && sender_flush(sender, 60));
     ck_assert(wait_for(most_is_synced, NULL, 30));
     node_signal(&cluster, broker, SIGKILL);
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     run_command(out, sizeof(out), "grep -o 'segments_recovered=[0-9]*' %s/log", broker->folder);
     int recovered = atoi(out + strcspn(out, "0123456789"));
     run_command(out, sizeof(out), "grep -o ' logs=[0-9]* ' %s/log", broker->folder);
@@ -99,7 +99,7 @@ START_TEST(after_a_kill_only_what_was_not_synced_is_read_again)
     run_command(out, sizeof(out), "ls %s/data/segmented-0/*.log | wc -l", broker->folder);
     ck_assert_int_ge(atoi(out), 35);
     ck_assert_int_lt(recovered, logs + 15); /* one of each other partition among them */
-    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 60));
     ck_assert(sender_verify(sender, true, 60));
     sender_close(&sender);
 }
@@ -117,10 +117,10 @@ START_TEST(a_stopped_broker_has_a_clean_log_and_comes_back)
     ck_assert_int_eq(run_command(NULL, 0, "test -e %s/data/.kafka_cleanshutdown", broker->folder),
                      0);
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     ck_assert_int_ne(run_command(NULL, 0, "test -e %s/data/.kafka_cleanshutdown", broker->folder),
                      0);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "stopped", 3, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "stopped", 3, 60));
     ck_assert(sender_verify(sender, true, 60));
     sender_close(&sender);
 }
@@ -137,13 +137,13 @@ START_TEST(a_topic_that_is_deleted_is_gone_and_can_be_made_again)
                                      .retries = true};
 
     for (int round = 0; round < 3; round++) {
-        ck_assert(client_create_topic(cluster.bootstrap, "again", 2, 1, 30));
+        ck_assert(client_create_topic(cluster.bootstrap, "again", 2, 1, 60));
         struct sender *sender = sender_open(&options);
-        ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+        ck_assert(sender_send(sender, 1000) && sender_flush(sender, 60));
         ck_assert_int_eq(sender_acknowledged(sender), 1000);
-        ck_assert(sender_verify(sender, true, 30)); /* nothing of the round before */
+        ck_assert(sender_verify(sender, true, 60)); /* nothing of the round before */
         sender_close(&sender);
-        ck_assert(client_delete_topic(cluster.bootstrap, "again", 30));
+        ck_assert(client_delete_topic(cluster.bootstrap, "again", 60));
     }
 }
 END_TEST

@@ -54,7 +54,7 @@ static struct sender *sender_to(const char *topic)
                                      .acks = "all",
                                      .retries = true};
 
-    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 60));
     return sender_open(&options);
 }
 
@@ -147,7 +147,7 @@ START_TEST(the_tool_lists_describes_resets_and_deletes)
     int code = run_command(
         out, sizeof(out),
         "cd %s && seq 1 100 | kcat -b %s -P -t tool -p 0 && "
-        "timeout 60 kcat -b %s -G tool-group -X auto.offset.reset=earliest -c 100 -q tool 2>&1",
+        "timeout 120 kcat -b %s -G tool-group -X auto.offset.reset=earliest -c 100 -q tool 2>&1",
         cluster.folder, cluster.bootstrap, cluster.bootstrap);
     ck_assert_msg(code == 0, "%d %s", code, out);
     ottla_groups("--list --state", out, sizeof(out));
@@ -177,7 +177,7 @@ START_TEST(the_tool_reads_as_a_member)
     const char *source = getenv("OTTLA_SOURCE");
     char out[4096];
     int code = run_command(out, sizeof(out),
-                           "timeout -k 5 300 %s/tests/cluster/consume_group.sh %s %s 2>&1",
+                           "timeout -k 5 600 %s/tests/cluster/consume_group.sh %s %s 2>&1",
                            source == NULL ? "." : source, cluster.bootstrap, cluster.folder);
 
     ck_assert_msg(code == 0, "%d %s", code, out);
@@ -257,13 +257,13 @@ START_TEST(kcat_reads_in_a_group_and_goes_on_where_it_stopped)
     char out[512];
     const char *bootstrap = cluster.bootstrap;
 
-    ck_assert(client_create_topic(bootstrap, "kcat", 3, 1, 30));
+    ck_assert(client_create_topic(bootstrap, "kcat", 3, 1, 60));
     int code = run_command(out, sizeof(out),
                            "cd %s && seq 1 300 | kcat -b %s -P -t kcat && "
-                           "timeout 60 kcat -b %s -G by-kcat -X auto.offset.reset=earliest -c 300 "
+                           "timeout 120 kcat -b %s -G by-kcat -X auto.offset.reset=earliest -c 300 "
                            "-q kcat | sort -n > a && "
                            "seq 301 400 | kcat -b %s -P -t kcat && "
-                           "timeout 60 kcat -b %s -G by-kcat -X auto.offset.reset=earliest -c 100 "
+                           "timeout 120 kcat -b %s -G by-kcat -X auto.offset.reset=earliest -c 100 "
                            "-q kcat | sort -n > b && "
                            "seq 1 300 | cmp - a && seq 301 400 | cmp - b 2>&1",
                            cluster.folder, bootstrap, bootstrap, bootstrap, bootstrap);

@@ -24,7 +24,7 @@ static struct sender *open_sender(const char *topic)
                                            .idempotent = true,
                                            .request_timeout_ms = 2000};
 
-    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 60));
     return sender_open(&options);
 }
 
@@ -48,7 +48,7 @@ START_TEST(killed_leaders_neither_lose_nor_repeat)
         ck_assert(sender_send(sender, ROUND));
         ck_assert(sender_flush(sender, 90));
         node_start(&cluster, broker);
-        node_wait_ready(&cluster, broker, 30);
+        node_wait_ready(&cluster, broker, 120);
         ck_assert(client_topic_is_in_sync(cluster.bootstrap, "killed", 3, 60));
     }
     all_are_there_once(sender);
@@ -66,7 +66,7 @@ START_TEST(leaders_that_leave_in_order_neither_lose_nor_repeat)
         node_signal(&cluster, broker, SIGTERM);
         ck_assert(sender_send(sender, ROUND / 2));
         node_start(&cluster, broker);
-        node_wait_ready(&cluster, broker, 30);
+        node_wait_ready(&cluster, broker, 120);
         ck_assert(client_topic_is_in_sync(cluster.bootstrap, "moved", 3, 60));
     }
     all_are_there_once(sender);

@@ -38,7 +38,7 @@ static void expect(const char *command, const char *want, bool is_absent)
 {
     struct shown shown = {command, want, is_absent};
 
-    ck_assert_msg(wait_for(is_shown, &shown, 40), "%s: wanted %s\"%s\", got: %s", command,
+    ck_assert_msg(wait_for(is_shown, &shown, 60), "%s: wanted %s\"%s\", got: %s", command,
                   is_absent ? "no " : "", want, text);
 }
 
@@ -73,28 +73,28 @@ START_TEST(the_leader_writes_the_state_and_tells_the_controller)
                                  "--bootstrap-server %s 2>&1",
                                  folder == NULL ? "." : folder, cluster.bootstrap),
                      0);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 1000));
-    ck_assert(sender_flush(sender, 30));
+    ck_assert(sender_flush(sender, 60));
 
     node_signal(&cluster, controller, SIGSTOP);
     node_signal(&cluster, follower, SIGSTOP);
     ck_assert(sender_send(sender, 1000));
     expect(STATE, "\"isr\":[1,2]", false);
-    ck_assert(sender_flush(sender, 30)); /* acks=all without the third: the shrink is committed */
+    ck_assert(sender_flush(sender, 60)); /* acks=all without the third: the shrink is committed */
     expect("ls /isr_change_notification", "isr_change_", false);
 
     node_signal(&cluster, controller, SIGCONT);
     expect("ls /isr_change_notification", "isr_change_", true);
-    ck_assert_msg(wait_for(is_described, "1,2", 30), "%s", text);
+    ck_assert_msg(wait_for(is_described, "1,2", 60), "%s", text);
 
     node_signal(&cluster, follower, SIGCONT);
     expect(STATE, "\"isr\":[1,2,3]", false);
-    ck_assert_msg(wait_for(is_described, "1,2,3", 30), "%s", text);
+    ck_assert_msg(wait_for(is_described, "1,2,3", 60), "%s", text);
     expect("ls /isr_change_notification", "isr_change_", true);
     ck_assert(sender_send(sender, 1000));
-    ck_assert(sender_flush(sender, 30));
+    ck_assert(sender_flush(sender, 60));
     ck_assert_int_eq(sender_acknowledged(sender), 3000);
     ck_assert(sender_verify(sender, true, 60));
     sender_close(&sender);
@@ -109,7 +109,7 @@ int main(void)
         .zookeepers = 1,
         .controllers = 1,
         .brokers = 3,
-        .broker_properties = "inter.broker.protocol.version=2.6\nreplica.lag.time.max.ms=1500\n",
+        .broker_properties = "inter.broker.protocol.version=2.6\nreplica.lag.time.max.ms=4000\n",
         .controller_properties =
             "inter.broker.protocol.version=2.6\nauto.leader.rebalance.enable=false\n",
     };

@@ -177,7 +177,7 @@ static void there_and_back(const char *topic, long count)
 {
     char out[512];
 
-    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, topic, PARTITIONS, 3, 60));
     double began = seconds_now();
     int code = run_command(out, sizeof(out), "kcat -b %s -P -t %s -l -X acks=all %s/sent 2>&1",
                            cluster.bootstrap, topic, cluster.folder);
@@ -191,7 +191,7 @@ static void there_and_back(const char *topic, long count)
     ck_assert_msg(code == 0, "%s", out);
     printf("%s: sent in %.1f s, received in %.1f s\n", topic, sent - began, seconds_now() - sent);
     check_received(count);
-    ck_assert(client_delete_topic(cluster.bootstrap, topic, 30));
+    ck_assert(client_delete_topic(cluster.bootstrap, topic, 60));
 }
 
 START_TEST(lines_of_real_text_come_back)

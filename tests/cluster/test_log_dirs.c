@@ -102,8 +102,8 @@ static void expect_there(int number, const char *partition, const char *dir)
 {
     struct place place = {number, partition, dir};
 
-    ck_assert_msg(wait_for(is_there, &place, 60), "%s of broker %d is not in %s", partition, number,
-                  dir);
+    ck_assert_msg(wait_for(is_there, &place, 120), "%s of broker %d is not in %s", partition,
+                  number, dir);
 }
 
 static struct sender *filled(const char *topic, int replicas, int batches)
@@ -116,18 +116,37 @@ static struct sender *filled(const char *topic, int replicas, int batches)
     return sender;
 }
 
+#define THROTTLE "replica.alter.log.dirs.io.max.bytes.per.second"
+
+struct limit {
+    int number;
+    const char *rate; /* NULL: none */
+};
+
+static bool is_limited(void *of)
+{
+    const struct limit *limit = of;
+    char line[96];
+
+    if (ottla("configs --describe --broker %d", limit->number) != 0) return false;
+    if (limit->rate == NULL) return strstr(text, THROTTLE) == NULL;
+    snprintf(line, sizeof(line), "  " THROTTLE "=%s ", limit->rate);
+    return strstr(text, line) != NULL;
+}
+
+/* Until the broker has heard of it: a move that begins then is held up, or is not. */
 static void throttle(int number, const char *rate)
 {
+    struct limit limit = {number, rate};
+
     if (rate != NULL)
-        ck_assert_msg(ottla("configs --alter --broker %d --add-config "
-                            "replica.alter.log.dirs.io.max.bytes.per.second=%s",
-                            number, rate) == 0,
-                      "%s", text);
+        ck_assert_msg(
+            ottla("configs --alter --broker %d --add-config " THROTTLE "=%s", number, rate) == 0,
+            "%s", text);
     else
-        ck_assert_msg(ottla("configs --alter --broker %d --delete-config "
-                            "replica.alter.log.dirs.io.max.bytes.per.second",
-                            number) == 0,
+        ck_assert_msg(ottla("configs --alter --broker %d --delete-config " THROTTLE, number) == 0,
                       "%s", text);
+    ck_assert_msg(wait_for(is_limited, &limit, 60), "%s", text);
 }
 
 START_TEST(a_led_and_a_followed_replica_move_while_they_are_written)
@@ -171,8 +190,9 @@ START_TEST(a_move_goes_on_after_a_kill)
     struct node *leader = cluster_node(&cluster, NODE_BROKER, replicas[0]);
     const char *from = dir_of(replicas[0], "killed-0");
     write_list("killed", 2, replicas, (const char *[]){other_of(from), "any"});
-    ck_assert_msg(reassign("--execute --replica-alter-log-dirs-throttle 100000") == 0, "%s", text);
-    expect_text("The replica-alter-dir throttle limit was set to 100000 B/s");
+    throttle(replicas[0], "20000");
+    ck_assert_msg(reassign("--execute --replica-alter-log-dirs-throttle 20000") == 0, "%s", text);
+    expect_text("The replica-alter-dir throttle limit was set to 20000 B/s");
     ck_assert_msg(reassign("--verify") == 0, "%s", text);
     expect_text("is still in progress.");
     ck_assert_msg(ottla("log-dirs --describe --broker-list %d", replicas[0]) == 0, "%s", text);
@@ -224,7 +244,8 @@ static void lose_the_source(const char *topic, bool comes_back)
     struct node *node = cluster_node(&cluster, NODE_BROKER, replicas[0]);
     const char *from = dir_of(replicas[0], partition), *to = other_of(from);
     write_list(topic, 2, replicas, (const char *[]){to, "any"});
-    ck_assert_msg(reassign("--execute --replica-alter-log-dirs-throttle 1000") == 0, "%s", text);
+    throttle(replicas[0], "1000");
+    ck_assert_msg(reassign("--execute") == 0, "%s", text);
     ck_assert_int_eq(count_in(replicas[0], to, future), 1);
 
     /* Something else under its name: the next checkpoint finds out. */
@@ -301,7 +322,7 @@ START_TEST(a_replica_comes_to_a_broker_where_it_is_wanted)
     for (int i = 0; i < 2; i++) { /* either directory: one of them is not the emptier one */
         const char *dir = i == 0 ? "data" : "data-2";
         write_list("comes", 1, &to, (const char *const *)&dir);
-        ck_assert_msg(reassign("--execute --timeout 30000") == 0, "%s", text);
+        ck_assert_msg(reassign("--execute --timeout 60000") == 0, "%s", text);
         expect_there(to, "comes-0", dir);
         for (int k = 0;
              k < 600 && reassign("--verify") == 0 && strstr(text, "is completed.") == NULL; k++)

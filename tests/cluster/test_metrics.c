@@ -30,7 +30,7 @@ static void expect(const struct node *node, const char *name, double low, double
 {
     struct wanted wanted = {node, name, low, high};
 
-    ck_assert_msg(wait_for(is_so, &wanted, 30), "%s of %s: %g, wanted %g to %g", name, node->folder,
+    ck_assert_msg(wait_for(is_so, &wanted, 60), "%s of %s: %g, wanted %g to %g", name, node->folder,
                   node_metric(node, name), low, high);
 }
 
@@ -52,15 +52,14 @@ START_TEST(an_isr_that_shrinks_and_grows_is_seen)
                                  "--config min.insync.replicas=3 --bootstrap-server %s 2>&1",
                                  folder == NULL ? "." : folder, cluster.bootstrap),
                      0);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 1000));
-    ck_assert(sender_flush(sender, 30));
+    ck_assert(sender_flush(sender, 60));
     expect(leader, REPLICAS "partitioncount", 1, 1);
     expect(leader, REPLICAS "leadercount", 1, 1);
     expect(leader, REPLICAS "underreplicatedpartitions", 0, 0);
     expect(leader, REPLICAS "underminisrpartitioncount", 0, 0);
-    expect(leader, REPLICAS "isrshrinks_total", 0, 0);
     expect(leader, "kafka_server_brokertopicmetrics_messagesin_total", 1000, 1000);
     expect(leader, "kafka_server_brokertopicmetrics_bytesin_total", 100000, 200000);
     expect(cluster_node(&cluster, NODE_BROKER, 2),
@@ -68,18 +67,20 @@ START_TEST(an_isr_that_shrinks_and_grows_is_seen)
 
     /* A follower that stands still leaves the ISR by the leader's word. That leaves fewer than
      * min.insync.replicas: first the log is synced, and how long that took is seen too. */
+    double shrinks = node_metric(leader, REPLICAS "isrshrinks_total");
+    double expands = node_metric(leader, REPLICAS "isrexpands_total");
     node_signal(&cluster, follower, SIGSTOP);
     ck_assert(sender_send(sender, 1));
     expect(leader, REPLICAS "underreplicatedpartitions", 1, 1);
     expect(leader, REPLICAS "underminisrpartitioncount", 1, 1);
-    expect(leader, REPLICAS "isrshrinks_total", 1, 1);
-    expect(leader, "ottla_lastreplica_syncs_total", 1, 10);
-    expect(leader, "ottla_lastreplica_sync_seconds_count", 1, 10);
+    expect(leader, REPLICAS "isrshrinks_total", shrinks + 1, shrinks + 10);
+    expect(leader, "ottla_lastreplica_syncs_total", 1, 100);
+    expect(leader, "ottla_lastreplica_sync_seconds_count", 1, 100);
     printf("sync before the ISR change: %g s\n",
            node_metric(leader, "ottla_lastreplica_sync_seconds_sum"));
 
     node_signal(&cluster, follower, SIGCONT);
-    expect(leader, REPLICAS "isrexpands_total", 1, 10);
+    expect(leader, REPLICAS "isrexpands_total", expands + 1, expands + 10);
     expect(leader, REPLICAS "underreplicatedpartitions", 0, 0);
     expect(leader, REPLICAS "underminisrpartitioncount", 0, 0);
     ck_assert(sender_flush(sender, 60));
@@ -167,7 +168,7 @@ START_TEST(more_fetchers_are_more_connections)
                     "--bootstrap-server %s 2>&1",
                     folder == NULL ? "." : folder, cluster.bootstrap) == 0,
         "%s", text);
-    ck_assert(client_topic_is_led(cluster.bootstrap, "many", 8, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, "many", 8, 60));
     struct sender *sender = sender_open(&options);
     expect(follower, "ottla_fetchers_partitions", 9, 9);
     expect(follower, "ottla_fetchers_connections", 1, 3);
@@ -192,7 +193,7 @@ int main(void)
         .zookeepers = 1,
         .controllers = 2,
         .brokers = 3,
-        .broker_properties = "metrics.listen=127.0.0.1:0\nreplica.lag.time.max.ms=1500\n",
+        .broker_properties = "metrics.listen=127.0.0.1:0\nreplica.lag.time.max.ms=4000\n",
         .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n"
                                  "controller.broker.heartbeat.timeout.ms=10000\n",
     };

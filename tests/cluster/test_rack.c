@@ -27,7 +27,7 @@ START_TEST(brokers_have_racks)
         fprintf(file, "\nbroker.rack=r%d\n", i);
         ck_assert_int_eq(fclose(file), 0);
         node_start(&cluster, broker);
-        node_wait_ready(&cluster, broker, 30);
+        node_wait_ready(&cluster, broker, 120);
     }
 }
 END_TEST
@@ -136,7 +136,7 @@ static struct sender *fill(const char *topic, const char *places)
                                  "--bootstrap-server %s",
                                  folder == NULL ? "." : folder, topic, places, cluster.bootstrap),
                      0);
-    ck_assert(client_topic_is_led(cluster.bootstrap, topic, 1, 30));
+    ck_assert(client_topic_is_led(cluster.bootstrap, topic, 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, RECORDS));
     ck_assert(sender_flush(sender, 60));
@@ -197,7 +197,7 @@ START_TEST(reading_goes_on_when_the_near_replica_is_killed)
     reader_close(&late);
 
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     ck_assert(reader_read(&reader, 2 * RECORDS, 90));
     reader_close(&reader);
     sender_close(&sender);

@@ -81,7 +81,7 @@ static void create(const char *topic)
 /* Sends on until the tool says that all has moved. */
 static void send_until_moved(struct sender *sender, const char *name)
 {
-    double until = seconds_now() + 60;
+    double until = seconds_now() + 180;
     int done = 0;
 
     while (done < PARTITIONS && seconds_now() < until) {
@@ -162,14 +162,14 @@ START_TEST(every_partition_moves_under_a_producer_and_back)
 
     ck_assert_msg(ottla("elect-leaders --election-type preferred --all-topic-partitions") == 0,
                   "%s", text);
-    ck_assert(wait_for(is_led_by_the_preferred, topic, 30));
+    ck_assert(wait_for(is_led_by_the_preferred, topic, 60));
     ck_assert(sender_send(sender, 20000));
 
     ck_assert_msg(reassign("execute", "back.json") == 0, "%s", text);
     send_until_moved(sender, "back.json");
     ck_assert_msg(ottla("elect-leaders --election-type preferred --all-topic-partitions") == 0,
                   "%s", text);
-    ck_assert(wait_for(is_led_by_the_preferred, topic, 30));
+    ck_assert(wait_for(is_led_by_the_preferred, topic, 60));
     ck_assert_int_eq(ottla("elect-leaders --election-type preferred --topic moves --partition 2"),
                      0);
     ck_assert_str_eq(text, "Valid replica already elected for partitions moves-2\n");
@@ -179,13 +179,13 @@ START_TEST(every_partition_moves_under_a_producer_and_back)
                   sender_last_failure(sender));
     ck_assert(sender_verify(sender, true, 60));
     sender_close(&sender);
-    ck_assert(wait_for(folders_are_right, topic, 30));
+    ck_assert(wait_for(folders_are_right, topic, 60));
 }
 END_TEST
 
 START_TEST(what_cannot_be_is_said)
 {
-    ck_assert(client_create_topic(cluster.bootstrap, "small", 1, 1, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, "small", 1, 1, 60));
     write_json("nobody.json",
                "{\"partitions\":[{\"topic\":\"small\",\"partition\":0,\"replicas\":[9]}]}");
     ck_assert_int_eq(reassign("execute", "nobody.json"), 1);
@@ -213,7 +213,7 @@ START_TEST(a_proposal_uses_the_brokers_given)
 {
     char arguments[256];
 
-    ck_assert(client_create_topic(cluster.bootstrap, "wide", 4, 2, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, "wide", 4, 2, 60));
     write_json("topics.json", "{\"version\":1,\"topics\":[{\"topic\":\"wide\"}]}");
     snprintf(arguments, sizeof(arguments),
              "reassign --generate --topics-to-move-json-file %s/topics.json --broker-list 2,4",
@@ -234,6 +234,13 @@ START_TEST(a_proposal_uses_the_brokers_given)
     ck_assert_msg(strncmp(text, "Error: Topic wide: ", 19) == 0, "%s", text);
 }
 END_TEST
+
+static bool is_taken_back(void *of)
+{
+    (void)of;
+    return ottla("topics --describe --topic stuck") == 0 &&
+           strstr(text, "\tReplicas: 2,1\tIsr: 1,2\t") != NULL;
+}
 
 /* Its new replica does not come: the broker stands still, which is too short to be taken for dead.
  */
@@ -264,22 +271,28 @@ START_TEST(a_move_that_does_not_end_is_listed_and_taken_back)
     ck_assert_msg(refused == 1 && is_refused && cancelled == 0 && is_cancelled, "%d %d %d %d",
                   refused, is_refused, cancelled, is_cancelled);
     ck_assert(relisted == 0 && is_over);
-    ck_assert_int_eq(ottla("topics --describe --topic stuck"), 0);
-    ck_assert_msg(strstr(text, "\tReplicas: 2,1\tIsr: 1,2\t") != NULL, "%s", text);
+    ck_assert_msg(wait_for(is_taken_back, NULL, 60), "%s", text);
 }
 END_TEST
 
+static bool all_know_each_other(void *of)
+{
+    char arguments[512];
+
+    (void)of;
+    snprintf(arguments, sizeof(arguments), "cluster --zookeeper %s", cluster.zookeeper_connect);
+    return ottla(arguments) == 0 && strstr(text, "not in the brokers' metadata") == NULL;
+}
+
 START_TEST(the_cluster_is_told)
 {
-    char arguments[512], line[160];
+    char line[160];
 
-    snprintf(arguments, sizeof(arguments), "cluster --zookeeper %s", cluster.zookeeper_connect);
-    ck_assert_int_eq(ottla(arguments), 0);
+    ck_assert_msg(wait_for(all_know_each_other, NULL, 60), "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "Cluster ID: "));
     ck_assert_msg(strstr(text, "\nController: 10") != NULL, "%s", text);
     ck_assert_msg(strstr(text, "\tEpoch: 1\tEndpoints: ") != NULL, "%s", text);
     ck_assert_msg(strstr(text, "\nStandby: 10") != NULL, "%s", text);
-    ck_assert_msg(strstr(text, "not in the brokers' metadata") == NULL, "%s", text);
     for (int b = 1; b <= 4; b++) {
         snprintf(line, sizeof(line),
                  "\nBroker: %d\tEndpoints: PLAINTEXT://127.0.0.1:%d\tRack: none\tEpoch: ", b,
@@ -303,7 +316,8 @@ int main(void)
                                       .brokers = 4,
                                       .broker_properties = "min.insync.replicas=2\n",
                                       .controller_properties =
-                                          "auto.leader.rebalance.enable=false\n"};
+                                          "auto.leader.rebalance.enable=false\n"
+                                          "controller.broker.heartbeat.timeout.ms=60000\n"};
 
     return CLUSTER_SUITE(&cluster, &options, 300, the_cluster_is_told,
                          every_partition_moves_under_a_producer_and_back, what_cannot_be_is_said,

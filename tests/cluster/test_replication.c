@@ -29,7 +29,7 @@ START_TEST(a_killed_broker_costs_no_acknowledged_record)
     ck_assert(sender_send(sender, 100000));
     ck_assert(sender_flush(sender, 90)); /* without it: the others go on */
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     ck_assert(sender_send(sender, 100000));
     ck_assert(sender_finish(&sender, false, 90));
 }
@@ -66,7 +66,7 @@ START_TEST(a_damaged_replica_fetches_again_what_it_lost)
                     broker->folder),
         0);
     node_start(&cluster, broker);
-    node_wait_ready(&cluster, broker, 30);
+    node_wait_ready(&cluster, broker, 120);
     ck_assert(node_has_logged(broker, "cut behind the last good batch"));
     ck_assert(client_topic_is_in_sync(cluster.bootstrap, "damaged", 3, 60));
     ck_assert(sender_send(sender, 10000) && sender_flush(sender, 60));

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 /* ---- servers */
 
@@ -185,13 +185,13 @@ START_TEST(a_ping_that_cannot_be_sent_is_a_lost_connection)
 
     /* A name: then the library is given an address before each attempt. */
     snprintf(connect, sizeof(connect), "localhost%s", strchr(connect_string, ':'));
-    client_open_with(&client, (struct zk_options){.connect = connect, .session_timeout_ms = 3000});
+    client_open_with(&client, (struct zk_options){.connect = connect, .session_timeout_ms = 6000});
     UNTIL(&client, client.connected == 1);
     int64_t session = zk_session_id(client.zk);
     ck_assert_int_eq(get(&client, "/zookeeper").err, ERR_OK);
     int fd = library_socket();
     ck_assert_int_ge(fd, 0);
-    usleep(1100 * 1000); /* a pause of this process: the next turn begins with a ping */
+    usleep(2100 * 1000); /* a third of the session and more: the next turn begins with a ping */
     ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
     UNTIL(&client, client.connected == 2);
     ck_assert_int_eq(client.disconnected, 1);

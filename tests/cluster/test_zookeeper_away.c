@@ -35,21 +35,21 @@ START_TEST(data_flows_while_zookeeper_is_away_and_all_return_with_it)
     struct sender *sender = sender_to_new_topic(cluster.bootstrap, "away", 6, 1, 2000000, 100);
 
     ck_assert_ptr_nonnull(sender);
-    ck_assert(wait_for(all_registered, NULL, 20));
-    ck_assert(sender_send(sender, 10000) && sender_flush(sender, 30));
+    ck_assert(wait_for(all_registered, NULL, 60));
+    ck_assert(sender_send(sender, 10000) && sender_flush(sender, 60));
 
     node_signal(&cluster, zookeeper, SIGKILL);
     double until = seconds_now() + away;
     while (seconds_now() < until) {
         ck_assert(sender_send(sender, 1000));
-        ck_assert_msg(sender_flush(sender, 5), "producing stopped while ZooKeeper was away");
+        ck_assert_msg(sender_flush(sender, 60), "producing stopped while ZooKeeper was away");
         poll(NULL, 0, 50);
     }
     ck_assert(sender_verify(sender, true, 60)); /* consuming too */
     node_start(&cluster, zookeeper);
     node_wait_ready(&cluster, zookeeper, 60);
     ck_assert(wait_for(all_registered, NULL, 60));
-    ck_assert(client_create_topic(cluster.bootstrap, "returned", 6, 1, 30));
+    ck_assert(client_create_topic(cluster.bootstrap, "returned", 6, 1, 60));
     ck_assert(sender_send(sender, 10000));
     ck_assert(sender_finish(&sender, true, 60));
 }
@@ -89,16 +89,16 @@ START_TEST(brokers_that_are_heard_again_while_zookeeper_is_away_serve_clients)
     struct sender *sender = sender_to_new_topic(cluster.bootstrap, "heard", 6, 1, 20000, 100);
 
     ck_assert_ptr_nonnull(sender);
-    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 30));
+    ck_assert(sender_send(sender, 1000) && sender_flush(sender, 60));
 
     signal_brokers(SIGSTOP);
-    ck_assert(wait_for(all_are_lost, NULL, 30));
+    ck_assert(wait_for(all_are_lost, NULL, 60));
     node_signal(&cluster, zookeeper, SIGKILL);
     signal_brokers(SIGCONT);
     double until = seconds_now() + 12; /* the sender asks for metadata every 5 s */
     while (seconds_now() < until) {
         ck_assert(sender_send(sender, 60));
-        ck_assert_msg(sender_flush(sender, 15), "partitions are lost to clients");
+        ck_assert_msg(sender_flush(sender, 60), "partitions are lost to clients");
         poll(NULL, 0, 50);
     }
     node_start(&cluster, zookeeper);

@@ -97,7 +97,7 @@ await() { # DIR I…: until each serves
     local dir=$1 i tries
     shift
     for i in "$@"; do
-        for tries in $(seq 600); do
+        for tries in $(seq 2400); do
             [ -n "$(mode_of "$dir" "$i")" ] && continue 2
             kill -0 "$(cat "$dir/$i/pid")" 2>/dev/null || { tail -5 "$dir/$i/zookeeper.log" >&2; die "server $i ended"; }
             sleep 0.05
@@ -132,7 +132,7 @@ gone() { # DIR I…: waits until they have ended
     local dir=$1 i tries
     shift
     for i in "$@"; do
-        for tries in $(seq 600); do
+        for tries in $(seq 6000); do
             has_ended "$dir" "$i" && continue 2
             sleep 0.02
         done
