@@ -145,6 +145,16 @@ public class Interop {
             if (isTransaction) producer.commitTransaction();
             producer.flush();
             for (var each : sent) each.get(1, TimeUnit.SECONDS);
+            if (isTransaction) awaitMarkers(bootstrap);
+        }
+    }
+
+    /* A commit is answered before its markers are in the partitions. */
+    static void awaitMarkers(String bootstrap) throws Exception {
+        var done = EnumSet.of(TransactionState.COMPLETE_COMMIT, TransactionState.COMPLETE_ABORT, TransactionState.EMPTY);
+        try (var admin = Admin.create(clientConfig(bootstrap))) {
+            eventually("transactions are complete", () -> admin.listTransactions().all().get().stream()
+                    .allMatch(transaction -> done.contains(transaction.state())));
         }
     }
 
@@ -237,6 +247,15 @@ public class Interop {
         }
     }
 
+    /* Each call goes to some broker, and each broker hears of a change in its own time. */
+    static void everywhere(String what, Callable<Boolean> holds) throws Exception {
+        int[] times = {0};
+        eventually(what, () -> {
+            times[0] = holds.call() ? times[0] + 1 : 0;
+            return times[0] == 12;
+        });
+    }
+
     /** What Admin.alterReplicaLogDirs says of partition 0. */
     static void moveDir(String bootstrap, String topic, int broker, String path) throws Exception {
         try (var admin = Admin.create(clientConfig(bootstrap))) {
@@ -283,7 +302,7 @@ public class Interop {
             failure(InvalidConfigurationException.class, admin.createTopics(
                     List.of(new NewTopic("odd", 1, (short) 1).configs(Map.of("no.such.key", "1")))).all());
 
-            eventually("new topics are listed everywhere", () -> admin.listTopics().names().get()
+            everywhere("new topics are listed", () -> admin.listTopics().names().get()
                     .containsAll(List.of("made", "placed", "defaults")));
             requireEqual(id, admin.listTopics().namesToListings().get().get("made").topicId(), "id in the list");
             var byName = admin.describeTopics(List.of("made")).allTopicNames().get().get("made");
@@ -296,6 +315,8 @@ public class Interop {
 
             var topic = new ConfigResource(ConfigResource.Type.TOPIC, "made");
             var broker = new ConfigResource(ConfigResource.Type.BROKER, Integer.toString(first));
+            everywhere("the topic's configuration is known", () -> "3600000".equals(
+                    admin.describeConfigs(List.of(topic)).all().get().get(topic).get("retention.ms").value()));
             var configs = admin.describeConfigs(List.of(topic, broker),
                     new DescribeConfigsOptions().includeSynonyms(true).includeDocumentation(true)).all().get();
             var retention = configs.get(topic).get("retention.ms");
@@ -312,7 +333,7 @@ public class Interop {
             admin.createPartitions(Map.of("made", NewPartitions.increaseTo(5))).all().get();
             failure(InvalidPartitionsException.class, admin.createPartitions(Map.of("made", NewPartitions.increaseTo(2))).all());
             failure(UnknownTopicOrPartitionException.class, admin.createPartitions(Map.of("absent", NewPartitions.increaseTo(2))).all());
-            eventually("five partitions with leaders", () -> {
+            everywhere("five partitions with leaders", () -> {
                 var now = admin.describeTopics(List.of("made")).allTopicNames().get().get("made").partitions();
                 return now.size() == 5 && now.stream().allMatch(p -> p.leader() != null);
             });
@@ -336,12 +357,19 @@ public class Interop {
             admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all().get();
             failure(UnknownTopicOrPartitionException.class, admin.deleteTopics(List.of("absent")).all());
             failure(UnknownTopicIdException.class, admin.deleteTopics(TopicCollection.ofTopicIds(List.of(Uuid.randomUuid()))).all());
-            eventually("deleted topics go", () -> {
+            everywhere("deleted topics go", () -> {
                 var names = admin.listTopics().names().get();
                 return !names.contains("placed") && !names.contains("made") && names.contains("defaults");
             });
-            var again = admin.createTopics(List.of(new NewTopic("placed", 1, (short) 1)));
-            again.all().get();
+            eventually("a deleted topic is made again", () -> { // brokers forget it before the controller has done with it
+                try {
+                    admin.createTopics(List.of(new NewTopic("placed", 1, (short) 1))).all().get();
+                    return true;
+                } catch (ExecutionException e) {
+                    require(e.getCause() instanceof TopicExistsException, "made again: " + e.getCause());
+                    return false;
+                }
+            });
         }
         System.out.println("admin: all as Kafka answers");
     }

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_kafka
 start_zookeeper
-small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=4000 log.retention.ms=-1)
+small=(log.segment.bytes=200000 log.index.interval.bytes=1000 log.retention.ms=-1)
 old=(inter.broker.protocol.version=2.8)
 topics=
 for format in 0 1 2; do
@@ -37,7 +37,7 @@ dump=(--deep-iteration --files "$logs")
 expect_equal "every record of dump-log" "$(apache_tool kafka.tools.DumpLogSegments "${dump[@]}" 2> /dev/null)" \
     "$(ottla dump-log "${dump[@]}" 2> /dev/null)"
 
-start_ottla_controller 101 zookeeper.session.timeout.ms=4000
+start_ottla_controller 101
 start_ottla 1 "${small[@]}"
 ottla=$(address_of ottla-1)
 expect_equal "records as Ottla serves them" "$wanted" "$(interop read "$ottla" "$topics")"

@@ -4,10 +4,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_kafka
 start_zookeeper
-small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=4000)
+small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=10000)
 topics=plain-none,plain-zstd
 
-start_ottla_controller 101 zookeeper.session.timeout.ms=4000
+start_ottla_controller 101 zookeeper.session.timeout.ms=10000
 start_ottla 1 "${small[@]}"
 ottla=$(address_of ottla-1)
 for topic in ${topics//,/ }; do create_topic "$ottla" "$topic" 2; done

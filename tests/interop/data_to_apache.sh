@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_kafka
 start_zookeeper
-small=(log.segment.bytes=200000 log.index.interval.bytes=1000 zookeeper.session.timeout.ms=4000)
+small=(log.segment.bytes=200000 log.index.interval.bytes=1000)
 topics=plain-none,plain-gzip,plain-snappy,plain-lz4,plain-zstd
 
 # Group "read" comes and goes, and must get every record of plain-none once; "left" has a member that is gone

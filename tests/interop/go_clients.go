@@ -181,6 +181,8 @@ func shareWithSarama(group string, strategy sarama.BalanceStrategy) {
 	config.Consumer.Offsets.AutoCommit.Interval = 100 * time.Millisecond
 	config.Consumer.Group.Session.Timeout = 20 * time.Second
 	config.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
+	config.Consumer.Group.Rebalance.Retry.Max = 50
+	config.Metadata.Retry.Max = 50
 	config.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
 	ctx, cancel := context.WithCancel(context.Background())
 	var owned [2]sync.Map

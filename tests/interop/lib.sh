@@ -243,12 +243,24 @@ await_expiry() {
 
 ottla() { "$build/ottla" "$@"; }
 
+# Until each of the brokers knows the topic with so many partitions, a leader for each.
+await_topic() { # bootstrap, name, partitions
+    local address
+    for address in ${1//,/ }; do
+        until [[ $(ottla topics --bootstrap-server "$address" --describe --topic "$2" 2> /dev/null |
+            grep -c $'\tLeader: [0-9]') == "$3" ]]; do sleep 0.1; done
+    done
+}
+
 create_topic() { # bootstrap, name, partitions, options of `ottla topics`…
     local bootstrap=$1 name=$2 partitions=$3 tries
     shift 3
     # The controller hears of a broker a moment after it is up.
     for tries in $(seq 300); do
-        ottla topics --bootstrap-server "$bootstrap" --create --topic "$name" --partitions "$partitions" "$@" > "$work/created" 2>&1 && return
+        if ottla topics --bootstrap-server "$bootstrap" --create --topic "$name" --partitions "$partitions" "$@" > "$work/created" 2>&1; then
+            await_topic "$bootstrap" "$name" "$partitions"
+            return
+        fi
         grep -qi 'replication factor' "$work/created" || break
         sleep 0.1
     done

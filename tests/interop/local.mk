@@ -7,7 +7,7 @@ INTEROP_TESTS = tests/interop/apache_tools.sh tests/interop/data_from_apache.sh 
 	tests/interop/mixed_apache_controller.sh tests/interop/mixed_ottla_controller.sh \
 	tests/interop/python_clients.sh tests/interop/streams_connect.sh \
 	tests/interop/tools_of_4.sh
-EXTRA_DIST += $(INTEROP_TESTS) tests/interop/lib.sh tests/interop/mixed.sh \
+EXTRA_DIST += $(INTEROP_TESTS) tests/interop/lib.sh tests/interop/admin.sh tests/interop/mixed.sh \
 	tests/interop/Interop.java tests/interop/go_clients.go tests/interop/node_clients.js \
 	tests/interop/python_clients.py tests/interop/Words.java tests/interop/README.md
 TESTS += $(INTEROP_TESTS)

@@ -8,8 +8,8 @@ start_zookeeper
 # and clients of Apache brokers see it and ask it. What an Apache broker makes on first use would be given to
 # all of those, hence no auto-creation.
 start_ottla_controller 101 controller.in.live.brokers=true
-start_ottla 1 zookeeper.session.timeout.ms=6000
-start_apache 2 zookeeper.session.timeout.ms=6000 auto.create.topics.enable=false
+start_ottla 1
+start_apache 2 auto.create.topics.enable=false
 ottla=$(address_of ottla-1) apache=$(address_of apache-2)
 source "$(dirname "${BASH_SOURCE[0]}")/mixed.sh"
 mixed_checks ottla-1 apache-2

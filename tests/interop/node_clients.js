@@ -3,7 +3,7 @@ const assert = require('assert');
 const { Kafka, CompressionTypes, logLevel } = require('kafkajs');
 
 async function main() {
-    const kafka = new Kafka({ brokers: [process.argv[2]], logLevel: logLevel.ERROR, retry: { retries: 3 } });
+    const kafka = new Kafka({ brokers: [process.argv[2]], logLevel: logLevel.ERROR, connectionTimeout: 30000, retry: { retries: 20, maxRetryTime: 2000 } });
     const admin = kafka.admin();
     await admin.connect();
     await admin.createTopics({
