@@ -45,5 +45,5 @@ check_PROGRAMS += \
 	tests/unit/test_reserve \
 	tests/unit/test_store
 endif
-EXTRA_DIST += tests/unit/log_world.h
+EXTRA_DIST += tests/unit/log_world.h tests/unit/store_world.h
 EXTRA_DIST += broker/log/README.md

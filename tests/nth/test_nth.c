@@ -4,15 +4,11 @@
 #include "base/log.h"
 #include "broker/log/store_parts.h"
 #include "tests/nth/model.h"
+#include "tests/unit/store_world.h"
 #include <stdarg.h>
 
 #define MODELS 2
 
-static struct world *w;
-static struct shard home;
-static struct store *store;
-static struct store_options options;
-static struct log_config config;
 static struct log_files *files;
 static struct model models[MODELS];
 static struct model *const a = &models[0], *const b = &models[1];
@@ -81,34 +77,6 @@ static _Noreturn void wrong(const char *format, ...)
 
 /* ---- a store ---- */
 
-static int loaded, closed;
-static enum err loaded_err;
-static char loaded_text[300];
-
-static void on_loaded(void *owner, enum err err, const char *text)
-{
-    (void)owner;
-    loaded++;
-    loaded_err = err;
-    snprintf(loaded_text, sizeof(loaded_text), "%s", text);
-}
-static void on_failed(void *owner, struct log_dir *dir, enum err why, int left)
-{
-    (void)owner, (void)dir, (void)why, (void)left;
-}
-static void on_closed(void *owner)
-{
-    (void)owner;
-    closed++;
-}
-static void give_config(void *owner, struct slice topic, struct log_config *out)
-{
-    (void)owner;
-    (void)topic;
-    *out = config;
-}
-static const struct store_events events = {on_loaded, on_failed, on_closed};
-
 static bool is_dead(void)
 {
     return world_is_dead(w);
@@ -138,26 +106,12 @@ static void detach_all(void)
 /* Everything that a start does. */
 static enum err start_store(struct buf *problem)
 {
-    loaded = closed = 0;
-    home = (struct shard){.env = &w->env};
-    options = (struct store_options){.env = &w->env,
-                                     .home = &home,
-                                     .paths = paths,
-                                     .path_count = 2,
-                                     .recovery_threads = 1,
-                                     .keeps_topic_ids = true,
-                                     .config = give_config,
-                                     .events = &events};
+    one_store_options(paths, 2);
     files = log_files_create(&w->env, 8);
-    enum err err = store_open(&options, problem, &store);
-    if (err != ERR_OK) return err;
-    err = store_identify(store, 101, "cluster-of-tests-------", problem);
-    if (err != ERR_OK) return err;
-    store_load(store);
-    world_run_jobs(w);
-    expect(loaded == 1, "the load did not end");
-    if (loaded_err == ERR_OK) attach_all();
-    return loaded_err;
+    enum err err = one_store_start(problem);
+    expect(err != ERR_COUNT, "the load did not end");
+    if (err == ERR_OK) attach_all();
+    return err;
 }
 
 static void close_store(void)
@@ -165,7 +119,7 @@ static void close_store(void)
     detach_all();
     store_close(store);
     world_run_jobs(w);
-    expect(closed == 1, "the close did not end");
+    expect(told.closed == 1, "the close did not end");
 }
 
 /* The process ends, however. */
@@ -447,7 +401,7 @@ static void start_healthy(const char *when)
     buf_init(&problem);
     enum err err = start_store(&problem);
     expect(err == ERR_OK, "the start is refused: %s %.*s%s", err_name(err),
-           SLICE_ARGS(buf_slice(&problem)), loaded_text);
+           SLICE_ARGS(buf_slice(&problem)), told.loaded_text);
     expect(store_dirs_offline(store) == 0, "a directory is offline");
     buf_fini(&problem);
     for (int i = 0; i < MODELS; i++)
@@ -527,7 +481,8 @@ static bool run_one(const struct scenario *scenario, const struct kind *kind, in
     if (!kind->goes_on) sim_files_plan(w->files, NULL);
     if (!is_dead()) {
         if (!kind->goes_on || kind->fills) check_alive();
-        if (at % 2 == 0 && store != NULL && loaded_err == ERR_OK && loaded == 1 && closed == 0) {
+        if (at % 2 == 0 && store != NULL && told.loaded_err == ERR_OK && told.loaded == 1 &&
+            told.closed == 0) {
             /* A sync at the end may have lost pages. */
             run.power_was_lost |= kind->err == ERR_IO;
             close_store();
@@ -629,7 +584,7 @@ static void try_start(void)
 static void first_start(void)
 {
     try_start();
-    if (loaded != 1 || loaded_err != ERR_OK) return;
+    if (told.loaded != 1 || told.loaded_err != ERR_OK) return;
     create(a, "a", 0, 1);
     append(a, 2, 0);
     sync_log(a, false);

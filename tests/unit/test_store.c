@@ -1,67 +1,21 @@
 #include "broker/log/store.h"
 #include "base/log.h"
-#include "log_world.h"
+#include "store_world.h"
 #include <time.h>
 
-static struct world *w;
-static struct shard home;
-static struct store *store;
-static struct store_options options;
-static struct log_config config;
 static const char *paths[3];
 static char extra[3][600];
-static int loaded, failed, closed, last_left;
-static enum err loaded_err;
-static char loaded_text[512];
-static struct log_dir *failed_dir;
-
-static void on_loaded(void *owner, enum err err, const char *text)
-{
-    (void)owner;
-    loaded++;
-    loaded_err = err;
-    snprintf(loaded_text, sizeof(loaded_text), "%s", text);
-}
-static void on_failed(void *owner, struct log_dir *dir, enum err why, int left)
-{
-    (void)owner;
-    (void)why;
-    failed++;
-    failed_dir = dir;
-    last_left = left;
-}
-static void on_closed(void *owner)
-{
-    (void)owner;
-    closed++;
-}
-static void give_config(void *owner, struct slice topic, struct log_config *out)
-{
-    (void)owner;
-    (void)topic;
-    *out = config;
-}
-static const struct store_events events = {on_loaded, on_failed, on_closed};
-
 static uint64_t reserve_bytes;
 
 static void set_options(int dirs)
 {
-    loaded = failed = closed = 0;
     for (int i = 0; i < dirs; i++) {
         snprintf(extra[i], sizeof(extra[i]), "%s/d%d", w->dir, i);
         paths[i] = extra[i];
     }
-    home = (struct shard){.env = &w->env};
-    options = (struct store_options){.env = &w->env,
-                                     .home = &home,
-                                     .paths = paths,
-                                     .path_count = dirs,
-                                     .recovery_threads = 2,
-                                     .reserve_bytes = reserve_bytes,
-                                     .keeps_topic_ids = true,
-                                     .config = give_config,
-                                     .events = &events};
+    one_store_options(paths, dirs);
+    options.recovery_threads = 2;
+    options.reserve_bytes = reserve_bytes;
 }
 
 static enum err try_open(struct buf *problem)
@@ -73,20 +27,18 @@ static void open_store(void)
 {
     struct buf problem;
     buf_init(&problem);
-    enum err err = try_open(&problem);
-    ck_assert_msg(err == ERR_OK, "%.*s", SLICE_ARGS(buf_slice(&problem)));
-    err = store_identify(store, 101, "cluster-of-tests-------", &problem);
+    enum err err = one_store_enter(&problem);
     ck_assert_msg(err == ERR_OK, "%.*s", SLICE_ARGS(buf_slice(&problem)));
     buf_fini(&problem);
 }
 
 static void load(void)
 {
-    int before = loaded;
+    int before = told.loaded;
     store_load(store);
-    ck_assert_int_eq(loaded, before); /* never inside the call */
+    ck_assert_int_eq(told.loaded, before); /* never inside the call */
     world_run_jobs(w);
-    ck_assert_int_eq(loaded, before + 1);
+    ck_assert_int_eq(told.loaded, before + 1);
 }
 
 static void begin(int dirs)
@@ -96,14 +48,14 @@ static void begin(int dirs)
     set_options(dirs);
     open_store();
     load();
-    ck_assert_msg(loaded_err == ERR_OK, "%s", loaded_text);
+    ck_assert_msg(told.loaded_err == ERR_OK, "%s", told.loaded_text);
 }
 
 static void close_store(void)
 {
     store_close(store);
     world_run_jobs(w);
-    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(told.closed, 1);
     store_destroy(&store);
 }
 
@@ -259,18 +211,18 @@ START_TEST(a_load_that_is_abandoned_ends_without_a_word)
     open_store();
     store_load(store);
     store_abandon(store); /* a signal during the start */
-    ck_assert_int_eq(closed, 0);
+    ck_assert_int_eq(told.closed, 0);
     world_run_jobs(w);
-    ck_assert_int_eq(closed, 1);
-    ck_assert_int_eq(loaded, 0);
+    ck_assert_int_eq(told.closed, 1);
+    ck_assert_int_eq(told.loaded, 0);
     store_destroy(&store);
 
     w = world_restart(w);
     set_options(2);
     open_store();
     store_abandon(store); /* before it was asked to load */
-    ck_assert_int_eq(closed, 1);
-    ck_assert_int_eq(loaded, 0);
+    ck_assert_int_eq(told.closed, 1);
+    ck_assert_int_eq(told.loaded, 0);
     ck_assert(!world_has(w, "d0/" CHECKPOINT_CLEAN_SHUTDOWN));
     end();
 }
@@ -296,7 +248,7 @@ START_TEST(logs_come_back_after_a_clean_stop)
     expect_file("d0/orders-0/leader-epoch-checkpoint", "0\n1\n1 0\n");
 
     start_again(2);
-    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
     ck_assert(!world_has(w, "d0/.kafka_cleanshutdown")); /* gone before anything is loaded */
     ck_assert_int_eq(store_log_count(store), 3);
     a = store_find(store, SLICE("orders"), 0);
@@ -326,7 +278,7 @@ START_TEST(a_crash_recovers_from_the_recovery_point)
     expect_file("d0/recovery-point-offset-checkpoint", "0\n1\na 0 15\n");
     append_some(a, 2);
     start_again(1); /* no close */
-    ck_assert_int_eq(loaded_err, ERR_OK);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
     a = store_find(store, SLICE("a"), 0);
     ck_assert_int_eq(log_end_offset(a), 21);
     ck_assert_int_eq(log_recovery_point(a), 15);
@@ -494,16 +446,16 @@ START_TEST(damaged_checkpoints_cost_what_kafka_says)
     world_put(w, "d0/log-start-offset-checkpoint", SLICE("0\n1\na y 1\n"));
     world_delete(w, "d0/.kafka_cleanshutdown");
     start_again(1);
-    ck_assert_int_eq(loaded_err, ERR_OK);
-    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
+    ck_assert_int_eq(told.failed, 0);
     ck_assert_int_eq(log_end_offset(store_find(store, SLICE("a"), 0)), 15);
     ck_assert_int_eq(log_recovery_point(store_find(store, SLICE("a"), 0)), 0);
     close_store();
     /* Another shape: the disk is not to be trusted. */
     world_put(w, "d0/recovery-point-offset-checkpoint", SLICE("0\n2\na 0 1\n"));
     start_again(1);
-    ck_assert_int_eq(loaded_err, ERR_OFFLINE);
-    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(told.loaded_err, ERR_OFFLINE);
+    ck_assert_int_eq(told.failed, 1);
     end();
 }
 END_TEST
@@ -515,8 +467,8 @@ START_TEST(strange_directories_stop_the_start)
     close_store();
     world_mkdir(w, "d0/lost+found");
     start_again(2);
-    ck_assert_int_eq(loaded_err, ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(loaded_text, "lost+found"));
+    ck_assert_int_eq(told.loaded_err, ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(told.loaded_text, "lost+found"));
     store_destroy(&store);
     char path[FILES_PATH_MAX];
     world_path(w, path, "d0/lost+found");
@@ -524,8 +476,8 @@ START_TEST(strange_directories_stop_the_start)
 
     world_mkdir(w, "d1/a-0"); /* the same partition twice */
     start_again(2);
-    ck_assert_int_eq(loaded_err, ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(loaded_text, "a-0"));
+    ck_assert_int_eq(told.loaded_err, ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(told.loaded_text, "a-0"));
     end();
 }
 END_TEST
@@ -545,9 +497,9 @@ START_TEST(creation_answers_once_for_each)
         {.topic = SLICE("b"), .topic_id = none, .config = &config, .is_new = true}};
     int calls = 0;
     store_create_many(store, two, 2, on_closed, &calls);
-    closed = 0;
+    told.closed = 0;
     world_run_jobs(w);
-    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(told.closed, 1);
     ck_assert_int_eq(two[0].err, ERR_OK);
     ck_assert_int_eq(two[1].err, ERR_BUSY);
     ck_assert_ptr_null(two[1].log);
@@ -569,10 +521,10 @@ START_TEST(a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try)
         struct log *log = create(topic, 0);
         if (log != NULL) break;
         ck_assert_int_eq(created_err, ERR_FULL);
-        ck_assert_int_eq(failed, 0);
+        ck_assert_int_eq(told.failed, 0);
         world_fault(w, FAULT_NONE, ERR_OK, 0);
         ck_assert_ptr_nonnull(create(topic, 0)); /* when there is room again */
-        ck_assert_int_eq(failed, 0);
+        ck_assert_int_eq(told.failed, 0);
     }
     ck_assert_int_gt(at, 6); /* directory, three files, the topic id's */
     end();
@@ -605,8 +557,8 @@ START_TEST(a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
     ck_assert_uint_eq(sim_device_usable(device), 0);
 
     start_again(1);
-    ck_assert_int_eq(loaded_err, ERR_OK);
-    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
+    ck_assert_int_eq(told.failed, 0);
     struct log *log = store_find(store, SLICE("t"), 0);
     ck_assert_int_eq(log_end_offset(log), 600);
     /* What the reserve gave is for the start and the end: not for records. */
@@ -643,8 +595,8 @@ START_TEST(a_disk_that_fills_during_a_start_has_the_reserve_for_it)
     sim_device_fill(device, sim_device_usable(device));
 
     load();
-    ck_assert_int_eq(loaded_err, ERR_OK);
-    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
+    ck_assert_int_eq(told.failed, 0);
     struct log *log = store_find(store, SLICE("t"), 0);
     ck_assert_int_eq(log_end_offset(log), 600);
     ck_assert_int_eq(try_append(log), ERR_FULL);
@@ -759,9 +711,9 @@ START_TEST(a_broken_disk_takes_one_directory)
     create("b", 0);
     store_fail_dir(store, log_directory(a), ERR_IO);
     store_fail_dir(store, log_directory(a), ERR_IO);
-    ck_assert_int_eq(failed, 1);
-    ck_assert_int_eq(last_left, 1);
-    ck_assert_ptr_eq(failed_dir, log_directory(a));
+    ck_assert_int_eq(told.failed, 1);
+    ck_assert_int_eq(told.left, 1);
+    ck_assert_ptr_eq(told.failed_dir, log_directory(a));
     ck_assert(!world_has(w, "d0/.lock"));
     struct log_slice slice;
     struct log_read read = {.bytes_max = 1};
@@ -780,7 +732,7 @@ START_TEST(a_broken_disk_takes_one_directory)
     /* The other one is closed cleanly. */
     store_close(store);
     world_run_jobs(w);
-    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(told.closed, 1);
     ck_assert(!world_has(w, "d0/.kafka_cleanshutdown"));
     ck_assert(world_has(w, "d1/.kafka_cleanshutdown"));
     end();
@@ -796,8 +748,8 @@ START_TEST(a_directory_whose_failure_nobody_told_is_found_offline)
     atomic_store(&log_directory(a)->is_offline, true);
     store_tick(store);
     store_tick(store);
-    ck_assert_int_eq(failed, 1);
-    ck_assert_ptr_eq(failed_dir, log_directory(a));
+    ck_assert_int_eq(told.failed, 1);
+    ck_assert_ptr_eq(told.failed_dir, log_directory(a));
     end();
 }
 END_TEST
@@ -823,7 +775,7 @@ START_TEST(a_checkpoint_that_did_not_change_is_not_written)
     world_fault(w, FAULT_FAIL, ERR_FULL, 0);
     store_checkpoint(store, STORE_HIGH_WATERMARKS);
     world_run_jobs(w);
-    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(told.failed, 0);
     store_checkpoint(store, STORE_HIGH_WATERMARKS);
     world_run_jobs(w);
     expect_file("d0/replication-offset-checkpoint", "0\n1\na 0 7\n");
@@ -869,7 +821,7 @@ START_TEST(no_marker_when_a_log_could_not_be_closed)
     world_fault(w, FAULT_FAIL, ERR_IO, 2);
     store_close(store);
     world_run_jobs(w);
-    ck_assert_int_eq(closed, 1);
+    ck_assert_int_eq(told.closed, 1);
     ck_assert(!world_has(w, "d0/.kafka_cleanshutdown"));
     end();
 }
@@ -885,7 +837,7 @@ static void create_many(struct store_new_log *many, int count)
                                          .is_new = true};
     store_create_many(store, many, count, on_closed, NULL);
     world_run_jobs(w);
-    closed = 0;
+    told.closed = 0;
 }
 
 /* A log without a file of its id counts as one that never was: until the file is on the device no
@@ -979,7 +931,7 @@ START_TEST(many_logs_that_have_ended_survive_a_power_loss)
             ck_assert_uint_eq(log_topic_id(log).bytes[0], 7);
             append_some(log, 1);
         }
-        closed = 0;
+        told.closed = 0;
     }
     end();
 }
@@ -1117,14 +1069,14 @@ START_TEST(many_logs_that_end_on_a_failing_disk_leave_no_marker)
         create_many(many, MANY);
         append_some(many[3].log, 2);
         world_fault(w, FAULT_FAIL, ERR_IO, at);
-        closed = 0;
+        told.closed = 0;
         store_close(store);
         world_run_jobs(w);
-        ck_assert_int_eq(closed, 1);
+        ck_assert_int_eq(told.closed, 1);
         bool was_reached = w->nth.seen > at;
         ck_assert_msg(world_has(w, "d0/.kafka_cleanshutdown") == !was_reached, "change %d", at);
         end();
-        closed = 0;
+        told.closed = 0;
         if (!was_reached) break;
     }
 }
@@ -1195,7 +1147,7 @@ START_TEST(a_new_boot_is_known_until_an_orderly_end)
     start_again(1);
     ck_assert(!store_lost_cache(store));
     ck_assert_int_eq(store_lost_cache_since(store), 0);
-    closed = 0;
+    told.closed = 0;
     end();
 }
 END_TEST
@@ -1268,7 +1220,7 @@ START_TEST(a_thousand_empty_partitions_open_almost_nothing)
     store_create_many(store, many, MANY, on_closed, NULL);
     world_run_jobs(w);
     ck_assert_int_eq(store_log_count(store), MANY);
-    closed = 0;
+    told.closed = 0;
     close_store();
     struct instant before = env_now(&w->env);
     start_again(1);
