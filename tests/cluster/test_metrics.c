@@ -193,9 +193,11 @@ int main(void)
         .zookeepers = 1,
         .controllers = 2,
         .brokers = 3,
-        .broker_properties = "metrics.listen=127.0.0.1:0\nreplica.lag.time.max.ms=4000\n",
+        /* One that stands still leaves the ISR by its leader's word, and by nobody else's. */
+        .broker_properties = "metrics.listen=127.0.0.1:0\nreplica.lag.time.max.ms=4000\n"
+                             "zookeeper.session.timeout.ms=60000\n",
         .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n"
-                                 "controller.broker.heartbeat.timeout.ms=10000\n",
+                                 "controller.broker.heartbeat.timeout.ms=60000\n",
     };
     const TTest *const tests[] = {
         an_isr_that_shrinks_and_grows_is_seen, one_controller_is_active_and_counts,

@@ -105,7 +105,7 @@ static void client_open_with(struct client *client, struct zk_options options)
     ck_assert_int_eq(shard_open(&client->shard, client->env, 0, NULL, NULL, NULL, client->disk),
                      ERR_OK);
     timer_arm(&client->shard, &client->tick, env_now(client->env));
-    if (options.session_timeout_ms == 0) options.session_timeout_ms = 6000;
+    if (options.session_timeout_ms == 0) options.session_timeout_ms = 30000;
     if (options.in_flight_max == 0) options.in_flight_max = 10;
     ck_assert_int_eq(zk_open(&client->shard, &options, on_event, client, &client->zk), ERR_OK);
 }

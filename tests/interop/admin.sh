@@ -10,9 +10,7 @@ start_ottla 2
 bootstrap=$(address_of ottla-1),$(address_of ottla-2)
 server=(--bootstrap-server "$bootstrap")
 
-# Arguments without blanks in them.
-kafka_tool() { interop tool "$@" | sed '/^$/d'; }                                   # class, arguments…
-tool() { kafka_tool "org.apache.kafka.tools.$1" "${server[@]}" "${@:2}"; }          # its last part, arguments…
+tool() { kafka_tool "org.apache.kafka.tools.$1" "${server[@]}" "${@:2}"; } # the last part of its name, arguments…
 configs() { kafka_tool kafka.admin.ConfigCommand "${server[@]}" "$@"; }
 reassign() { tool reassign.ReassignPartitionsCommand "$@"; }
 groups() { tool consumer.group.ConsumerGroupCommand "$@"; }
