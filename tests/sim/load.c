@@ -419,6 +419,18 @@ static void wake_client(void *arg)
     client_want_metadata(arg);
 }
 
+static void wake_operator(void *arg)
+{
+    operator_start(arg);
+}
+
+void load_wake_operator(struct load *load)
+{
+    struct client *client = &load->clients[0];
+
+    process_at(client->process, load->world->now, wake_operator, client);
+}
+
 void load_calm(struct load *load)
 {
     if (load->is_calm) { /* everything once more, from the beginning */
@@ -431,18 +443,7 @@ void load_calm(struct load *load)
     load->calm_since = load->world->now;
     for (int c = 0; c < load->client_count; c++)
         process_at(load->clients[c].process, load->world->now, wake_client, &load->clients[c]);
-}
-
-static void wake_operator(void *arg)
-{
-    operator_start(arg);
-}
-
-void load_wake_operator(struct load *load)
-{
-    struct client *client = &load->clients[0];
-
-    process_at(client->process, load->world->now, wake_operator, client);
+    load_wake_operator(load); /* who gives up what is lost: its next change may be hours away */
 }
 
 void load_give_up(struct load *load)
