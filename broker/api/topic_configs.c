@@ -37,7 +37,7 @@ struct topic_configs {
     struct arena arena;
     void (*broker_notified)(void *to, struct slice name);
     void *broker_notified_to;
-    struct list purges; /* under way */
+    struct list errands; /* under way */
 };
 
 /* ---- what is known ---- */
@@ -256,6 +256,43 @@ static void learn(struct topic_configs *configs, struct slice topic, bool is_new
         take(configs, topic, doc.count > 0 ? overrides_from(&doc) : NULL);
 }
 
+/* ---- what nobody waits for ---- */
+
+struct errand {
+    struct list_node node;
+    struct zk_call call;
+};
+
+static void errand_done(struct zk_call *call, enum err err, const struct zk_result *results,
+                        int count)
+{
+    struct errand *errand = (struct errand *)(void *)((char *)call - offsetof(struct errand, call));
+
+    (void)err;
+    (void)results;
+    (void)count;
+    list_remove(&errand->node);
+    free(errand);
+}
+
+static void run_errand(struct topic_configs *configs, const struct zk_op *op)
+{
+    struct errand *errand = ensure_zalloc(sizeof(*errand));
+
+    list_push(&configs->errands, &errand->node);
+    errand->call = (struct zk_call){.done = errand_done, .retry_loss = true};
+    zk_submit(configs->zk, &errand->call, op, 1);
+}
+
+/* What is asked for next is answered by a server that has caught up with what was written before
+ * this: the servers of an ensemble lag, each by its own, and a topic is heard of from the
+ * controller, which has asked another one. What was missed so would stay unknown, for nobody
+ * notifies of what a topic was created with. */
+static void catch_up(struct topic_configs *configs)
+{
+    run_errand(configs, &(struct zk_op){.kind = ZK_SYNC, .path = PATH_CONFIG_TOPICS});
+}
+
 /* ---- one topic ---- */
 
 struct one_read {
@@ -332,9 +369,12 @@ static void begin_read(struct topic_configs *configs, struct slice topic, bool i
         shard_post(configs->control->shard, &read->post);
         /* Nobody waits for ZooKeeper, but what it has to say must be learnt: no notification comes
          * for what a topic was created with. A new session reads everything by itself. */
-        if (configs->zk != NULL) submit_read(configs, one_read_create(configs, topic));
+        if (configs->zk == NULL) return;
+        if (is_new) catch_up(configs);
+        submit_read(configs, one_read_create(configs, topic));
         return;
     }
+    if (is_new) catch_up(configs);
     submit_read(configs, read);
 }
 
@@ -410,36 +450,16 @@ static void carry_out(struct topic_configs *configs, const struct recipe_child *
 }
 
 /* Every broker has seen what is older than that, or reads everything when it comes back. */
-struct purge {
-    struct list_node node;
-    struct zk_call call;
-};
-
-static void on_purged(struct zk_call *call, enum err err, const struct zk_result *results,
-                      int count)
-{
-    struct purge *purge = (struct purge *)(void *)((char *)call - offsetof(struct purge, call));
-
-    (void)err; /* another broker may have been faster */
-    (void)results;
-    (void)count;
-    list_remove(&purge->node);
-    free(purge);
-}
-
 static void purge_old(struct topic_configs *configs, const struct recipe_child *child)
 {
     int64_t age_ms = env_wall_ms(configs->control->shard->env) - child->stat.ctime;
 
     if (age_ms <= CHANGE_AGE_MS_MAX) return;
-    struct purge *purge = ensure_zalloc(sizeof(*purge));
-    list_push(&configs->purges, &purge->node);
-    purge->call = (struct zk_call){.done = on_purged, .retry_loss = true};
     arena_reset(&configs->arena);
     struct zk_op op = {.kind = ZK_DELETE,
                        .path = path_child(&configs->arena, PATH_CONFIG_CHANGES, child->name),
                        .version = ZK_ANY_VERSION};
-    zk_submit(configs->zk, &purge->call, &op, 1);
+    run_errand(configs, &op); /* another broker may have been faster */
 }
 
 static void on_changes(void *owner, enum err err, const struct recipe_child *children, int count,
@@ -575,6 +595,7 @@ void topic_configs_set_zk(struct topic_configs *configs, struct zk *zk,
     configs->loaded = loaded;
     configs->loaded_to = to;
     if (zk == NULL) return;
+    catch_up(configs);
     configs->load =
         recipe_read_children(zk, PATH_CONFIG_CHANGES, true, false, on_first_changes, configs);
 }
@@ -587,7 +608,7 @@ struct topic_configs *topic_configs_create(struct api_shard *control)
     configs->change_seen = -1;
     map_init(&configs->topics);
     list_init(&configs->reads);
-    list_init(&configs->purges);
+    list_init(&configs->errands);
     configs->again.fire = on_again;
     arena_init(&configs->arena, ARENA_BYTES_MAX);
     return configs;
@@ -604,7 +625,7 @@ void topic_configs_destroy(struct topic_configs **configs)
         list_remove(node);
         list_entry(node, struct one_read, node)->configs = NULL;
     }
-    list_each (node, &all->purges)
+    list_each (node, &all->errands)
         list_remove(node); /* freed by its answer */
     map_each (entry, &all->topics)
         overrides_free(entry->value);

@@ -195,6 +195,31 @@ START_TEST(what_was_known_of_an_earlier_topic_is_not_taken_for_the_next_ones)
 }
 END_TEST
 
+/* The broker's server of the ensemble may not have heard of the topic that the controller speaks
+ * of, and would say that it has no configuration: nobody would ask again. */
+START_TEST(a_new_topic_is_read_from_a_server_that_has_caught_up)
+{
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        begin();
+        if (is_lost) fake_state(ZK_SESSION_DISCONNECTED);
+        topic_configs_read_new(configs, SLICE("orders"), NULL, NULL);
+        topic_configs_read(configs, SLICE("known"), NULL, NULL);
+        fake_run();
+        if (is_lost) fake_state(ZK_SESSION_CONNECTED);
+        ck_assert_int_eq(fake.count, 3);
+        ck_assert_str_eq(fake_request(0), "sync:/config/topics");
+        ck_assert_str_eq(fake_request(1), "get:/config/topics/orders");
+        ck_assert_str_eq(fake_request(2), "get:/config/topics/known");
+        end();
+    }
+    begin();
+    topic_configs_set_zk(configs, fake.zk, noted_load, "loaded");
+    fake_run();
+    ck_assert_str_eq(fake_request(0), "sync:/config/topics");
+    end();
+}
+END_TEST
+
 /* The session ends before it has answered: the next one reads everything, and finds no topic that
  * has a configuration. */
 START_TEST(what_is_awaited_comes_with_the_next_session)
@@ -204,6 +229,7 @@ START_TEST(what_is_awaited_comes_with_the_next_session)
         answer_config("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}");
         topic_configs_read_new(configs, SLICE("orders"), noted, "read");
         fake_run();
+        fake_answer(ERR_OK, (struct zk_result){0}); /* it has caught up */
         fake_answer(ERR_ZK_EXPIRED, (struct zk_result){0});
         ck_assert_str_eq(fake.log, "read ");
         ck_assert(is_awaited("orders"));
@@ -229,6 +255,7 @@ START_TEST(a_new_topic_that_cannot_be_read_has_nothing_of_an_earlier_one)
         answer_config("{\"version\":1,\"config\":{\"cleanup.policy\":\"compact\"}}");
         topic_configs_read_new(configs, SLICE("orders"), noted, "read");
         fake_run();
+        fake_answer(ERR_OK, (struct zk_result){0});
         fake_answer(is_broken ? ERR_OK : ERR_ZK_AUTH,
                     (struct zk_result){.data = SLICE("nonsense")});
         ck_assert(!is_awaited("orders"));
@@ -302,6 +329,7 @@ END_TEST
 UNIT(a_connection_that_is_lost_keeps_nobody_waiting, what_is_asked_for_is_known_when_it_is_answered,
      what_could_not_be_asked_for_is_learnt_later,
      what_was_known_of_an_earlier_topic_is_not_taken_for_the_next_ones,
+     a_new_topic_is_read_from_a_server_that_has_caught_up,
      what_is_awaited_comes_with_the_next_session,
      a_new_topic_that_cannot_be_read_has_nothing_of_an_earlier_one,
      what_cannot_be_read_deletes_nothing, what_was_known_stays_when_it_cannot_be_read_again,
