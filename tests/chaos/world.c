@@ -18,6 +18,10 @@
 #define LARGE_BYTES  1000 /* of the plain producer's when it goes as fast as it can */
 #define REPLICAS     3
 
+/* A broker that starts while the ensemble elects its leader waits for that, instead of ending as it
+ * should in production, where somebody starts it again. */
+#define CONNECTION_MS 100000
+
 /* What a partition keeps when the disk is bounded. */
 #define KEEP_BYTES    (192LL << 20)
 #define SEGMENT_BYTES (32LL << 20)
@@ -189,9 +193,10 @@ void world_start(struct world *world, const struct world_options *options)
     *world = (struct world){.options = *options, .is_good = true};
     snprintf(broker, sizeof(broker),
              "min.insync.replicas=2\nunclean.leader.election.enable=false\n"
-             "zookeeper.session.timeout.ms=%d\nreplica.lag.time.max.ms=5000\n"
-             "auto.create.topics.enable=false\nnum.network.threads=2\n",
-             options->session_ms);
+             "zookeeper.session.timeout.ms=%d\nzookeeper.connection.timeout.ms=%d\n"
+             "replica.lag.time.max.ms=5000\nauto.create.topics.enable=false\n"
+             "num.network.threads=2\n",
+             options->session_ms, CONNECTION_MS);
     if (options->bounded)
         snprintf(broker + strlen(broker), sizeof(broker) - strlen(broker),
                  "log.retention.bytes=%lld\nlog.segment.bytes=%lld\n"
