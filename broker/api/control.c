@@ -876,7 +876,8 @@ static void on_image_held(void *to)
     finish(request, update_refuse(request, KAFKA_NONE));
 }
 
-/* What groups have committed of partitions that are no more is forgotten. */
+/* What groups have committed of partitions that are no more is forgotten, and what a topic asked
+ * for with its last partition. */
 static void tell_gone(struct control *control, const struct image_change *change,
                       struct arena *arena)
 {
@@ -891,6 +892,8 @@ static void tell_gone(struct control *control, const struct image_change *change
             gone[count++] = topic->partitions[i].partition;
         }
         if (count > 0) order_gone(control->api, topic->name, gone, count);
+        if (count > 0 && image_topic(control->image, topic->name) == NULL)
+            topic_configs_forget(control->topic_configs, topic->name);
     }
 }
 

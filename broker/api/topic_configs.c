@@ -215,6 +215,11 @@ static void take(struct topic_configs *configs, struct slice topic, struct overr
              next == NULL ? 0 : next->count);
 }
 
+void topic_configs_forget(struct topic_configs *configs, struct slice topic)
+{
+    overrides_free(map_remove(&configs->topics, topic));
+}
+
 /* What is known stays. That a topic had no overrides is no knowledge to go on deleting by: what
  * stands there now was written since. */
 static void take_unreadable(struct topic_configs *configs, struct slice topic, enum err err)

@@ -48,6 +48,9 @@ void topic_configs_read(struct topic_configs *configs, struct slice topic, void 
 void topic_configs_read_new(struct topic_configs *configs, struct slice topic,
                             void (*done)(void *to), void *to);
 
+/* The topic is no more, and its logs go, or have gone: what was known of it goes too. */
+void topic_configs_forget(struct topic_configs *configs, struct slice topic);
+
 /* As last read; the broker's own configuration for a topic without overrides. */
 void topic_configs_get(const struct topic_configs *configs, struct slice topic,
                        struct log_config *log, int32_t *min_insync);

@@ -1,4 +1,5 @@
 #include "tests/unit/broker_rig.h"
+#include "broker/api/topic_configs.h"
 #include "broker/api/update.h"
 #include "wire/gen/leader_and_isr.h"
 #include "wire/gen/stop_replica.h"
@@ -184,6 +185,47 @@ START_TEST(the_image_is_everywhere_before_the_controller_hears_so)
         ck_assert_int_eq(rig_update(&rig, fd, -1, epoch), KAFKA_NONE);
         ck_assert_ptr_eq(rig.data.api.image, rig.control.api.image);
     }
+    close(fd);
+    rig_close(&rig);
+}
+END_TEST
+
+/* Brokers live for months, and topics come and go. */
+START_TEST(what_a_topic_asked_for_goes_with_its_last_partition)
+{
+    struct update_metadata_request_partition_state gone = {.leader = LEADER_DURING_DELETE};
+    struct update_metadata_request_topic_state topic = {.topic_name = SLICE("led"),
+                                                        .topic_id = uuid_from_random(1, 2),
+                                                        .partition_states = {&gone, 1}};
+    struct update_metadata_request request;
+    struct buf bytes, answer;
+    struct rig rig;
+
+    rig_open(&rig, "");
+    struct topic_configs *configs = control_topic_configs(rig.control.api.control);
+    buf_init(&bytes);
+    buf_init(&answer);
+    int fd = rig_connect_to(&rig, 1);
+    ck_assert_int_eq(rig_update(&rig, fd, -1, 7), KAFKA_NONE);
+    topic_configs_read_new(configs, SLICE("led"), NULL, NULL);
+    topic_configs_read_new(configs, SLICE("other"), NULL, NULL);
+    wire_default(&update_metadata_request_wire, &request);
+    request.controller_id = 101;
+    request.controller_epoch = 7;
+    request.broker_epoch = -1;
+    request.topic_states.at = &topic;
+    request.topic_states.count = 1;
+    for (; gone.partition_index < 3; gone.partition_index++) {
+        ck_assert(topic_configs_has_own(configs, SLICE("led")));
+        rig_write(&bytes, API_UPDATE_METADATA, 8, &update_metadata_request_wire, &request);
+        rig_send_frame(fd, buf_slice(&bytes));
+        ck_assert(rig_reply(&rig, fd, &answer));
+        buf_clear(&bytes);
+    }
+    ck_assert(!topic_configs_has_own(configs, SLICE("led")));
+    ck_assert(topic_configs_has_own(configs, SLICE("other")));
+    buf_fini(&bytes);
+    buf_fini(&answer);
     close(fd);
     rig_close(&rig);
 }
@@ -461,6 +503,7 @@ UNIT(a_request_is_refused_by_old_epochs_only, an_old_controller_changes_nothing,
      a_request_is_late_behind_a_later_one_of_its_channel,
      what_comes_late_on_an_old_connection_is_not_heard,
      the_image_is_everywhere_before_the_controller_hears_so,
+     what_a_topic_asked_for_goes_with_its_last_partition,
      a_refused_leader_and_isr_says_so_for_each_partition,
      a_refused_stop_replica_says_so_at_the_top_only,
      old_layouts_are_gathered_by_topic_and_have_listeners_of_their_own,
