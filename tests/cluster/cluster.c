@@ -66,17 +66,21 @@ int run_command(char *out, int size, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static const char *tools_folder(void)
+{
+    return getenv("OTTLA_BUILD") == NULL ? "." : getenv("OTTLA_BUILD");
+}
+
 int cluster_ottla(const struct cluster *cluster, char *out, int size, const char *format, ...)
 {
-    const char *folder = getenv("OTTLA_BUILD");
     char arguments[1024];
     va_list args;
 
     va_start(args, format);
     vsnprintf(arguments, sizeof(arguments), format, args);
     va_end(args);
-    return run_command(out, size, "%s/ottla %s --bootstrap-server %s 2>&1",
-                       folder == NULL ? "." : folder, arguments, cluster->bootstrap);
+    return run_command(out, size, "%s/ottla %s --bootstrap-server %s 2>&1", tools_folder(),
+                       arguments, cluster->bootstrap);
 }
 
 /* Below the range from which the kernel takes ports for outgoing connections, and ours until this
@@ -397,6 +401,33 @@ static void start_kind(struct cluster *cluster, enum node_kind kind)
             node_wait_ready(cluster, &cluster->nodes[i], READY_SECONDS);
 }
 
+/* What brokers say of the cluster the controller has told them. */
+static bool is_known(void *of)
+{
+    const struct cluster *cluster = of;
+    char text[8192];
+    int known = 0;
+
+    if (cluster_ottla(cluster, text, sizeof(text), "cluster") != 0) return false;
+    for (const char *at = text; (at = strstr(at, "Broker: ")) != NULL; at++)
+        known++;
+    return known >= cluster->options.brokers;
+}
+
+/* A broker is ready when it is registered; the controller, which a topic's first leaders depend on,
+ * hears of it in its own time. */
+static void await_known(struct cluster *cluster)
+{
+    char program[256];
+
+    snprintf(program, sizeof(program), "%s/ottla", tools_folder());
+    if (cluster->options.controllers == 0 || cluster->options.brokers == 0 ||
+        cluster_node(cluster, NODE_BROKER, 1)->net_of != 0 || access(program, X_OK) != 0)
+        return;
+    if (!wait_for(is_known, cluster, READY_SECONDS))
+        fail_with_log(cluster_node(cluster, NODE_CONTROLLER, 1), "does not know all brokers");
+}
+
 void cluster_start(struct cluster *cluster, const struct cluster_options *options)
 {
     const char *temporary = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
@@ -417,6 +448,7 @@ void cluster_start(struct cluster *cluster, const struct cluster_options *option
     start_kind(cluster, NODE_ZOOKEEPER);
     start_kind(cluster, NODE_CONTROLLER);
     start_kind(cluster, NODE_BROKER);
+    await_known(cluster);
 }
 
 int node_signal(struct cluster *cluster, struct node *node, int signal)

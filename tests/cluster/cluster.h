@@ -49,7 +49,7 @@ struct cluster {
 /* NULL, or why clusters cannot be had here (no Java, no ZooKeeper): then a test skips (exit 77). */
 const char *cluster_missing(void);
 
-/* Starts all and waits until every process is ready. */
+/* Starts all and waits until every process is ready, and the controller knows all brokers. */
 void cluster_start(struct cluster *cluster, const struct cluster_options *options);
 /* Ends all, removes the folder unless OTTLA_KEEP is set. */
 void cluster_stop(struct cluster *cluster);

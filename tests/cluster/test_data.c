@@ -80,15 +80,14 @@ START_TEST(after_a_kill_only_what_was_not_synced_is_read_again)
                                      .acks = "all",
                                      .retries = true};
 
-    ck_assert_int_eq(run_command(out, sizeof(out),
-                                 "%s/ottla topics --bootstrap-server %s --create --topic segmented "
-                                 "--replica-assignment 1 --config segment.bytes=1048576 2>&1",
-                                 getenv("OTTLA_BUILD"), cluster.bootstrap),
-                     0);
+    ck_assert_msg(cluster_ottla(&cluster, out, sizeof(out),
+                                "topics --create --topic segmented --replica-assignment 1 "
+                                "--config segment.bytes=1048576") == 0,
+                  "%s", out);
     ck_assert(client_topic_is_led(cluster.bootstrap, "segmented", 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 20000) && sender_flush(sender, 60));
-    ck_assert(wait_for(most_is_synced, NULL, 30));
+    ck_assert(wait_for(most_is_synced, NULL, 90));
     node_signal(&cluster, broker, SIGKILL);
     node_start(&cluster, broker);
     node_wait_ready(&cluster, broker, 120);

@@ -15,11 +15,6 @@
 
 static struct cluster cluster;
 
-static const char *programs(void)
-{
-    return getenv("OTTLA_BUILD") == NULL ? "." : getenv("OTTLA_BUILD");
-}
-
 /* ---- members: processes, each with a log that outlives it ---- */
 
 static struct crowd *crowd_of(const char *group, const char *strategy, bool is_static)
@@ -136,8 +131,7 @@ END_TEST
 
 static void ottla_groups(const char *arguments, char *out, int size)
 {
-    int code = run_command(out, size, "%s/ottla groups --bootstrap-server %s %s 2>&1", programs(),
-                           cluster.bootstrap, arguments);
+    int code = cluster_ottla(&cluster, out, size, "groups %s", arguments);
     ck_assert_msg(code == 0, "%s: %d %s", arguments, code, out);
 }
 

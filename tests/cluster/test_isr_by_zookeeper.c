@@ -44,12 +44,10 @@ static void expect(const char *command, const char *want, bool is_absent)
 
 static bool is_described(void *isr)
 {
-    const char *folder = getenv("OTTLA_BUILD");
     char want[32];
 
     snprintf(want, sizeof(want), "\tIsr: %s\t", (const char *)isr);
-    run_command(text, sizeof(text), "%s/ottla topics --describe --topic t --bootstrap-server %s",
-                folder == NULL ? "." : folder, cluster.bootstrap);
+    cluster_ottla(&cluster, text, sizeof(text), "topics --describe --topic t");
     return strstr(text, want) != NULL;
 }
 
@@ -67,11 +65,8 @@ START_TEST(the_leader_writes_the_state_and_tells_the_controller)
                                      .acks = "all",
                                      .retries = true};
 
-    const char *folder = getenv("OTTLA_BUILD");
-    ck_assert_int_eq(run_command(text, sizeof(text),
-                                 "%s/ottla topics --create --topic t --replica-assignment 1:2:3 "
-                                 "--bootstrap-server %s 2>&1",
-                                 folder == NULL ? "." : folder, cluster.bootstrap),
+    ck_assert_int_eq(cluster_ottla(&cluster, text, sizeof(text),
+                                   "topics --create --topic t --replica-assignment 1:2:3"),
                      0);
     ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 60));
     struct sender *sender = sender_open(&options);

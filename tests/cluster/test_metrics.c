@@ -38,7 +38,6 @@ START_TEST(an_isr_that_shrinks_and_grows_is_seen)
 {
     const struct node *leader = cluster_node(&cluster, NODE_BROKER, 1);
     struct node *follower = cluster_node(&cluster, NODE_BROKER, 3);
-    const char *folder = getenv("OTTLA_BUILD");
     struct sender_options options = {.bootstrap = cluster.bootstrap,
                                      .topic = "t",
                                      .partitions = 1,
@@ -47,11 +46,10 @@ START_TEST(an_isr_that_shrinks_and_grows_is_seen)
                                      .acks = "all",
                                      .retries = true};
 
-    ck_assert_int_eq(run_command(text, sizeof(text),
-                                 "%s/ottla topics --create --topic t --replica-assignment 1:2:3 "
-                                 "--config min.insync.replicas=3 --bootstrap-server %s 2>&1",
-                                 folder == NULL ? "." : folder, cluster.bootstrap),
-                     0);
+    ck_assert_msg(cluster_ottla(&cluster, text, sizeof(text),
+                                "topics --create --topic t --replica-assignment 1:2:3 "
+                                "--config min.insync.replicas=3") == 0,
+                  "%s", text);
     ck_assert(client_topic_is_led(cluster.bootstrap, "t", 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, 1000));
@@ -139,12 +137,9 @@ END_TEST
 
 static void alter_fetchers(const char *change)
 {
-    const char *folder = getenv("OTTLA_BUILD");
-
-    ck_assert_msg(run_command(text, sizeof(text),
-                              "%s/ottla configs --alter --broker 3 %s --bootstrap-server %s 2>&1",
-                              folder == NULL ? "." : folder, change, cluster.bootstrap) == 0,
-                  "%s", text);
+    ck_assert_msg(
+        cluster_ottla(&cluster, text, sizeof(text), "configs --alter --broker 3 %s", change) == 0,
+        "%s", text);
 }
 
 /* The third broker follows the second: eight partitions, over a connection for each shard, and at
@@ -152,7 +147,6 @@ static void alter_fetchers(const char *change)
 START_TEST(more_fetchers_are_more_connections)
 {
     const struct node *follower = cluster_node(&cluster, NODE_BROKER, 3);
-    const char *folder = getenv("OTTLA_BUILD");
     struct sender_options options = {.bootstrap = cluster.bootstrap,
                                      .topic = "many",
                                      .partitions = 8,
@@ -161,13 +155,10 @@ START_TEST(more_fetchers_are_more_connections)
                                      .acks = "all",
                                      .retries = true};
 
-    ck_assert_msg(
-        run_command(text, sizeof(text),
-                    "%s/ottla topics --create --topic many --config min.insync.replicas=2 "
-                    "--replica-assignment 2:3,2:3,2:3,2:3,2:3,2:3,2:3,2:3 "
-                    "--bootstrap-server %s 2>&1",
-                    folder == NULL ? "." : folder, cluster.bootstrap) == 0,
-        "%s", text);
+    ck_assert_msg(cluster_ottla(&cluster, text, sizeof(text),
+                                "topics --create --topic many --config min.insync.replicas=2 "
+                                "--replica-assignment 2:3,2:3,2:3,2:3,2:3,2:3,2:3,2:3") == 0,
+                  "%s", text);
     ck_assert(client_topic_is_led(cluster.bootstrap, "many", 8, 60));
     struct sender *sender = sender_open(&options);
     expect(follower, "ottla_fetchers_partitions", 9, 9);

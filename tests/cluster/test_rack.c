@@ -129,13 +129,12 @@ static struct sender *fill(const char *topic, const char *places)
                                      .acks = "all",
                                      .retries = true,
                                      .may_repeat = true};
-    const char *folder = getenv("OTTLA_BUILD");
+    char text[1024];
 
-    ck_assert_int_eq(run_command(NULL, 0,
-                                 "%s/ottla topics --create --topic %s --replica-assignment %s "
-                                 "--bootstrap-server %s",
-                                 folder == NULL ? "." : folder, topic, places, cluster.bootstrap),
-                     0);
+    ck_assert_msg(cluster_ottla(&cluster, text, sizeof(text),
+                                "topics --create --topic %s --replica-assignment %s", topic,
+                                places) == 0,
+                  "%s", text);
     ck_assert(client_topic_is_led(cluster.bootstrap, topic, 1, 60));
     struct sender *sender = sender_open(&options);
     ck_assert(sender_send(sender, RECORDS));

@@ -111,8 +111,8 @@ START_TEST(a_controlled_shutdown_shows_no_error_but_not_leader)
     client_errors_print(&it.errors);
     ck_assert_int_eq(it.failed, 0);
     ck_assert_int_eq(client_errors_but(&it.errors, "Produce:", "Not leader for partition"), 0);
-    /* It was among those who led, and said so. */
-    ck_assert_int_gt(it.errors.kinds, 0);
+    /* It handed over. Whether the producer met it after that and before its end is luck. */
+    ck_assert(node_has_logged(broker, "why=OK code=0 remaining=0"));
     rd_kafka_destroy(it.client);
 }
 END_TEST

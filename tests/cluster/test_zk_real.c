@@ -220,7 +220,7 @@ int main(void)
     Suite *suite = suite_create(__FILE__);
     for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         TCase *one = tcase_create(tests[i]->name); /* CK_RUN_CASE=name runs one */
-        tcase_set_timeout(one, 120);
+        tcase_set_timeout(one, 400);
         tcase_add_checked_fixture(one, begin, end);
         tcase_add_test(one, tests[i]);
         suite_add_tcase(suite, one);

@@ -198,6 +198,11 @@ run_node() { # name, how its log says that it is ready, command…
     say "$name is up at $(address_of "$name")"
 }
 
+# A broker says that it is up before its controller has told it that there is a broker.
+await_known() { # name
+    until ottla cluster --bootstrap-server "$(address_of "$1")" 2> /dev/null | grep -q ":$(port_of "$1")\>"; do sleep 0.1; done
+}
+
 start_ottla_controller() { # id, lines…
     local id=$1
     shift
@@ -211,6 +216,7 @@ start_ottla() { # id, lines…
     mapfile -t own < <(broker_lines "$id")
     configure_node "ottla-$id" "${own[@]}" "$@"
     run_node "ottla-$id" ' ready' "$build/ottla-broker"
+    await_known "ottla-$id"
 }
 
 start_apache() { # id, lines…
@@ -221,9 +227,7 @@ start_apache() { # id, lines…
     run_node "apache-$id" 'started (kafka.server.KafkaServer)' java -Xmx384m -XX:+UseSerialGC \
         -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true \
         "-Dlog4j.configuration=file:$work/log4j.properties" -cp "$libs/*" kafka.Kafka
-    # It says so before its controller has told it that there is a broker.
-    until ottla cluster --bootstrap-server "$(address_of "apache-$id")" 2> /dev/null |
-        grep -q ":$(port_of "apache-$id")\>"; do sleep 0.1; done
+    await_known "apache-$id"
 }
 
 stop_node() { # name [signal]
