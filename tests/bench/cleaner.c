@@ -7,7 +7,6 @@
 #include "wire/compress.h"
 #include "wire/gen/produce.h"
 #include "wire/gen/protocol.h"
-#include "wire/prim.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,28 +35,9 @@ struct keyed {
 /* The records of every batch: only the keys change. */
 static void make_records(struct keyed *keyed, int record_bytes)
 {
-    struct buf record = {0};
-
     keyed->key_at = ensure_malloc((size_t)keyed->count * sizeof(*keyed->key_at));
-    for (int i = 0; i < keyed->count; i++) {
-        buf_clear(&record);
-        prim_add_int8(&record, 0);
-        prim_add_varlong(&record, 0);
-        prim_add_varint(&record, i);
-        prim_add_varint(&record, KEY_BYTES);
-        size_t key_at = record.len;
-        memset(buf_extend(&record, KEY_BYTES), '0', KEY_BYTES);
-        prim_add_varint(&record, record_bytes);
-        uint8_t *value = buf_extend(&record, (size_t)record_bytes);
-        for (int b = 0; b < record_bytes; b++)
-            value[b] =
-                (uint8_t)("abcdefghijklmnopqrstuvwxyz 012345"[(i * 31 + b * 7 + (b >> 5)) & 31]);
-        prim_add_varint(&record, 0);
-        prim_add_varint(&keyed->records, (int32_t)record.len);
-        keyed->key_at[i] = keyed->records.len + key_at;
-        buf_add_slice(&keyed->records, buf_slice(&record));
-    }
-    buf_fini(&record);
+    for (int i = 0; i < keyed->count; i++)
+        keyed->key_at[i] = load_add_record(&keyed->records, i, KEY_BYTES, record_bytes);
 }
 
 /* The same keys in every run. */

@@ -224,6 +224,29 @@ void load_create_topic(const struct load_target *target, const char *topic, int 
     close(fd);
 }
 
+size_t load_add_record(struct buf *out, int number, int key_bytes, int record_bytes)
+{
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz 012345";
+    struct buf record = {0};
+
+    prim_add_int8(&record, 0);
+    prim_add_varlong(&record, 0);
+    prim_add_varint(&record, number);
+    prim_add_varint(&record, key_bytes);
+    size_t key_at = record.len;
+    if (key_bytes > 0) memset(buf_extend(&record, (size_t)key_bytes), '0', (size_t)key_bytes);
+    prim_add_varint(&record, record_bytes);
+    uint8_t *value = buf_extend(&record, (size_t)record_bytes);
+    for (int b = 0; b < record_bytes; b++)
+        value[b] = (uint8_t)text[(number * 31 + b * 7 + (b >> 5)) & 31];
+    prim_add_varint(&record, 0);
+    prim_add_varint(out, (int32_t)record.len);
+    key_at += out->len;
+    buf_add_slice(out, buf_slice(&record));
+    buf_fini(&record);
+    return key_at;
+}
+
 /* A record batch (magic 2) of `count` records with `record_bytes` of text as value. */
 static void add_batch(struct buf *out, int count, int record_bytes)
 {
@@ -241,23 +264,8 @@ static void add_batch(struct buf *out, int count, int record_bytes)
     memset(head + 43, 0xff, 14); /* no producer id, epoch, sequence */
     prim_store32(head + 57, (uint32_t)count);
 
-    struct buf record = {0};
-    for (int i = 0; i < count; i++) {
-        buf_clear(&record);
-        prim_add_int8(&record, 0);
-        prim_add_varlong(&record, 0);
-        prim_add_varint(&record, i);
-        prim_add_varint(&record, -1);
-        prim_add_varint(&record, record_bytes);
-        uint8_t *value = buf_extend(&record, (size_t)record_bytes);
-        for (int b = 0; b < record_bytes; b++)
-            value[b] =
-                (uint8_t)("abcdefghijklmnopqrstuvwxyz 012345"[(i * 31 + b * 7 + (b >> 5)) & 31]);
-        prim_add_varint(&record, 0);
-        prim_add_varint(out, (int32_t)record.len);
-        buf_add_slice(out, buf_slice(&record));
-    }
-    buf_fini(&record);
+    for (int i = 0; i < count; i++)
+        (void)load_add_record(out, i, -1, record_bytes);
     head = out->ptr + begin;
     prim_store32(head + 8, (uint32_t)(out->len - begin - 12));
     prim_store32(head + 17, crc32c(slice_of(head + 21, out->len - begin - 21)));

@@ -51,6 +51,9 @@ void load_add_request(struct buf *out, int api, int version, int32_t correlation
 void load_send_all(int fd, struct slice bytes);
 /* One answer, without frame and header (of a version that is not flexible). Waits. */
 void load_receive(int fd, struct buf *answer);
+/* Record `number` of a batch: `key_bytes` (−1: no key) of '0', `record_bytes` of text. Gives where
+ * the key begins in `out`. */
+size_t load_add_record(struct buf *out, int number, int key_bytes, int record_bytes);
 /* The latency below which `share` (0 … 1) of the requests stayed, in seconds. */
 double load_percentile(const struct load_result *result, double share);
 
