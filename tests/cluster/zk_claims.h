@@ -508,7 +508,7 @@ START_TEST(another_server_of_the_ensemble_resumes_the_session)
     servers("down", "");
     servers_up("3");
     client_open_with(&client,
-                     (struct zk_options){.connect = connect_string, .session_timeout_ms = 40000});
+                     (struct zk_options){.connect = connect_string, .session_timeout_ms = 20000});
     UNTIL(&client, client.connected == 1);
     int64_t session = zk_session_id(client.zk);
     ck_assert_int_eq(
