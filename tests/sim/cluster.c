@@ -86,7 +86,8 @@ static void draw_slow_settings(struct cluster *cluster)
 {
     DRAW("zookeeper.session.timeout.ms", 18000);
     DRAW("replica.lag.time.max.ms", 30000);
-    DRAW("replica.fetch.wait.max.ms", 500, 2500, 10000);
+    /* By default 500: then nearly all that happens is followers that ask for nothing new. */
+    DRAW("replica.fetch.wait.max.ms", 500, 2500, 5000, 10000, 10000);
     DRAW("replica.fetch.max.bytes", 50000, 1048576);
     DRAW("replica.fetch.response.max.bytes", 100000, 10485760);
     DRAW("replica.socket.timeout.ms", 30000);

@@ -443,7 +443,7 @@ static void set_phase(struct run *run, enum sim_phase phase, const char *name)
 /* Of slow worlds few are of days: each of those takes as long as dozens of dense ones. */
 static int64_t draw_safety_s(struct world *world)
 {
-    static const int64_t slow[] = {7200, 14400, 28800, 57600, 115200};
+    static const int64_t slow[] = {7200, 14400, 14400, 28800, 57600, 115200};
 
     return world->is_slow ? world_option_of(world, "safety-s", slow, sizeof(slow) / sizeof(slow[0]))
                           : world_option(world, "safety-s", 120, 3600);

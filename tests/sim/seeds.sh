@@ -9,7 +9,7 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --list "$source/tests/sim/seeds" --set safety-s=600
 "$sim" --seed 2 --twice --hashes --set safety-s=100
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
-"$sim" --seed 15
+"$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.
 "$sim" --scenario everything_loses_power_but_what_was_flushed --seed 1
 if [[ ${OTTLA_SIM_MINUTES:-0} != 0 ]]; then
