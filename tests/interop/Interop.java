@@ -38,7 +38,7 @@ import org.apache.kafka.common.serialization.*;
 public class Interop {
     static final long EPOCH = 2_000_000_000_000L; // of record 0, a second more for each: retention keeps it
     static final long OF_OLD_FORMAT = 1000; // in topics called format0… the records below are of that format
-    static final Duration LIMIT = Duration.ofSeconds(30);
+    static final Duration LIMIT = Duration.ofSeconds(60);
 
     static void require(boolean holds, String what) {
         if (!holds) throw new AssertionError(what);
@@ -80,8 +80,8 @@ public class Interop {
     static Map<String, Object> clientConfig(String bootstrap) {
         var config = new HashMap<String, Object>();
         config.put("bootstrap.servers", bootstrap);
-        config.put("request.timeout.ms", 10000);
-        config.put("default.api.timeout.ms", 20000);
+        config.put("request.timeout.ms", 20000);
+        config.put("default.api.timeout.ms", 60000);
         return config;
     }
 
@@ -90,7 +90,7 @@ public class Interop {
         config.put("acks", "all");
         config.put("compression.type", compression);
         config.put("linger.ms", 20);
-        config.put("delivery.timeout.ms", 30000);
+        config.put("delivery.timeout.ms", 60000);
         for (String pair : more) if (!pair.equals("aborts=true")) config.put(pair.split("=", 2)[0], pair.split("=", 2)[1]);
         return new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
     }
@@ -231,7 +231,7 @@ public class Interop {
 
     static <T extends Throwable> T failure(Class<T> type, KafkaFuture<?> future) throws Exception {
         try {
-            future.get(20, TimeUnit.SECONDS);
+            future.get(60, TimeUnit.SECONDS);
         } catch (ExecutionException e) {
             require(type.isInstance(e.getCause()), "wanted " + type.getSimpleName() + ", got " + e.getCause());
             return type.cast(e.getCause());
@@ -424,7 +424,7 @@ public class Interop {
     static void defaults(String bootstrap, String topic) throws Exception {
         var config = clientConfig(bootstrap);
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
-            producer.send(new ProducerRecord<>(topic, new byte[1])).get(30, TimeUnit.SECONDS);
+            producer.send(new ProducerRecord<>(topic, new byte[1])).get(60, TimeUnit.SECONDS);
             System.out.println("default producer: sent");
         }
     }
@@ -473,7 +473,7 @@ public class Interop {
     interface Check { boolean holds() throws Exception; }
 
     static void until(String what, Check check) throws Exception {
-        for (long end = System.nanoTime() + 60_000_000_000L; !check.holds(); Thread.sleep(100))
+        for (long end = System.nanoTime() + 120_000_000_000L; !check.holds(); Thread.sleep(100))
             require(System.nanoTime() < end, what);
     }
 

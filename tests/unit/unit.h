@@ -43,6 +43,6 @@ static inline int unit_run_no_fork(const char *name, const TTest *const *tests, 
     {                                                                                              \
         const TTest *const tests[] = {__VA_ARGS__};                                                \
         size_t count = sizeof(tests) / sizeof(tests[0]);                                           \
-        int failed = unit_run(__FILE__, tests, count, 120, CK_FORK_GETENV);                        \
+        int failed = unit_run(__FILE__, tests, count, 400, CK_FORK_GETENV);                        \
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                                          \
     }
