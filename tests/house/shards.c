@@ -188,7 +188,7 @@ static void play(uint64_t calls, uint64_t jobs, uint64_t at_once_max)
 
 int main(void)
 {
-    alarm(300); /* a lost wake-up ends here, with a signal */
+    alarm(900); /* a lost wake-up ends here, with a signal */
     play(20000, 2000, AT_ONCE_MAX);
     play(40000, 0, 1);
     return 0;
