@@ -108,6 +108,7 @@ struct partitions {
     struct list garbage;
     struct list unsaved, due; /* hosted; due: for a turn at least */
     int saving;               /* syncs of what was due that are under way */
+    struct instant saved_at;  /* when some of it had its turn last */
     struct sync_job *syncs;   /* of this turn, not on the pool yet; NULL: none */
     struct post syncs_post;
     struct list points; /* hosted, in the order of their time */
@@ -191,6 +192,8 @@ void upkeep_sync_held(struct hosted *hosted);
 void upkeep_sync_to_end(struct hosted *hosted);
 /* Its leader epochs are to be saved, in their turn: recovery would find them in the batches too. */
 void upkeep_save(struct hosted *hosted);
+/* Leaders change: what is to be saved waits a turn more, but not for ever. */
+void upkeep_put_off_saves(struct partitions *partitions);
 /* It may have files to unlink. */
 void upkeep_garbage(struct hosted *hosted);
 void upkeep_forget(struct hosted *hosted);

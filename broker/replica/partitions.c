@@ -295,6 +295,7 @@ static void perform(struct hosted *hosted, const struct partition_effects *effec
         upkeep_sync_held(hosted);
     else if (effects->lead || effects->follow)
         upkeep_save(hosted);
+    if (effects->lead || effects->follow) upkeep_put_off_saves(partitions);
 
     struct instant deadline = partition_deadline(machine);
     if (instant_is_never(deadline) ? heap_has(&hosted->tick.node)

@@ -17,7 +17,8 @@
  * from some bytes of a log on, after a while, a few logs at a time. */
 #define POINT_WAIT_MS  2000
 #define POINTS_PER_JOB 8
-#define SAVE_PAUSE_MS  250 /* between jobs of saves: new epochs come when there is much to do */
+#define SAVE_PAUSE_MS  250  /* between jobs of saves: new epochs come when there is much to do */
+#define SAVE_LATEST_MS 5000 /* … for so long, however often leaders change */
 
 /* Syncs that were wanted in one turn: they wait for the device together. An ISR that shrinks, or a
  * new leader, wants a thousand at once. */
@@ -442,11 +443,29 @@ static void save(struct hosted *hosted)
         upkeep_sync(hosted);
 }
 
+static void save_later(struct partitions *partitions, int64_t ms)
+{
+    timer_arm(partitions->shard, &partitions->saves,
+              instant_add_ms(shard_now(partitions->shard), ms));
+}
+
+/* Clients wait for the new leaders, and nobody for what is to be saved: where it is lost, epochs
+ * are learnt from the records. */
+void upkeep_put_off_saves(struct partitions *partitions)
+{
+    int64_t waited = instant_ms_between(partitions->saved_at, shard_now(partitions->shard));
+
+    if (!list_is_empty(&partitions->due) && waited < SAVE_LATEST_MS)
+        save_later(partitions, TURN_MS);
+}
+
 /* A job's worth, when the one before has ended: 50,000 new epochs do not stand before other syncs.
  */
 static void save_some(struct timer *timer)
 {
     struct partitions *partitions = list_entry(timer, struct partitions, saves);
+
+    partitions->saved_at = shard_now(partitions->shard);
 
     while (partitions->saving < SYNCS_PER_JOB_MAX && !list_is_empty(&partitions->due)) {
         struct hosted *hosted = list_entry(list_pop(&partitions->due), struct hosted, unsaved);
@@ -456,9 +475,7 @@ static void save_some(struct timer *timer)
         hosted->is_saving = true;
         partitions->saving++;
     }
-    if (!list_is_empty(&partitions->due))
-        timer_arm(partitions->shard, timer,
-                  instant_add_ms(shard_now(partitions->shard), SAVE_PAUSE_MS));
+    if (!list_is_empty(&partitions->due)) save_later(partitions, SAVE_PAUSE_MS);
 }
 
 static void upkeep(struct timer *timer)
@@ -479,9 +496,10 @@ static void upkeep(struct timer *timer)
         struct hosted *hosted = list_entry(node, struct hosted, garbage);
         if (hosted->log != NULL) unlink_due(hosted, now_ms);
     }
-    if (list_is_empty(&partitions->due) && !list_is_empty(&partitions->unsaved))
-        timer_arm(partitions->shard, &partitions->saves,
-                  instant_add_ms(shard_now(partitions->shard), TURN_MS));
+    if (list_is_empty(&partitions->due) && !list_is_empty(&partitions->unsaved)) {
+        partitions->saved_at = shard_now(partitions->shard);
+        save_later(partitions, TURN_MS);
+    }
     while (!list_is_empty(&partitions->unsaved))
         list_push(&partitions->due, list_pop(&partitions->unsaved));
     timer_arm(partitions->shard, &partitions->upkeep,

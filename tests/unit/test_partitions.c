@@ -1398,6 +1398,56 @@ static int64_t log_start_of(struct world *world, const char *topic)
     return read.log_start_here;
 }
 
+static struct instant hand_now;
+
+static struct instant by_hand(void *of)
+{
+    (void)of;
+    return hand_now;
+}
+
+static bool has_saved_epochs(const struct world *world, const char *topic)
+{
+    struct stat status;
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s-0/leader-epoch-checkpoint", world->path, topic);
+    return stat(path, &status) == 0 && status.st_size > 4; /* "0\n0\n": it has none */
+}
+
+START_TEST(epochs_are_saved_when_leaders_rest_or_have_not_for_long)
+{
+    struct env_ops ops;
+    struct world world;
+    int64_t waited_ms = 0;
+
+    open_world(&world);
+    hand_now = env_now(world.env);
+    ops = *world.env->ops;
+    ops.now = by_hand;
+    world.env->ops = &ops;
+    ck_assert_int_eq(apply(&world, "t", SELF, 1, 1, 1, 1), ERR_OK);
+    for (int32_t epoch = 1; !has_saved_epochs(&world, "t"); epoch++) {
+        ck_assert_int_lt(epoch, 10000);
+        hand_now = instant_add_ms(hand_now, 500);
+        waited_ms += 500;
+        turn(&world);
+        ck_assert_int_eq(apply(&world, "u", SELF, epoch, 1, 1, 1), ERR_OK);
+        usleep(5000); /* the pool is not moved by hand */
+    }
+    ck_assert_int_gt(waited_ms, 5000);
+
+    ck_assert_int_eq(apply(&world, "v", SELF, 1, 1, 1, 1), ERR_OK);
+    for (int i = 0; !has_saved_epochs(&world, "v"); i++) {
+        ck_assert_int_lt(i, 10000);
+        hand_now = instant_add_ms(hand_now, 500);
+        turn(&world);
+        usleep(5000);
+    }
+    close_world(&world);
+}
+END_TEST
+
 /* Records older than their topic keeps go when the interval says so, not with each turn of upkeep:
  * who has just sent them may read them. */
 START_TEST(retention_keeps_to_its_interval)
@@ -1732,5 +1782,5 @@ UNIT(a_walk_is_in_pieces_between_which_partitions_may_go_and_come,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
      a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says,
-     retention_keeps_to_its_interval, compacted_logs_are_cleaned_and_may_leave_meanwhile,
-     the_cleaner_keeps_to_its_rate)
+     retention_keeps_to_its_interval, epochs_are_saved_when_leaders_rest_or_have_not_for_long,
+     compacted_logs_are_cleaned_and_may_leave_meanwhile, the_cleaner_keeps_to_its_rate)
