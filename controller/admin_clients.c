@@ -34,8 +34,8 @@ static const struct control_endpoint *coordinator_of(struct asked *asked, struct
     return broker == NULL ? NULL : broker_endpoint(broker, asked_listener(asked));
 }
 
-/* Nobody coordinates transactions or shares yet. The topic of groups is made by brokers: who is
- * sent away asks again, and soon another than this. */
+/* As brokers answer (broker/api/coordinator.c): nobody coordinates transactions or shares. The
+ * topic of groups is made by brokers: who is sent away asks again, and soon another than this. */
 static void find(struct asked *asked, int8_t type, struct slice key,
                  struct find_coordinator_response_coordinator *out)
 {
@@ -49,7 +49,9 @@ static void find(struct asked *asked, int8_t type, struct slice key,
         .key = key,
         .node_id = -1,
         .port = -1,
-        .error_code = is_known ? KAFKA_COORDINATOR_NOT_AVAILABLE : KAFKA_INVALID_REQUEST,
+        .error_code = !is_known           ? KAFKA_INVALID_REQUEST
+                      : type == KEY_GROUP ? KAFKA_COORDINATOR_NOT_AVAILABLE
+                                          : KAFKA_UNSUPPORTED_VERSION,
     };
     if (endpoint != NULL) {
         out->error_code = KAFKA_NONE;

@@ -416,6 +416,9 @@ static enum err run(struct job *job)
     job->options.owner = job;
     job->options.is_by_assignment = job->group.group != NULL;
     job->options.start_wait_ms = usage_timeout_ms(&job->settings);
+    if (job->timeout_ms >= 0 &&
+        (job->options.start_wait_ms == 0 || job->timeout_ms < job->options.start_wait_ms))
+        job->options.start_wait_ms = job->timeout_ms > 0 ? job->timeout_ms : 1;
     err = consumer_open(job->cluster, &job->options, &job->consumer, &job->message);
     if (err == ERR_NOT_FOUND)
         buf_printf(&job->message, ": %s",

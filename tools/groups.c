@@ -89,6 +89,11 @@ static enum err select_groups(struct job *job)
 
 /* ---- list ---- */
 
+static bool is_same_word(struct slice a, struct slice b)
+{
+    return a.len == b.len && strncasecmp((const char *)a.ptr, (const char *)b.ptr, a.len) == 0;
+}
+
 /* One of the names, which stand with commas; none named: all. */
 static bool is_named(const char *names, struct slice name)
 {
@@ -97,22 +102,47 @@ static bool is_named(const char *names, struct slice name)
     if (names == NULL) return true;
     for (bool is_more = true; is_more;) {
         is_more = slice_cut(&rest, ',', &one);
-        struct slice wanted = text_trim(is_more ? one : rest);
-        if (wanted.len == name.len &&
-            strncasecmp((const char *)wanted.ptr, (const char *)name.ptr, name.len) == 0)
-            return true;
+        if (is_same_word(text_trim(is_more ? one : rest), name)) return true;
     }
     return false;
 }
 
+/* Each of the names is one of `known`, which ends with NULL. */
+static enum err check_names(const char *option, const char *names, const char *const *known,
+                            struct buf *message)
+{
+    struct slice rest = slice_text(names), one;
+
+    if (names == NULL) return ERR_OK;
+    for (bool is_more = true; is_more;) {
+        is_more = slice_cut(&rest, ',', &one);
+        struct slice name = text_trim(is_more ? one : rest);
+        int i = 0;
+        while (known[i] != NULL && !is_same_word(name, slice_text(known[i])))
+            i++;
+        if (known[i] != NULL) continue;
+        buf_printf(message, "--%s %.*s: must be some of", option, SLICE_ARGS(name));
+        for (i = 0; known[i] != NULL; i++)
+            buf_printf(message, "%s %s", i == 0 ? "" : ",", known[i]);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
 static enum err list(struct job *job)
 {
+    static const char *const known_states[] = {
+        "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty",
+        "Assigning",          "Reconciling",         NULL};
+    static const char *const known_types[] = {"Classic", "Consumer", NULL};
     bool with_state = args_has(job->args, "state"), with_type = args_has(job->args, "type");
     const char *states = args_text(job->args, "state", NULL);
     const char *types = args_text(job->args, "type", NULL);
     int width = 15;
-    enum err err = groups_all(&job->session, &job->groups, &job->count);
 
+    enum err err = check_names("state", states, known_states, job->session.message);
+    if (err == ERR_OK) err = check_names("type", types, known_types, job->session.message);
+    if (err == ERR_OK) err = groups_all(&job->session, &job->groups, &job->count);
     if (err != ERR_OK) return err;
     for (int i = 0; i < job->count; i++)
         if ((int)job->groups[i].id.len > width) width = (int)job->groups[i].id.len;
@@ -255,6 +285,11 @@ static enum err select_parts(struct job *job, struct group_report *group)
                 arena_zalloc(job->session.arena, sizeof(*more) * (size_t)capacity);
             if (count > 0) memcpy(more, parts, sizeof(*more) * (size_t)count);
             parts = more;
+        }
+        for (int w = 0; w < wanted_count; w++) {
+            if (find_part(all, all_count, topic, wanted[w]) != NULL) continue;
+            buf_printf(message, "partition %.*s-%d does not exist", SLICE_ARGS(topic), wanted[w]);
+            return ERR_NOT_FOUND;
         }
         for (int p = 0; p < all_count; p++) {
             bool is_wanted = wanted_count == 0;

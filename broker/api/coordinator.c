@@ -15,6 +15,7 @@
 #define VERSION_BATCHED 4 /* many keys, an answer each */
 #define VERSION_SHARE   6
 #define NOT_AVAILABLE   "The coordinator is not available."
+#define NOT_SUPPORTED   "Transactions and share groups are not supported."
 
 enum key_type { KEY_GROUP, KEY_TRANSACTION, KEY_SHARE };
 
@@ -55,11 +56,12 @@ static void find(const struct request *request, struct slice key, struct found *
     case KEY_GROUP:
         find_group(request, key, out);
         return;
-    case KEY_TRANSACTION: /* nobody coordinates transactions yet */
-        out->code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    /* Nobody coordinates these: who was told to ask again would ask for a minute. */
+    case KEY_TRANSACTION:
+        out->code = KAFKA_UNSUPPORTED_VERSION;
         return;
     case KEY_SHARE:
-        if (request->version >= VERSION_SHARE) out->code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+        if (request->version >= VERSION_SHARE) out->code = KAFKA_UNSUPPORTED_VERSION;
         return;
     default:
         return;
@@ -70,6 +72,7 @@ static struct slice message_of(int16_t code)
 {
     return code == KAFKA_NONE                        ? SLICE("NONE")
            : code == KAFKA_COORDINATOR_NOT_AVAILABLE ? SLICE(NOT_AVAILABLE)
+           : code == KAFKA_UNSUPPORTED_VERSION       ? SLICE(NOT_SUPPORTED)
                                                      : slice_text(kafka_error_name(code));
 }
 
@@ -95,13 +98,14 @@ static const void *response_of(struct request *request, int16_t refused)
     out->coordinators.count = keys;
     for (int32_t i = 0; i < keys; i++) {
         if (refused == KAFKA_NONE) find(request, in->coordinator_keys.at[i], &found);
-        out->coordinators.at[i] =
-            (struct find_coordinator_response_coordinator){.key = in->coordinator_keys.at[i],
-                                                           .node_id = found.node,
-                                                           .host = found.host,
-                                                           .port = found.port,
-                                                           .error_code = found.code,
-                                                           .error_message = SLICE("")};
+        out->coordinators.at[i] = (struct find_coordinator_response_coordinator){
+            .key = in->coordinator_keys.at[i],
+            .node_id = found.node,
+            .host = found.host,
+            .port = found.port,
+            .error_code = found.code,
+            .error_message =
+                found.code == KAFKA_UNSUPPORTED_VERSION ? message_of(found.code) : SLICE("")};
     }
     return out;
 }

@@ -599,6 +599,17 @@ public class Interop {
             case "storm": storm(args[1], args[2], args[3]); break;
             case "read": readAll(args[1], args[2], Arrays.copyOfRange(args, 3, args.length)); break;
             case "tool": return tool(args[1], Arrays.copyOfRange(args, 2, args.length));
+            case "tool-all": // what it says on standard error too
+                var err = System.err;
+                System.setErr(System.out);
+                try {
+                    return tool(args[1], Arrays.copyOfRange(args, 2, args.length));
+                } catch (Throwable e) {
+                    System.out.println(e);
+                    return false;
+                } finally {
+                    System.setErr(err);
+                }
             case "move-dir": moveDir(args[1], args[2], Integer.parseInt(args[3]), args[4]); break;
             case "offsets": offsets(args[1], args[2]).forEach(System.out::println); break;
             default: throw new IllegalArgumentException(args[0]);

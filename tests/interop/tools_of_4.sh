@@ -107,5 +107,6 @@ say "kafka-consumer-groups"
 says "kafka-cluster" "Cluster ID: " "$(interop tool org.apache.kafka.tools.ClusterTool cluster-id "${server[@]}")"
 [[ $(tool BrokerApiVersionsCommand | grep -c ' -> (') == 2 ]] || fail "kafka-broker-api-versions"
 says "kafka-transactions describe-producers" "ProducerId" "$(tool TransactionsCommand describe-producers --topic moved --partition 0)"
-says "kafka-features upgrade" "" "$(interop tool org.apache.kafka.tools.FeatureCommand "${server[@]}" upgrade --feature metadata.version=20 2>&1 || true)"
+says "kafka-features upgrade" "no broker supports this feature" \
+    "$(interop tool-all org.apache.kafka.tools.FeatureCommand "${server[@]}" upgrade --feature metadata.version=20 || true)"
 say "others"
