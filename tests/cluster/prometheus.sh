@@ -87,7 +87,7 @@ def without_variables(expr):
     return expr.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$topic", ".*")
 board = json.load(open(dashboard))
 queries = [(p["title"], without_variables(t["expr"])) for p in board["panels"] for t in p.get("targets", [])]
-queries += [(v["name"], re.sub(r"label_values\((.*), \w+\)", r"\1", v["definition"])) for v in board["templating"]["list"] if "definition" in v]
+queries += [(v["name"], re.sub(r"label_values\((.*), \w+\)", r"\1", v["query"]["query"])) for v in board["templating"]["list"] if v["type"] == "query"]
 if len(queries) < 35 or any("$" in q for _, q in queries): sys.exit(f"the dashboard's queries are not understood: {queries}")
 for title, query in queries:
     until(f"the panel {title} shows something: {query}", lambda: ask(query))
