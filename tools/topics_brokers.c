@@ -71,7 +71,10 @@ static enum err read_metadata(struct session *s)
 static enum err refuse(struct buf *message, int16_t code, struct slice text)
 {
     if (slice_is_null(text) || text.len == 0)
-        buf_printf(message, "%s", kafka_error_name(code));
+        buf_printf(message,
+                   code == KAFKA_REQUEST_TIMED_OUT ? "not done in time, it may be done later (%s)"
+                                                   : "%s",
+                   kafka_error_name(code));
     else
         buf_printf(message, "%.*s (%s)", SLICE_ARGS(text), kafka_error_name(code));
     return code == KAFKA_TOPIC_ALREADY_EXISTS ? ERR_EXISTS : ERR_DENIED;
