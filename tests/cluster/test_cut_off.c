@@ -1,8 +1,7 @@
 /* A controller that hears no broker at all while ZooKeeper answers doubts itself: it deposes
  * nobody, and after a while leaves its place to another controller. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,14 +66,6 @@ int main(void)
         .controller_properties = "controller.broker.heartbeat.timeout.ms=3000\n"
                                  "auto.leader.rebalance.enable=false\n",
     };
-    const TTest *const tests[] = {who_hears_nobody_condemns_nobody};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, who_hears_nobody_condemns_nobody);
 }

@@ -2,8 +2,7 @@
  * leaders that move, connections that are dropped with requests on them that are executed later.
  * Nothing twice, nothing missing, in order. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 
@@ -37,40 +36,34 @@ static void all_are_there_once(struct sender *sender)
     ck_assert(sender_verify(sender, true, 60));
 }
 
-START_TEST(killed_leaders_neither_lose_nor_repeat)
+/* Each broker in turn ends by `number`, with requests under way, and comes back. */
+static void end_each(const char *topic, int number, int records)
 {
-    struct sender *sender = open_sender("killed");
+    struct sender *sender = open_sender(topic);
 
-    for (int number = 1; number <= 3; number++) {
-        struct node *broker = cluster_node(&cluster, NODE_BROKER, number);
-        ck_assert(sender_send(sender, ROUND));
-        node_signal(&cluster, broker, SIGKILL); /* with requests under way */
-        ck_assert(sender_send(sender, ROUND));
-        ck_assert(sender_flush(sender, 90));
+    for (int id = 1; id <= 3; id++) {
+        struct node *broker = cluster_node(&cluster, NODE_BROKER, id);
+        ck_assert(sender_send(sender, records));
+        node_signal(&cluster, broker, number);
+        ck_assert(sender_send(sender, records));
+        if (number == SIGKILL) ck_assert(sender_flush(sender, 90)); /* the others go on */
         node_start(&cluster, broker);
         node_wait_ready(&cluster, broker, 120);
-        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "killed", 3, 60));
+        ck_assert(client_topic_is_in_sync(cluster.bootstrap, topic, 3, 60));
     }
     all_are_there_once(sender);
     sender_close(&sender);
+}
+
+START_TEST(killed_leaders_neither_lose_nor_repeat)
+{
+    end_each("killed", SIGKILL, ROUND);
 }
 END_TEST
 
 START_TEST(leaders_that_leave_in_order_neither_lose_nor_repeat)
 {
-    struct sender *sender = open_sender("moved");
-
-    for (int number = 1; number <= 3; number++) {
-        struct node *broker = cluster_node(&cluster, NODE_BROKER, number);
-        ck_assert(sender_send(sender, ROUND / 2));
-        node_signal(&cluster, broker, SIGTERM);
-        ck_assert(sender_send(sender, ROUND / 2));
-        node_start(&cluster, broker);
-        node_wait_ready(&cluster, broker, 120);
-        ck_assert(client_topic_is_in_sync(cluster.bootstrap, "moved", 3, 60));
-    }
-    all_are_there_once(sender);
-    sender_close(&sender);
+    end_each("moved", SIGTERM, ROUND / 2);
 }
 END_TEST
 
@@ -101,16 +94,8 @@ int main(void)
                                       .brokers = 3,
                                       .broker_properties = "min.insync.replicas=2\n"
                                                            "log.segment.bytes=1048576\n"};
-    const TTest *const tests[] = {killed_leaders_neither_lose_nor_repeat,
-                                  leaders_that_leave_in_order_neither_lose_nor_repeat,
-                                  dropped_connections_neither_lose_nor_repeat};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, killed_leaders_neither_lose_nor_repeat,
+                         leaders_that_leave_in_order_neither_lose_nor_repeat,
+                         dropped_connections_neither_lose_nor_repeat);
 }

@@ -2,8 +2,7 @@
  * The controller stands still while it happens, so that it is the leader who does it, and what it
  * leaves for the controller can be seen. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,14 +107,7 @@ int main(void)
         .controller_properties =
             "inter.broker.protocol.version=2.6\nauto.leader.rebalance.enable=false\n",
     };
-    const TTest *const tests[] = {the_leader_writes_the_state_and_tells_the_controller};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300,
+                         the_leader_writes_the_state_and_tells_the_controller);
 }

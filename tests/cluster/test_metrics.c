@@ -1,7 +1,6 @@
 /* What an operator sees on /metrics: an ISR that shrinks and grows, who controls, who is ready. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -190,16 +189,9 @@ int main(void)
         .controller_properties = "metrics.listen=127.0.0.1:0\nauto.leader.rebalance.enable=false\n"
                                  "controller.broker.heartbeat.timeout.ms=60000\n",
     };
-    const TTest *const tests[] = {
-        an_isr_that_shrinks_and_grows_is_seen, one_controller_is_active_and_counts,
-        pages_answer_in_the_form_that_is_scraped, more_fetchers_are_more_connections};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, an_isr_that_shrinks_and_grows_is_seen,
+                         one_controller_is_active_and_counts,
+                         pages_answer_in_the_form_that_is_scraped,
+                         more_fetchers_are_more_connections);
 }

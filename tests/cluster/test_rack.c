@@ -1,8 +1,7 @@
 /* Consumers read from the replica of their rack (KIP-392): librdkafka with client.rack, and its own
  * count of the bytes that came from each broker. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
@@ -211,15 +210,8 @@ int main(void)
         .brokers = 3,
         .broker_properties =
             "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector\n"};
-    const TTest *const tests[] = {brokers_have_racks, bytes_come_from_the_replica_of_the_rack,
-                                  reading_goes_on_when_the_near_replica_is_killed};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, brokers_have_racks,
+                         bytes_come_from_the_replica_of_the_rack,
+                         reading_goes_on_when_the_near_replica_is_killed);
 }

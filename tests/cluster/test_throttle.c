@@ -1,8 +1,7 @@
 /* Configurations that change at run time, what log directories hold, and a move that is throttled:
  * slow as it was told, faster when it is told so, and without a trace when it has ended. */
 #include "tests/cluster/client.h"
-#include "tests/cluster/cluster.h"
-#include "tests/unit/unit.h"
+#include "tests/cluster/suite.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -285,16 +284,9 @@ END_TEST
 int main(void)
 {
     struct cluster_options options = {.zookeepers = 1, .controllers = 1, .brokers = 3};
-    const TTest *const tests[] = {
-        what_is_altered_is_described_and_stored, brokers_take_what_can_change_at_run_time,
-        a_throttled_move_is_as_slow_as_it_was_told, a_move_that_is_taken_back_leaves_no_throttle};
 
-    if (cluster_missing() != NULL) {
-        printf("%s\n", cluster_missing());
-        return 77;
-    }
-    cluster_start(&cluster, &options);
-    int failed = unit_run_no_fork(__FILE__, tests, sizeof(tests) / sizeof(tests[0]), 300);
-    cluster_stop(&cluster);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return CLUSTER_SUITE(&cluster, &options, 300, what_is_altered_is_described_and_stored,
+                         brokers_take_what_can_change_at_run_time,
+                         a_throttled_move_is_as_slow_as_it_was_told,
+                         a_move_that_is_taken_back_leaves_no_throttle);
 }
