@@ -165,7 +165,7 @@ static char folders[3][160];
 
 static void make_folders(void)
 {
-    static char root[] = "/tmp/ottla-replicas-XXXXXX";
+    char root[] = "/tmp/ottla-replicas-XXXXXX";
 
     ck_assert_ptr_nonnull(mkdtemp(root));
     for (int i = 0; i < 3; i++) {
