@@ -247,9 +247,10 @@ static void ask_writes(struct context *context, struct to_online *t)
             ask_first_state(t, c, &parent, &arena, &json);
         } else {
             c->request = t->task.requests.count;
-            (void)task_set(&t->task, path_state(&arena, slice_text(p->topic->name), p->id),
-                           buf_slice(&json),
-                           planted(election_without_version) ? -1 : c->read.partition_epoch);
+            struct request *r = task_set(
+                &t->task, path_state(&arena, slice_text(p->topic->name), p->id), buf_slice(&json),
+                planted(election_without_version) ? -1 : c->read.partition_epoch);
+            request_guard_leaving(context, r, &c->read.isr, &c->next.isr);
         }
         arena_reset(&arena);
     }
@@ -311,6 +312,12 @@ static bool take_writes(struct context *context, struct to_online *t)
             c->has_read = false;
             c->answer = ANSWER_UNKNOWN_ERROR;
             is_again = true;
+        } else if (r->err == ERR_ZK_SKIPPED && r->guards.count > 0) {
+            context_warn(context,
+                         "partition %s-%d state not written: of its ISR one is not "
+                         "registered any more",
+                         c->partition->topic->name, c->partition->id);
+            candidate_done(c, ANSWER_UNKNOWN_ERROR);
         } else if (r->err != ERR_EXISTS || c->todo != INITIALISE) {
             context_warn(context, "partition %s-%d state not written: %s",
                          c->partition->topic->name, c->partition->id, err_text(r->err));

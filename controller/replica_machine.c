@@ -264,8 +264,10 @@ static void ask_writes(struct context *context, struct to_offline *t)
         buf_clear(&json);
         document_write_state(&json, &l->next);
         l->request = t->task.requests.count;
-        (void)task_set(&t->task, path_state(&arena, slice_text(p->topic->name), p->id),
-                       buf_slice(&json), l->read.partition_epoch);
+        struct request *r =
+            task_set(&t->task, path_state(&arena, slice_text(p->topic->name), p->id),
+                     buf_slice(&json), l->read.partition_epoch);
+        request_guard_leaving(context, r, &l->read.isr, &l->next.isr);
         arena_reset(&arena);
     }
     arena_fini(&arena);

@@ -51,6 +51,7 @@ static void requests_clear(struct requests *requests)
 
         free(r->path);
         free((void *)r->data.ptr);
+        ids_fini(&r->guards);
         free((void *)r->answer.ptr);
         for (int32_t c = 0; c < r->child_count; c++)
             free((void *)r->children[c].ptr);
@@ -332,6 +333,14 @@ struct request *task_set(struct task *task, struct slice path, struct slice data
     r->version = version;
     r->is_fenced = true;
     return r;
+}
+
+void request_guard_leaving(const struct context *context, struct request *request,
+                           const struct ids *isr, const struct ids *next)
+{
+    if (ids_include(next, isr)) return;
+    for (int32_t i = 0; i < next->count; i++)
+        if (broker_is_live(context, next->at[i])) ids_add(&request->guards, next->at[i]);
 }
 
 struct request *task_delete(struct task *task, struct slice path)

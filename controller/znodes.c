@@ -1,15 +1,18 @@
 /* controller/znodes.c - see znodes.h. */
 #include "controller/znodes.h"
 #include "controller/warm.h"
+#include "base/arena.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/planted.h"
+#include "zk/paths.h"
 #include "zk/recipes.h"
 #include <stdlib.h>
 
 /* Of one multi: ZooKeeper's limit of a packet is 1 MiB. */
 #define GROUP_OPS_MAX   100
 #define GROUP_BYTES_MAX (256 * 1024)
+#define PATHS_MAX       (1 << 20)
 
 struct batch {
     struct znodes *znodes;
@@ -25,6 +28,7 @@ struct group {
     struct zk_call call;
     struct batch *batch;
     int32_t first, count; /* of the batch's requests */
+    int32_t checks;       /* before them: the fence and the guards */
     bool is_fenced;
 };
 
@@ -122,6 +126,7 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
     struct batch *batch = group->batch;
     int32_t first = group->first;
     int32_t n = group->count;
+    int32_t checks = group->checks;
     bool is_fenced = group->is_fenced;
     bool was_resent = call->resent;
     struct znodes *znodes = batch->znodes;
@@ -147,30 +152,43 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
     /* Refused before it was sent, or as too large: its task must hear it like any other error. */
     const struct zk_result refusal = {.err = err};
     for (int32_t i = 0; i < n; i++)
-        answer(batch, first + i, count == 0 ? &refusal : &results[is_fenced ? i + 1 : i],
-               was_resent);
+        answer(batch, first + i, count == 0 ? &refusal : &results[checks + i], was_resent);
     finish(batch);
 }
 
 static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fenced)
 {
-    struct zk_op ops[GROUP_OPS_MAX + 1];
+    const struct request *requests = &batch->task->requests.at[first];
     struct group *group = ensure_zalloc(sizeof(*group));
+    struct ids guards = {0};
+    struct arena arena;
     int n = 0;
 
+    if (planted(unfenced_writes)) is_fenced = false;
+    for (int32_t i = 0; i < count && is_fenced; i++)
+        for (int32_t g = 0; g < requests[i].guards.count; g++)
+            ids_add_once(&guards, requests[i].guards.at[g]);
+    arena_init(&arena, PATHS_MAX);
+    struct zk_op *ops = ensure_zalloc((size_t)(1 + guards.count + count) * sizeof(*ops));
+    if (is_fenced) ops[n++] = recipe_fence(batch->epoch_version);
+    for (int32_t g = 0; g < guards.count; g++)
+        ops[n++] = (struct zk_op){
+            .kind = ZK_CHECK, .path = path_broker(&arena, guards.at[g]), .version = ZK_ANY_VERSION};
     *group = (struct group){
         .call = {.done = group_done, .retry_loss = true},
         .batch = batch,
         .first = first,
         .count = count,
+        .checks = n,
         .is_fenced = is_fenced,
     };
-    if (planted(unfenced_writes)) group->is_fenced = is_fenced = false;
-    if (is_fenced) ops[n++] = recipe_fence(batch->epoch_version);
     for (int32_t i = 0; i < count; i++)
-        ops[n++] = op_of(&batch->task->requests.at[first + i]);
+        ops[n++] = op_of(&requests[i]);
     batch->holders++;
     zk_submit(batch->znodes->zk, &group->call, ops, n);
+    free(ops);
+    arena_fini(&arena);
+    ids_fini(&guards);
 }
 
 static void answered_now(struct post *post)

@@ -71,6 +71,12 @@ static void broker_down(struct world *world, struct words *words)
     world_happens(world, EVENT_BROKERS_CHANGED);
 }
 
+/* Nobody has heard of it yet. */
+static void broker_vanished(struct world *world, struct words *words)
+{
+    world_broker_gone(world, words_at(words, 1));
+}
+
 static void topic(struct world *world, struct words *words)
 {
     char text[1000];
@@ -339,6 +345,7 @@ static const struct {
     {"back", back},
     {"broker-down", broker_down},
     {"broker-up", broker_up},
+    {"broker-vanished", broker_vanished},
     {"brokers", brokers},
     {"brokers-lost", brokers_lost},
     {"conflict", conflict},

@@ -173,12 +173,28 @@ static void interfere(struct world *world, struct request *r)
     node->version++;
 }
 
+static bool guard_fails(struct world *world, const struct request *r)
+{
+    char path[64];
+
+    for (int32_t i = 0; i < r->guards.count; i++) {
+        snprintf(path, sizeof(path), "/brokers/ids/%d", r->guards.at[i]);
+        if (node_at(world, path) == NULL) return true;
+    }
+    return false;
+}
+
 static void perform_write(struct world *world, struct request *r)
 {
     struct node *node = node_at(world, r->path);
     struct zk_stat stat = {0};
     enum err err = ERR_OK;
 
+    if (guard_fails(world, r)) {
+        print_write(world, "set", r, ERR_ZK_SKIPPED);
+        request_answer(r, ERR_ZK_SKIPPED, &stat, SLICE_NULL, NULL, 0);
+        return;
+    }
     switch (r->kind) {
     case ZK_CREATE:
         if (node != NULL) {
