@@ -1,9 +1,10 @@
 /* controller/znodes.h - performs what the machines ask of ZooKeeper.
  *
  * Reads and unfenced writes leave one by one, pipelined. Fenced writes leave in multis of many
- * behind one check of /controller_epoch, and of the registrations that they name as guards; a multi that failed for another reason than the fence is
- * done again write by write, so that each has its own answer. All are resent after a lost
- * connection. When the fence fails, `moved` is called and the batch is never answered. */
+ * behind one check of /controller_epoch, and of the registrations that they name as guards; a multi
+ * that failed for another reason than the fence is done again write by write, so that each has its
+ * own answer. All are resent after a lost connection. When the fence fails, `moved` is called and
+ * the batch is never answered. */
 #pragma once
 #include "controller/task.h"
 
