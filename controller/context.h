@@ -92,7 +92,7 @@ struct topic {
     int32_t version;  /* of its node, as last read or written; −1: not known */
     bool is_deleting; /* in Kafka's terms: queued for deletion */
     bool is_deletion_started;
-    bool is_ineligible; /* for deletion, for now */
+    bool is_ineligible; /* for deletion, until what is in its way has gone */
     bool is_listed;     /* scratch of the topic listing */
 };
 
