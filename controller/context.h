@@ -247,7 +247,7 @@ struct request {
     bool is_fenced;
     bool is_watching;
     bool is_warm_enough; /* a standby's copy that has not changed since will do */
-    struct ids guards;   /* brokers: fenced, and nothing is done unless all of them are registered */
+    struct ids guards; /* brokers: fenced, and nothing is done unless all of them are registered */
     /* the answer */
     enum err err;
     bool was_resent;
