@@ -195,7 +195,9 @@ static bool is_whole(struct nemesis *nemesis)
     return load_is_whole(nemesis->load, why, sizeof(why));
 }
 
-static bool is_in_sync_of(struct nemesis *nemesis, const struct member *member, const char *topic)
+/* Since it registered. */
+static bool is_in_sync_of(struct nemesis *nemesis, const struct member *member,
+                          int64_t registered_at, const char *topic)
 {
     struct load_partition at;
 
@@ -204,21 +206,25 @@ static bool is_in_sync_of(struct nemesis *nemesis, const struct member *member, 
         for (int i = 0; i < at.replica_count; i++)
             if (at.replicas[i] == member->id) is_replica = true;
         for (int i = 0; i < at.isr_count; i++)
-            if (at.isr[i] == member->id) is_in = true;
+            if (at.isr[i] == member->id) is_in = at.written_at > registered_at;
         if (is_replica && !is_in) return false;
     }
     return true;
 }
 
-/* In all partitions that are its own it is in sync. */
+/* In all partitions that are its own it is in sync. An ISR that was written before its broker
+ * registered in this life is of what it had in an earlier one: while ZooKeeper is away that may
+ * stand for long, with the broker back and nobody told of it. */
 static bool is_in_sync(struct nemesis *nemesis, const struct member *member)
 {
+    int64_t registered_at = load_registered_at(nemesis->load, member);
     int count;
     struct load_topic *topics = load_topics(nemesis->load, &count);
 
+    if (registered_at == 0) return false;
     for (int t = 0; t < count; t++)
-        if (!is_in_sync_of(nemesis, member, topics[t].name)) return false;
-    return is_in_sync_of(nemesis, member, LOAD_OFFSETS_TOPIC);
+        if (!is_in_sync_of(nemesis, member, registered_at, topics[t].name)) return false;
+    return is_in_sync_of(nemesis, member, registered_at, LOAD_OFFSETS_TOPIC);
 }
 
 static bool all_brokers_are_well(struct nemesis *nemesis)
@@ -250,8 +256,6 @@ static void on_look(struct world_event *event)
     struct member *member = nemesis->damaged;
 
     if (member == NULL) return;
-    /* The registration must be of this life: who has not been noticed to be gone is in sync on
-     * paper. */
     if (!has_trouble(nemesis, member) && member_is_up(member) && is_whole(nemesis) &&
         is_in_sync(nemesis, member)) {
         world_trace(nemesis->world, "%s is whole again", member->host->name);

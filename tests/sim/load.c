@@ -202,6 +202,7 @@ static bool parse_partition(struct load *load, const struct tree_node *node,
     copy_ints(&topic.partitions[partition].replicas, out->replicas, &out->replica_count);
     if (state_node == NULL || doc_state_read(state_node->data, &load->arena, &state) != ERR_OK)
         return true;
+    out->written_at = state_node->stat.mzxid;
     out->leader = state.leader;
     out->leader_epoch = state.leader_epoch;
     copy_ints(&state.isr, out->isr, &out->isr_count);
@@ -237,6 +238,20 @@ bool load_partition(struct load *load, const char *topic, int32_t partition,
 
     sim_heap_use(was);
     return is_there;
+}
+
+int64_t load_registered_at(struct load *load, const struct member *member)
+{
+    struct sim_heap *was = sim_heap_use_world();
+    int64_t session = member->process == NULL
+                          ? 0
+                          : sim_zookeeper_session(load->world->zookeeper, member->process);
+
+    arena_reset(&load->arena);
+    const struct tree_node *node = znode(load, path_broker(&load->arena, member->id));
+    sim_heap_use(was);
+    if (node == NULL || session == 0 || node->stat.ephemeral_owner != session) return 0;
+    return node->stat.czxid;
 }
 
 static void write_config(struct load *load, const char *topic, const char *key, const char *value)

@@ -57,9 +57,13 @@ struct load_topic *load_topics(struct load *load, int *count);
 struct load_partition {
     int32_t leader, leader_epoch, replica_count, isr_count;
     int32_t replicas[MEMBERS_MAX], isr[MEMBERS_MAX];
+    int64_t written_at; /* the transaction of its state; 0: it has none */
 };
 bool load_partition(struct load *load, const char *topic, int32_t partition,
                     struct load_partition *out);
+/* The transaction in which the process that runs has registered its broker; 0: it is not
+ * registered, or by an earlier life. */
+int64_t load_registered_at(struct load *load, const struct member *member);
 
 struct load_counts {
     uint64_t produce, produce_failed, fetch, fetch_failed, operations, refused, out_of_range;
