@@ -101,9 +101,11 @@ static void ask_alter(struct context *context, struct alter *a)
         buf_clear(&json);
         document_write_state(&json, &next);
         a->requests[i] = a->task.requests.count;
-        (void)task_set(&a->task, path_state(&arena, slice_text(p->topic->name), p->id),
-                       buf_slice(&json),
-                       planted(isr_without_partition_epoch) ? -1 : item->state.partition_epoch);
+        struct request *r =
+            task_set(&a->task, path_state(&arena, slice_text(p->topic->name), p->id),
+                     buf_slice(&json),
+                     planted(isr_without_partition_epoch) ? -1 : item->state.partition_epoch);
+        request_guard_leaving(context, r, &p->now.isr, &next.isr);
         arena_reset(&arena);
     }
     leadership_fini(&next);
@@ -136,6 +138,7 @@ static void take_alter(struct context *context, struct alter *a)
             partition_set_add(&conflicts, p);
         } else {
             item->answer = ANSWER_UNKNOWN_ERROR;
+            if (r->err == ERR_ZK_LOSS) partition_set_add(&conflicts, p);
         }
     }
     /* What stands there may be our own write whose answer was lost: the leader, which asks again or
@@ -152,7 +155,7 @@ static void judge_conflicts(struct context *context, struct alter *a)
         struct event_item *item = &event->items[i];
         struct partition *p = context_find_item(context, item);
 
-        if (item->answer != ANSWER_INVALID_VERSION || a->requests[i] < 0 || p == NULL) continue;
+        if (item->answer == ANSWER_OK || a->requests[i] < 0 || p == NULL) continue;
         if (p->now.leader == event->broker && p->now.leader_epoch == item->state.leader_epoch &&
             ids_equal(&p->now.isr, &item->state.isr) &&
             p->now.is_recovering == item->state.is_recovering) {
@@ -199,7 +202,7 @@ void alter_partition(struct context *context, struct event *event)
 {
     const struct broker *broker = context_broker(context, event->broker);
 
-    if (broker == NULL || broker->is_suspect ||
+    if (broker == NULL || broker->is_suspect || broker->is_silent ||
         (broker->epoch != event->broker_epoch && !planted(broker_epoch_ignored))) {
         event->answer = ANSWER_STALE_BROKER_EPOCH;
         return;

@@ -514,7 +514,11 @@ void broker_verdict_waits(struct context *context, const struct event *event)
 {
     if (event->type != EVENT_BROKER_BACK && event->type != EVENT_BROKER_SUSPECT) return;
     struct broker *broker = spoken_of(context, event);
-    if (broker == NULL || !broker->is_suspect) return;
+    if (broker == NULL) return;
+    if (!broker->is_suspect) {
+        broker->is_silent = event->type == EVENT_BROKER_SUSPECT;
+        return;
+    }
     broker->is_returning = event->type == EVENT_BROKER_BACK;
     if (!broker->is_returning) return;
     context_note(context, "broker %d returns", broker->id);
@@ -528,9 +532,15 @@ void broker_suspect(struct context *context, struct event *event)
     struct broker *broker = spoken_of(context, event);
     struct ids only = {0};
 
-    if (broker == NULL || broker->is_suspect || is_lifted(context, event)) return;
+    if (broker == NULL || broker->is_suspect) return;
+    if (is_lifted(context, event)) {
+        /* While it was silent elections have passed it over. */
+        partitions_trigger_online(context, NULL, NULL);
+        return;
+    }
     context_note(context, "broker %d suspect", broker->id);
     broker->is_suspect = true;
+    broker->is_silent = false;
     /* Its channel stays, with what is queued: when it is back it hears everything anew, except what
      * is no longer there. */
     ids_add(&only, broker->id);

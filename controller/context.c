@@ -191,6 +191,13 @@ bool broker_is_alive(const struct context *context, int32_t id)
     return broker != NULL && !broker->is_suspect;
 }
 
+bool broker_is_heard(const struct context *context, int32_t id)
+{
+    const struct broker *broker = context_broker(context, id);
+
+    return broker != NULL && !broker->is_suspect && !broker->is_silent;
+}
+
 void context_alive(const struct context *context, struct ids *out)
 {
     out->count = 0;

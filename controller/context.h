@@ -114,6 +114,7 @@ struct broker {
     int64_t cache_lost_since;
     bool is_shutting_down;
     bool is_suspect;      /* registered, but the detector says it is gone: neither live nor alive */
+    bool is_silent;       /* not suspect yet: the detector's word waits for its turn */
     bool is_returning;    /* suspect still, but heard again: brokers know, the machines will */
     int32_t dirs_offline; /* replicas of its that are is_dir_offline */
 };
@@ -247,10 +248,12 @@ struct request {
     bool is_fenced;
     bool is_watching;
     bool is_warm_enough; /* a standby's copy that has not changed since will do */
+    /* Somebody leaves an ISR: not to be done later than decided. ERR_ZK_LOSS when the connection was
+     * lost: done or not. */
+    bool is_for_now;
     struct ids guards; /* brokers: fenced, and nothing is done unless all of them are registered */
     /* the answer */
     enum err err;
-    bool was_resent;
     struct zk_stat stat;
     struct slice answer;    /* owned */
     struct slice *children; /* owned, as are the texts */
@@ -396,6 +399,8 @@ void broker_clear_endpoints(struct broker *broker);
 void context_broker_ids(const struct context *context, struct ids *out);
 /* Registered and not suspect, whether shutting down or not. */
 bool broker_is_alive(const struct context *context, int32_t id);
+/* Alive, and nothing that waits for its turn says otherwise. */
+bool broker_is_heard(const struct context *context, int32_t id);
 void context_alive(const struct context *context, struct ids *out); /* ascending */
 /* Alive, and not shutting down. */
 bool broker_is_live(const struct context *context, int32_t id);

@@ -7,6 +7,7 @@ enum choice { CHOICE_OF_ISR, CHOICE_FORMER, CHOICE_UNCLEAN };
 static bool may_lead(const struct context *context, const struct partition *p,
                      enum election election, int32_t broker)
 {
+    if (!broker_is_heard(context, broker)) return false;
     if (election != ELECTION_CONTROLLED_SHUTDOWN) return replica_is_online(context, p, broker);
     const struct broker *b = context_broker(context, broker);
     return replica_is_alive(context, p, broker) && !b->is_shutting_down;
@@ -59,7 +60,8 @@ static int32_t any_former(const struct context *context, const struct partition 
     for (int32_t i = 0; i < p->replicas.count; i++) {
         int32_t id = p->replicas.at[i];
 
-        if ((context == NULL || replica_is_online(context, p, id)) &&
+        if ((context == NULL ||
+             (replica_is_online(context, p, id) && broker_is_heard(context, id))) &&
             partition_has_left_with_all(p, id, min_insync, since))
             return id;
     }

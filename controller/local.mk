@@ -58,5 +58,6 @@ check_PROGRAMS += \
 	tests/unit/test_standby \
 	tests/unit/test_survey \
 	tests/unit/test_warm \
-	tests/unit/test_transitions
+	tests/unit/test_transitions \
+	tests/unit/test_znodes
 endif

@@ -312,6 +312,11 @@ static bool take_writes(struct context *context, struct to_online *t)
             c->has_read = false;
             c->answer = ANSWER_UNKNOWN_ERROR;
             is_again = true;
+        } else if (r->err == ERR_ZK_LOSS) {
+            /* Done or not, and decided on what was known before ZooKeeper was away. */
+            c->has_read = c->has_terms = false;
+            c->answer = ANSWER_UNKNOWN_ERROR;
+            is_again = true;
         } else if (r->err == ERR_ZK_SKIPPED && r->guards.count > 0) {
             context_warn(context,
                          "partition %s-%d state not written: of its ISR one is not "

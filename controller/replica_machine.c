@@ -227,14 +227,39 @@ static bool is_last_sure(const struct partition *p, const struct leadership *now
     return !partition_is_doubted(p, broker);
 }
 
+/* Whose registration is all that is left may have lost power: nobody leaves in its favour. Until the
+ * ISR is smaller each of it has all that was acknowledged, and who ended knows that it has. */
+static bool are_others_silent(const struct context *context, const struct leadership *now,
+                              int32_t broker)
+{
+    bool is_silent = false;
+
+    for (int32_t i = 0; i < now->isr.count; i++) {
+        int32_t other = now->isr.at[i];
+
+        if (other == broker) continue;
+        if (broker_is_heard(context, other)) return false;
+        is_silent |= context_broker(context, other) != NULL;
+    }
+    return is_silent;
+}
+
+/* The last member stays: when it comes back, nothing is lost. */
+static bool may_leave(const struct context *context, const struct leaver *l)
+{
+    const struct partition *p = l->replica.partition;
+    int32_t broker = l->replica.broker;
+
+    return l->read.isr.count > 1 && !is_last_sure(p, &l->read, broker) &&
+           (!are_others_silent(context, &l->read, broker) || ids_have(&p->removing, broker));
+}
+
 static void choose_without(const struct context *context, const struct leaver *l,
                            struct leadership *next)
 {
     leadership_copy(next, &l->read);
     if (next->leader == l->replica.broker) next->leader = -1;
-    /* The last member stays: when it comes back, nothing is lost. */
-    if (next->isr.count > 1 && !is_last_sure(l->replica.partition, &l->read, l->replica.broker))
-        ids_remove(&next->isr, l->replica.broker);
+    if (may_leave(context, l)) ids_remove(&next->isr, l->replica.broker);
     next->leader_epoch++;
     next->controller_epoch = context->epoch;
 }
@@ -292,7 +317,7 @@ static bool take_writes(struct context *context, struct to_offline *t)
             context_note(context, "partition %s-%d leader=%d epoch=%d without %d", p->topic->name,
                          p->id, p->now.leader, p->now.leader_epoch, l->replica.broker);
             settle(context, l, true);
-        } else if (r->err == ERR_ZK_VERSION) {
+        } else if (r->err == ERR_ZK_VERSION || r->err == ERR_ZK_LOSS) {
             l->has_read = false;
             l->must_read = true;
             is_again = true;

@@ -339,6 +339,7 @@ void request_guard_leaving(const struct context *context, struct request *reques
                            const struct ids *isr, const struct ids *next)
 {
     if (ids_include(next, isr)) return;
+    request->is_for_now = true;
     for (int32_t i = 0; i < next->count; i++)
         if (broker_is_live(context, next->at[i])) ids_add(&request->guards, next->at[i]);
 }

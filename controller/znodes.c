@@ -98,12 +98,10 @@ static struct zk_op op_of(const struct request *r)
 
 static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fenced);
 
-static void answer(struct batch *batch, int32_t place, const struct zk_result *result,
-                   bool was_resent)
+static void answer(struct batch *batch, int32_t place, const struct zk_result *result)
 {
     struct request *r = &batch->task->requests.at[place];
 
-    r->was_resent = was_resent;
     request_answer(r, result->err, &result->stat, result->data, result->children,
                    result->child_count);
     batch->left--;
@@ -119,6 +117,21 @@ static void finish(struct batch *batch)
     if (is_whole) znodes->answered(znodes->owner, task);
 }
 
+/* What had to be done at once is decided anew; the others of the multi are done each by itself, or
+ * were done: their versions tell. */
+static void group_lost(struct batch *batch, int32_t first, int32_t n)
+{
+    const struct zk_result loss = {.err = ERR_ZK_LOSS};
+
+    for (int32_t i = first; i < first + n; i++) {
+        if (batch->task->requests.at[i].is_for_now)
+            answer(batch, i, &loss);
+        else
+            submit(batch, i, 1, true);
+    }
+    finish(batch);
+}
+
 static void group_done(struct zk_call *call, enum err err, const struct zk_result *results,
                        int count)
 {
@@ -128,7 +141,6 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
     int32_t n = group->count;
     int32_t checks = group->checks;
     bool is_fenced = group->is_fenced;
-    bool was_resent = call->resent;
     struct znodes *znodes = batch->znodes;
 
     free(group);
@@ -144,6 +156,10 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
         znodes->moved(znodes->owner);
         return;
     }
+    if (err == ERR_ZK_LOSS) {
+        group_lost(batch, first, n);
+        return;
+    }
     if (is_fenced && err != ERR_OK && n > 1) {
         for (int32_t i = 0; i < n; i++)
             submit(batch, first + i, 1, true);
@@ -152,7 +168,7 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
     /* Refused before it was sent, or as too large: its task must hear it like any other error. */
     const struct zk_result refusal = {.err = err};
     for (int32_t i = 0; i < n; i++)
-        answer(batch, first + i, count == 0 ? &refusal : &results[checks + i], was_resent);
+        answer(batch, first + i, count == 0 ? &refusal : &results[checks + i]);
     finish(batch);
 }
 
@@ -162,9 +178,12 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
     struct group *group = ensure_zalloc(sizeof(*group));
     struct ids guards = {0};
     struct arena arena;
+    bool is_for_now = false;
     int n = 0;
 
     if (planted(unfenced_writes)) is_fenced = false;
+    for (int32_t i = 0; i < count; i++)
+        is_for_now |= requests[i].is_for_now;
     for (int32_t i = 0; i < count && is_fenced; i++)
         for (int32_t g = 0; g < requests[i].guards.count; g++)
             ids_add_once(&guards, requests[i].guards.at[g]);
@@ -175,7 +194,7 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
         ops[n++] = (struct zk_op){
             .kind = ZK_CHECK, .path = path_broker(&arena, guards.at[g]), .version = ZK_ANY_VERSION};
     *group = (struct group){
-        .call = {.done = group_done, .retry_loss = true},
+        .call = {.done = group_done, .retry_loss = !is_for_now},
         .batch = batch,
         .first = first,
         .count = count,

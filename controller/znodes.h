@@ -3,8 +3,8 @@
  * Reads and unfenced writes leave one by one, pipelined. Fenced writes leave in multis of many
  * behind one check of /controller_epoch, and of the registrations that they name as guards; a multi
  * that failed for another reason than the fence is done again write by write, so that each has its
- * own answer. All are resent after a lost connection. When the fence fails, `moved` is called and
- * the batch is never answered. */
+ * own answer. All are resent after a lost connection, except those that are for now: ERR_ZK_LOSS.
+ * When the fence fails, `moved` is called and the batch is never answered. */
 #pragma once
 #include "controller/task.h"
 

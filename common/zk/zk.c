@@ -43,7 +43,7 @@ struct zk {
     struct list waiting;   /* not sent yet */
     struct list again;     /* lost and to be resent; also what must come before all else */
     struct list in_flight; /* in the order of sending */
-    struct list refused;   /* not valid: answered with the next turn */
+    struct list refused;   /* will not be sent: answered with the next turn */
     int in_flight_count;
 
     struct post pump;
@@ -324,7 +324,23 @@ void zk_submit(struct zk *zk, struct zk_call *call, const struct zk_op *ops, int
     struct slice chroot = zk->chroot == NULL ? SLICE("") : slice_text(zk->chroot);
     struct send *send = make_send(zk, chroot, call, ops, count);
 
+    if (send->refusal == ERR_OK && !call->retry_loss && !zk->is_connected)
+        send->refusal = ERR_ZK_LOSS;
     list_push(send->refusal == ERR_OK ? &zk->waiting : &zk->refused, &send->node);
+    shard_post(zk->shard, &zk->pump);
+}
+
+/* The connection is gone: what is for now or never is not sent by the next one. */
+static void refuse_late(struct zk *zk)
+{
+    list_each (node, &zk->waiting) {
+        struct send *send = list_entry(node, struct send, node);
+
+        if (send->call->retry_loss) continue;
+        list_remove(node);
+        send->refusal = ERR_ZK_LOSS;
+        list_push(&zk->refused, node);
+    }
     shard_post(zk->shard, &zk->pump);
 }
 
@@ -623,6 +639,7 @@ static void session_state(void *owner, enum zk_session_state state)
         zk->is_connected = false;
         zk->connection++;
         log_warn("zk", "disconnected", "session=0x%llx", (unsigned long long)zk->session_id);
+        refuse_late(zk);
         tell(zk, ZK_DISCONNECTED);
         break;
     case ZK_SESSION_EXPIRED:

@@ -8,7 +8,9 @@
  * "Maybe": an operation that was unanswered when the connection broke has happened or not. With
  * `retry_loss` (Kafka's rule for all its requests) it is sent again when the connection is back,
  * and the result says so (`resent`): then ERR_EXISTS or ERR_ZK_VERSION may be one's own success.
- * Without it, it ends with ERR_ZK_LOSS. On expiry everything unanswered ends with ERR_ZK_EXPIRED.
+ * Without it, it is for now or never: it ends with ERR_ZK_LOSS, and so does one that could not be
+ * sent before the connection broke, or that is submitted while there is none: who decided it knows
+ * more when there is one again. On expiry everything unanswered ends with ERR_ZK_EXPIRED.
  *
  * Watches are one-shot. A read with `watch` arms one; its event comes before any answer that shows
  * the new state. Watches survive a reconnect; none survives expiry. */

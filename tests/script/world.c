@@ -190,6 +190,11 @@ static void perform_write(struct world *world, struct request *r)
     struct zk_stat stat = {0};
     enum err err = ERR_OK;
 
+    if (world->is_late && r->is_for_now) {
+        print_write(world, "set", r, ERR_ZK_LOSS);
+        request_answer(r, ERR_ZK_LOSS, &stat, SLICE_NULL, NULL, 0);
+        return;
+    }
     if (guard_fails(world, r)) {
         print_write(world, "set", r, ERR_ZK_SKIPPED);
         request_answer(r, ERR_ZK_SKIPPED, &stat, SLICE_NULL, NULL, 0);
@@ -348,7 +353,9 @@ void world_zookeeper(struct world *world, bool is_away)
     world->is_away = is_away;
     if (is_away || task == NULL) return;
     world->unanswered = NULL;
+    world->is_late = true;
     answer(world, task);
+    world->is_late = false;
     settle(world);
 }
 

@@ -12,6 +12,7 @@ struct world {
     int64_t zxid;
     bool is_quiet;           /* control requests are not printed */
     bool is_away;            /* ZooKeeper: nothing asked of it is answered */
+    bool is_late;            /* it is back: what was to be done at once is lost */
     struct task *unanswered; /* what was asked meanwhile; a machine asks one thing at a time */
     /* This many writes of states from now on meet another writer first. */
     int conflicts;

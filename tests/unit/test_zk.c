@@ -106,6 +106,30 @@ START_TEST(what_was_lost_is_sent_again_first_and_in_order)
 }
 END_TEST
 
+/* What was decided on what was known before is not done later. */
+START_TEST(what_is_for_now_or_never_is_not_sent_by_a_later_connection)
+{
+    struct named calls[6], while_away;
+
+    fake_begin(); /* four at a time */
+    for (int i = 0; i < 6; i++)
+        start(&calls[i], names[i], i != 4); /* e is not sent yet */
+    fake_run();
+    ck_assert_int_eq(fake.count, 4);
+    fake_state(ZK_SESSION_DISCONNECTED);
+    start(&while_away, "g", false);
+    fake_run();
+    check_log("disconnected e:ZK_LOSS g:ZK_LOSS ");
+    for (int i = 0; i < 4; i++)
+        fake_answer(ERR_ZK_LOSS, (struct zk_result){0});
+    fake_state(ZK_SESSION_CONNECTED);
+    for (int i = 0; i < 5; i++)
+        fake_answer(ERR_OK, (struct zk_result){0});
+    check_log("connected a:OK:resent b:OK:resent c:OK:resent d:OK:resent f:OK ");
+    fake_end();
+}
+END_TEST
+
 START_TEST(losses_that_are_told_late_are_not_overtaken)
 {
     struct named calls[3];
@@ -162,7 +186,7 @@ END_TEST
 
 START_TEST(expiry_answers_everything_before_it_is_told)
 {
-    struct named calls[6], later = {.name = "later"};
+    struct named calls[6], later = {.name = "later", .call = {.retry_loss = true}};
 
     fake_begin();
     for (int i = 0; i < 6; i++)
@@ -367,6 +391,7 @@ START_TEST(closing_cancels_what_is_unanswered_and_comes_last)
 END_TEST
 
 UNIT(requests_leave_in_order_within_the_bound, what_was_lost_is_sent_again_first_and_in_order,
+     what_is_for_now_or_never_is_not_sent_by_a_later_connection,
      losses_that_are_told_late_are_not_overtaken,
      a_large_request_that_is_lost_again_and_again_is_given_up,
      expiry_answers_everything_before_it_is_told,
