@@ -34,16 +34,10 @@ void phases_fini(struct phases *phases)
 
 /* ---- one request ---- */
 
+/* Nanoseconds. Less than nothing where another shard's last look at its clock was before ours. */
 struct times {
     int64_t queue, local, remote, response_queue, send, total;
 };
-
-static int64_t between(struct instant from, struct instant to)
-{
-    int64_t ns = instant_ns_between(from, to);
-
-    return ns > 0 ? ns : 0;
-}
 
 static struct times times_of(const struct request *request)
 {
@@ -52,22 +46,27 @@ static struct times times_of(const struct request *request)
     bool has_waited = request->waits_since.ns != 0;
     struct instant done = has_waited ? request->waits_since : request->replied;
     struct times times = {
-        .queue = between(request->arrived, request->begun),
-        .local = between(request->begun, done),
-        .remote = between(done, request->replied),
-        .total = between(request->arrived, request->replied),
+        .queue = instant_ns_between(request->arrived, request->begun),
+        .local = instant_ns_between(request->begun, done),
+        .remote = instant_ns_between(done, request->replied),
+        .total = instant_ns_between(request->arrived, request->replied),
     };
 
     if (queued.ns == 0) return times; /* no reply left */
-    times.response_queue = between(request->replied, queued);
-    times.send = between(queued, sent);
-    times.total = between(request->arrived, sent);
+    times.response_queue = instant_ns_between(request->replied, queued);
+    times.send = instant_ns_between(queued, sent);
+    times.total = instant_ns_between(request->arrived, sent);
     return times;
 }
 
 static void enter(struct histogram *histogram, int64_t ns)
 {
     if (ns > 0) histogram_add(histogram, (uint64_t)ns);
+}
+
+static long long us_of(int64_t ns)
+{
+    return ns > 0 ? ns / 1000 : 0;
 }
 
 static void log_request(const struct request *request, const struct times *times)
@@ -77,10 +76,9 @@ static void log_request(const struct request *request, const struct times *times
              " api=%s version=%d correlation=%d client_id=\"%.*s\" peer=%s bytes=%zu total_us=%lld "
              "queue_us=%lld local_us=%lld remote_us=%lld response_queue_us=%lld send_us=%lld",
              api_info_name(request->api->key), request->version, request->correlation_id,
-             SLICE_ARGS(request->client_id), request->host, request->bytes,
-             (long long)(times->total / 1000), (long long)(times->queue / 1000),
-             (long long)(times->local / 1000), (long long)(times->remote / 1000),
-             (long long)(times->response_queue / 1000), (long long)(times->send / 1000));
+             SLICE_ARGS(request->client_id), request->host, request->bytes, us_of(times->total),
+             us_of(times->queue), us_of(times->local), us_of(times->remote),
+             us_of(times->response_queue), us_of(times->send));
 }
 
 void phases_note(const struct request *request)
@@ -100,7 +98,7 @@ void phases_note(const struct request *request)
     enter(&of->send, times.send);
     histogram_add(&of->bytes, request->bytes);
     counter_add(&of->versions[request->version], 1);
-    histogram_add(&of->total, (uint64_t)times.total);
+    histogram_add(&of->total, times.total > 0 ? (uint64_t)times.total : 0);
     if (home->process->logs_requests != NULL &&
         atomic_load_explicit(home->process->logs_requests, memory_order_relaxed))
         log_request(request, &times);

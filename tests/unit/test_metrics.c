@@ -52,6 +52,21 @@ START_TEST(a_quantile_is_never_below_and_at_most_a_quarter_above)
 }
 END_TEST
 
+START_TEST(buckets_follow_each_other_without_a_gap)
+{
+    ck_assert_int_eq(histogram_bucket(0), 0);
+    for (uint64_t value = 1; value < 4096; value++) {
+        int step = histogram_bucket(value) - histogram_bucket(value - 1);
+        ck_assert(step == 0 || step == 1);
+    }
+    for (int power = 2; power < 42; power++) {
+        ck_assert_int_eq(histogram_bucket(UINT64_C(1) << power), 4 * power - 4);
+        ck_assert_int_eq(histogram_bucket((UINT64_C(1) << power) - 1), 4 * power - 5);
+    }
+    ck_assert_int_eq(histogram_bucket(UINT64_C(1) << 42), HISTOGRAM_BUCKETS - 1);
+}
+END_TEST
+
 START_TEST(quantiles_split_what_was_added)
 {
     struct metrics *metrics = metrics_create();
@@ -141,7 +156,8 @@ START_TEST(quantiles_are_of_this_window_and_the_one_before)
     histogram_add(&two, 1);
     ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") >= 1000);
     metrics_window(metrics);
-    ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") <= 1); /* the one of the window before */
+    ck_assert(quantile_on(metrics, "t{quantile=\"0.50\"} ") <=
+              1); /* the one of the window before */
     metrics_window(metrics);
     double now = quantile_on(metrics, "t{quantile=\"0.50\"} ");
     ck_assert(now != now);
@@ -152,4 +168,5 @@ END_TEST
 
 UNIT(a_part_that_was_not_entered_was_zero, quantiles_are_of_this_window_and_the_one_before,
      cells_of_one_name_are_summed_and_lines_are_in_order,
-     a_quantile_is_never_below_and_at_most_a_quarter_above, quantiles_split_what_was_added)
+     a_quantile_is_never_below_and_at_most_a_quarter_above,
+     buckets_follow_each_other_without_a_gap, quantiles_split_what_was_added)
