@@ -1,5 +1,5 @@
 # tests/sim: whole clusters of the production code in one seeded, virtual world. What is linked with
-# libsim.a takes SIM_LDFLAGS too: memory belongs to a heap (heap.h); symbols are bound before the
+# libsim.a takes SIM_LINK too: memory belongs to a heap (heap.h); symbols are bound before the
 # fork, not in each run.
 noinst_LIBRARIES += tests/sim/libsim.a
 tests_sim_libsim_a_SOURCES = tests/sim/heap.c tests/sim/heap.h tests/sim/net.c tests/sim/net.h \
@@ -16,13 +16,13 @@ tests_sim_libsim_a_SOURCES += tests/sim/cluster.c tests/sim/cluster.h tests/sim/
 	tests/sim/oracle_log.h tests/sim/run.c tests/sim/run.h tests/sim/traffic.c
 tests_sim_libsim_a_SOURCES += tests/sim/oracle_controller.c tests/sim/oracle_controller.h \
 	tests/sim/scenario.c tests/sim/scenario.h tests/sim/zombie.c tests/sim/zombie.h
-SIM_LDFLAGS = $(AM_LDFLAGS) -Wl,-z,now -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
+SIM_LINK = $(AM_LDFLAGS) -Wl,-z,now -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=aligned_alloc -Wl,--wrap=free -Wl,--wrap=strdup -Wl,--wrap=strndup
 SIM_LDADD = tests/sim/libsim.a $(LDADD)
 
 noinst_PROGRAMS += tests/sim/sim
 tests_sim_sim_SOURCES = tests/sim/main.c
-tests_sim_sim_LDFLAGS = $(SIM_LDFLAGS)
+tests_sim_sim_LDFLAGS = $(SIM_LINK)
 tests_sim_sim_LDADD = tests/sim/libsim.a libottla_broker.a libottla_controller.a $(COMMON_LIBS)
 
 if HAVE_CHECK
@@ -32,13 +32,13 @@ check_PROGRAMS += tests/unit/test_sim_net tests/unit/test_sim_world
 check_PROGRAMS += tests/unit/test_sim_zookeeper
 check_PROGRAMS += tests/unit/test_sim_pool
 tests_unit_test_sim_pool_LDADD = $(SIM_LDADD)
-tests_unit_test_sim_pool_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_sim_pool_LDFLAGS = $(SIM_LINK)
 tests_unit_test_sim_net_LDADD = $(SIM_LDADD)
-tests_unit_test_sim_net_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_sim_net_LDFLAGS = $(SIM_LINK)
 tests_unit_test_sim_world_LDADD = $(SIM_LDADD)
-tests_unit_test_sim_world_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_sim_world_LDFLAGS = $(SIM_LINK)
 tests_unit_test_sim_zookeeper_LDADD = $(SIM_LDADD)
-tests_unit_test_sim_zookeeper_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_sim_zookeeper_LDFLAGS = $(SIM_LINK)
 endif
 EXTRA_DIST += tests/unit/files_promises.h tests/unit/sim_env.h
 
@@ -62,7 +62,7 @@ EXTRA_DIST += tests/nth/model.h tests/nth/README.md
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_oracle_controller
 tests_unit_test_oracle_controller_LDADD = $(SIM_LDADD)
-tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LDFLAGS)
+tests_unit_test_oracle_controller_LDFLAGS = $(SIM_LINK)
 endif
 EXTRA_DIST += tests/sim/README.md tests/sim/compilers tests/sim/hours tests/sim/planted tests/sim/planted.h \
 	tests/sim/plants tests/unit/sim_client.h
