@@ -533,9 +533,12 @@ void broker_suspect(struct context *context, struct event *event)
     struct ids only = {0};
 
     if (broker == NULL || broker->is_suspect) return;
+    ids_add(&only, broker->id);
     if (is_lifted(context, event)) {
-        /* While it was silent elections have passed it over. */
+        /* While it was silent elections have passed it over, and reassignments waited for it. */
+        reassign_resume_on(context, &only);
         partitions_trigger_online(context, NULL, NULL);
+        ids_fini(&only);
         return;
     }
     context_note(context, "broker %d suspect", broker->id);
@@ -543,7 +546,6 @@ void broker_suspect(struct context *context, struct event *event)
     broker->is_silent = false;
     /* Its channel stays, with what is queued: when it is back it hears everything anew, except what
      * is no longer there. */
-    ids_add(&only, broker->id);
     brokers_failed(context, &only, true);
     ids_fini(&only);
 }

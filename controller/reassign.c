@@ -107,7 +107,19 @@ static void run_fini(struct task *task)
     ids_fini(&r->removed);
 }
 
-static bool is_complete(const struct partition *p, const struct request *state)
+static bool is_any_heard(const struct context *context, const struct partition *p,
+                         const struct ids *target)
+{
+    for (int32_t i = 0; i < target->count; i++)
+        if (replica_is_online(context, p, target->at[i]) &&
+            broker_is_heard(context, target->at[i]))
+            return true;
+    return false;
+}
+
+/* The others are deleted then: not while all of the target are silent. */
+static bool is_complete(const struct context *context, const struct partition *p,
+                        const struct request *state)
 {
     struct leadership read = {0};
     struct ids target = {0};
@@ -115,7 +127,8 @@ static bool is_complete(const struct partition *p, const struct request *state)
 
     if (!is_moved && document_read_state(state, &read)) {
         partition_target(p, &target);
-        is_moved = ids_include(&read.isr, &target) || planted(reassigned_before_in_sync);
+        is_moved = (ids_include(&read.isr, &target) && is_any_heard(context, p, &target)) ||
+                   planted(reassigned_before_in_sync);
     }
     leadership_fini(&read);
     ids_fini(&target);
@@ -354,7 +367,7 @@ static void run_run(struct context *context, struct task *task)
         ask_state(context, r);
         return;
     case JUDGE:
-        if (is_complete(p, &task->requests.at[0])) {
+        if (is_complete(context, p, &task->requests.at[0])) {
             switch_to_target(context, r);
             task->phase = SETTLE;
         } else if (r->is_only_if_complete) {

@@ -251,7 +251,7 @@ static bool may_leave(const struct context *context, const struct leaver *l)
     int32_t broker = l->replica.broker;
 
     return l->read.isr.count > 1 && !is_last_sure(p, &l->read, broker) &&
-           (!are_others_silent(context, &l->read, broker) || ids_have(&p->removing, broker));
+           (!are_others_silent(context, &l->read, broker) || !ids_have(&p->replicas, broker));
 }
 
 static void choose_without(const struct context *context, const struct leaver *l,
