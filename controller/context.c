@@ -287,8 +287,16 @@ void context_set_topic_id(struct context *context, struct topic *topic, struct u
 
 void leadership_fini(struct leadership *leadership)
 {
+    free(leadership->left);
     ids_fini(&leadership->isr);
     *leadership = (struct leadership){0};
+}
+
+static void leadership_clear_left(struct leadership *leadership)
+{
+    free(leadership->left);
+    leadership->left = NULL;
+    leadership->left_count = 0;
 }
 
 void leadership_copy(struct leadership *to, const struct leadership *from)
@@ -296,9 +304,22 @@ void leadership_copy(struct leadership *to, const struct leadership *from)
     if (to == from) return;
     struct ids isr = {0};
     ids_copy(&isr, &from->isr);
-    ids_fini(&to->isr);
+    leadership_fini(to);
     *to = *from;
     to->isr = isr;
+    to->left = NULL;
+    to->left_count = 0;
+    for (int32_t i = 0; i < from->left_count; i++)
+        leadership_add_left(to, from->left[i].broker, from->left[i].at);
+}
+
+void leadership_add_left(struct leadership *leadership, int32_t broker, int64_t at)
+{
+    for (int32_t i = 0; i < leadership->left_count; i++)
+        if (leadership->left[i].broker == broker) return;
+    leadership->left = ensure_realloc(leadership->left, (size_t)(leadership->left_count + 1) *
+                                                            sizeof(*leadership->left));
+    leadership->left[leadership->left_count++] = (struct departure){broker, at};
 }
 
 static void destroy_partition(struct context *context, struct partition *p)
@@ -475,16 +496,22 @@ static bool may_have_grown(const struct partition *p, const struct leadership *n
 
 void partition_set_leadership(struct partition *p, const struct leadership *from)
 {
-    if (p->has_leadership && may_have_grown(p, from)) {
+    bool has_grown = p->has_leadership && may_have_grown(p, from);
+    /* Who led before it was in doubt has not been chosen for that. */
+    bool is_chosen = has_grown || !p->has_leadership || p->now.leader_epoch != from->leader_epoch;
+
+    if (has_grown) {
         p->is_risked = false;
         for (int32_t i = 0; i < p->hosted_count; i++)
             p->hosted[i].left_isr = 0;
     }
-    if (partition_is_doubted(p, from->leader)) p->is_risked = true;
+    if (is_chosen && partition_is_doubted(p, from->leader)) p->is_risked = true;
     leadership_copy(&p->now, from);
+    leadership_clear_left(&p->now);
     p->has_leadership = true;
     for (int32_t i = 0; i < p->hosted_count; i++)
-        if (p->hosted[i].broker == from->leader || !ids_have(&from->isr, p->hosted[i].broker))
+        if ((is_chosen && p->hosted[i].broker == from->leader) ||
+            !ids_have(&from->isr, p->hosted[i].broker))
             p->hosted[i].is_doubted = false;
 }
 
@@ -497,7 +524,10 @@ void partition_note_left(const struct context *context, struct partition *p,
                          const struct leadership *read, const struct leadership *next, int64_t zxid)
 {
     if (!p->has_leadership) return;
-    if (p->now.partition_epoch != read->partition_epoch) partition_set_leadership(p, read);
+    if (p->now.partition_epoch != read->partition_epoch) {
+        partition_set_leadership(p, read);
+        partition_learn_left(context, p, read);
+    }
     if (may_have_grown(p, next)) return;
     for (int32_t i = 0; i < p->now.isr.count; i++) {
         struct hosted *hosted = partition_hosted(p, p->now.isr.at[i]);
@@ -507,6 +537,59 @@ void partition_note_left(const struct context *context, struct partition *p,
         hosted->left_at = zxid;
         p->unheard = context->orders + 1;
     }
+}
+
+void partition_say_left(const struct partition *p, const struct leadership *read,
+                        struct leadership *next)
+{
+    leadership_clear_left(next);
+    if (planted(leavers_unwritten) || next->isr.count != 1 ||
+        !ids_have(&read->isr, next->isr.at[0]))
+        return;
+    /* Its leader goes on with what it has, and those who left cut off what it has not. */
+    if (partition_is_doubted(p, next->leader)) return;
+    for (int32_t i = 0; i < read->left_count; i++)
+        leadership_add_left(next, read->left[i].broker, read->left[i].at);
+    for (int32_t i = 0; i < p->hosted_count && !may_have_grown(p, read); i++)
+        if (p->hosted[i].left_isr == 1)
+            leadership_add_left(next, p->hosted[i].broker, p->hosted[i].left_at);
+    for (int32_t i = 0; i < read->isr.count; i++)
+        if (read->isr.at[i] != next->isr.at[0] && !partition_is_doubted(p, read->isr.at[i]))
+            leadership_add_left(next, read->isr.at[i], 0);
+}
+
+void partition_learn_left(const struct context *context, struct partition *p,
+                          const struct leadership *read)
+{
+    for (int32_t i = 0; i < read->left_count; i++) {
+        const struct departure *left = &read->left[i];
+        const struct broker *broker = context_broker(context, left->broker);
+
+        if (read->isr.count != 1 || ids_have(&read->isr, left->broker) ||
+            !ids_have(&p->replicas, left->broker))
+            continue;
+        /* Those who lose something from then on are known by partition_note_online. */
+        struct hosted *last = partition_hosted(p, read->isr.at[0]);
+        if (last->epoch < left->at) last->epoch = left->at;
+        struct hosted *hosted = partition_hosted(p, left->broker);
+        /* We have seen it come back since, and know more. */
+        if (hosted->left_isr > 0 || hosted->epoch > left->at) continue;
+        hosted->epoch = left->at;
+        if (broker != NULL && broker_has_lost(broker, left->at)) continue;
+        hosted->left_isr = 1;
+        hosted->left_at = left->at;
+        p->unheard = context->orders + 1;
+    }
+}
+
+bool partition_has_left(const struct partition *p, int64_t *at)
+{
+    for (int32_t i = 0; i < p->hosted_count; i++)
+        if (p->hosted[i].left_isr == 1) {
+            *at = p->hosted[i].left_at;
+            return true;
+        }
+    return false;
 }
 
 void partition_set_reassigning(struct context *context, struct partition *p, bool is_reassigning)

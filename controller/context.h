@@ -37,6 +37,12 @@ enum replica_state {
     REPLICA_DELETION_INELIGIBLE,
 };
 
+/* One that the controller took out of an ISR, in which transaction. 0: in that which is to be. */
+struct departure {
+    int32_t broker;
+    int64_t at;
+};
+
 /* What the znode `state` says, and its version. */
 struct leadership {
     int32_t leader; /* −1: none */
@@ -45,6 +51,10 @@ struct leadership {
     bool is_recovering; /* after an unclean election */
     int32_t partition_epoch;
     int32_t controller_epoch; /* of the decision */
+    /* As read, or to be written: who was taken out of the ISR when it became one broker. In a
+     * partition it is with the replicas (struct hosted). */
+    struct departure *left;
+    int32_t left_count;
 };
 
 /* One partition on one broker. */
@@ -248,8 +258,8 @@ struct request {
     bool is_fenced;
     bool is_watching;
     bool is_warm_enough; /* a standby's copy that has not changed since will do */
-    /* Somebody leaves an ISR: not to be done later than decided. ERR_ZK_LOSS when the connection was
-     * lost: done or not. */
+    /* Somebody leaves an ISR: not to be done later than decided. ERR_ZK_LOSS when the connection
+     * was lost: done or not. */
     bool is_for_now;
     struct ids guards; /* brokers: fenced, and nothing is done unless all of them are registered */
     /* the answer */
@@ -432,10 +442,20 @@ bool partition_is_doubted(const struct partition *p, int32_t broker);
 void partition_note_left(const struct context *context, struct partition *p,
                          const struct leadership *read, const struct leadership *next,
                          int64_t zxid);
+/* The same for a later controller, into `next` that is to be written: who has left, with this write
+ * or before, where only one is in the ISR. */
+void partition_say_left(const struct partition *p, const struct leadership *read,
+                        struct leadership *next);
+/* What `read`, which has become the partition's leadership, says of that: written by an earlier
+ * controller, or by us, and the answer was lost. */
+void partition_learn_left(const struct context *context, struct partition *p,
+                          const struct leadership *read);
 /* `broker` follows the order of that number. */
 void partition_note_heard(struct partition *p, int32_t broker, uint64_t order);
 /* `broker` has refused to lead. */
 void partition_note_refused(struct partition *p, int32_t broker);
+/* Somebody left the ISR with all that was acknowledged to it, when one was left. */
+bool partition_has_left(const struct partition *p, int64_t *at);
 /* The replica is online. Whether its machine has lost something meanwhile the registration says. */
 void partition_note_online(struct partition *p, const struct broker *broker);
 /* It has all that was acknowledged to min.insync.replicas, which were `min_insync` at least since
@@ -453,6 +473,8 @@ void partition_target(const struct partition *p, struct ids *out);
 void partition_origin(const struct partition *p, struct ids *out);
 void leadership_fini(struct leadership *leadership);
 void leadership_copy(struct leadership *to, const struct leadership *from);
+/* Once for each broker. */
+void leadership_add_left(struct leadership *leadership, int32_t broker, int64_t at);
 
 /* Sets of partitions and of replicas: growable arrays that their task owns. */
 struct partition_set {

@@ -37,6 +37,9 @@ bool document_read_state(const struct request *request, struct leadership *out)
             .partition_epoch = request->stat.version,
             .controller_epoch = doc.controller_epoch,
         };
+        for (int32_t i = 0; i < doc.left_count; i++)
+            leadership_add_left(out, doc.left[i].broker,
+                                doc.left[i].zxid > 0 ? doc.left[i].zxid : request->stat.mzxid);
     }
     arena_fini(&arena);
     return is_read;
@@ -44,15 +47,21 @@ bool document_read_state(const struct request *request, struct leadership *out)
 
 void document_write_state(struct buf *out, const struct leadership *state)
 {
+    struct doc_left *left = ensure_zalloc((size_t)(state->left_count + 1) * sizeof(*left));
     struct doc_state doc = {
         .leader = state->leader,
         .leader_epoch = state->leader_epoch,
         .isr = ints_from(&state->isr),
         .controller_epoch = state->controller_epoch,
         .leader_recovery_state = state->is_recovering ? 1 : 0,
+        .left = left,
+        .left_count = state->left_count,
     };
 
+    for (int32_t i = 0; i < state->left_count; i++)
+        left[i] = (struct doc_left){state->left[i].broker, state->left[i].at};
     doc_state_write(out, &doc);
+    free(left);
 }
 
 bool document_read_topic(const struct request *request, struct assignments *out)

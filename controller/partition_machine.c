@@ -241,6 +241,7 @@ static void ask_writes(struct context *context, struct to_online *t)
             context_note(context, "partition %s-%d has no leader to elect", p->topic->name, p->id);
             continue;
         }
+        partition_say_left(p, &c->read, &c->next);
         buf_clear(&json);
         document_write_state(&json, &c->next);
         if (c->todo == INITIALISE) {
@@ -559,8 +560,10 @@ static void refresh_run(struct context *context, struct task *task)
         return;
     }
     for (int32_t i = 0; i < task->requests.count; i++)
-        if (document_read_state(&task->requests.at[i], &read))
+        if (document_read_state(&task->requests.at[i], &read)) {
             partition_set_leadership(t->set.at[i], &read);
+            partition_learn_left(context, t->set.at[i], &read);
+        }
     leadership_fini(&read);
     task_end(context, task);
 }

@@ -282,10 +282,12 @@ static void ask_writes(struct context *context, struct to_offline *t)
             bool is_news = l->read.leader_epoch != p->now.leader_epoch;
             l->read.controller_epoch = context->epoch;
             partition_set_leadership(p, &l->read);
+            partition_learn_left(context, p, &l->read);
             settle(context, l, is_news);
             continue;
         }
         choose_without(context, l, &l->next);
+        partition_say_left(p, &l->read, &l->next);
         buf_clear(&json);
         document_write_state(&json, &l->next);
         l->request = t->task.requests.count;

@@ -137,26 +137,30 @@ static bool has_lost(const struct context *context, int32_t id, int64_t mzxid)
  * leads on, for nobody is known to be better, and who has lost what it knows of says so itself; but
  * in a new epoch: its watermark may begin lower, and what it writes stands where followers may
  * have other records of the old one. The registration tells: it is younger than the last change of
- * the state, which is written after a return that was seen. */
+ * the state, which is written after a return that was seen. Who left the ISR and made one that has
+ * lost something the last of it is better, as that one may not have heard so: it is not to lead
+ * before it is known whether one of those can. */
 static void note_returned(struct context *context, struct take_over *t, struct partition *p,
                           int64_t mzxid)
 {
     int32_t still_there = 0, sure = 0;
+    int64_t since = mzxid;
+    bool has_left = partition_has_left(p, &since);
 
     for (int32_t i = 0; i < p->now.isr.count; i++) {
         int32_t id = p->now.isr.at[i];
         if (is_still_there(context, id, mzxid)) still_there++;
-        if (!has_lost(context, id, mzxid)) sure++;
+        if (has_left || !has_lost(context, id, mzxid)) sure++;
     }
     for (int32_t i = 0; i < p->now.isr.count && sure > 0; i++) {
         int32_t id = p->now.isr.at[i];
-        bool is_doubted = has_lost(context, id, mzxid);
+        bool is_doubted = has_lost(context, id, since);
         bool has_returned = broker_is_live(context, id) && !is_still_there(context, id, mzxid);
         if (is_doubted || (has_returned && still_there > 0)) replica_set_add(&t->returned, p, id);
         partition_hosted(p, id)->is_doubted = is_doubted;
     }
     bool leads_on = broker_is_live(context, p->now.leader) &&
-                    (sure == 0 || !has_lost(context, p->now.leader, mzxid));
+                    (sure == 0 || !has_lost(context, p->now.leader, since));
     if (still_there == 0 && leads_on) partition_set_add(&t->again, p);
 }
 
@@ -173,6 +177,7 @@ static bool take_states(struct context *context, struct take_over *t)
 
         if (document_read_state(r, &read)) {
             partition_set_leadership(t->loaded.at[i], &read);
+            partition_learn_left(context, t->loaded.at[i], &read);
             note_returned(context, t, t->loaded.at[i], r->stat.mzxid);
         } else if (is_away(r->err))
             is_whole = false;
@@ -322,6 +327,7 @@ enum {
     OFFLINE,
     PARTITIONS,
     RETURNED,
+    DOUBTED,
     REASSIGNMENTS,
     RESUME,
     DONE,
@@ -390,6 +396,10 @@ static void take_over_run(struct context *context, struct task *task)
         break;
     case RETURNED:
         show_returned(context, t);
+        break;
+    case DOUBTED:
+        /* Nobody was better. */
+        if (t->returned.count > 0) partitions_trigger_online(context, NULL, NULL);
         break;
     case REASSIGNMENTS:
         reassign_resume_on(context, NULL);

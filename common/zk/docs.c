@@ -366,7 +366,7 @@ static int by_partition(const void *a, const void *b)
     return (one->partition > other->partition) - (one->partition < other->partition);
 }
 
-static int32_t read_partition_number(struct doc_reader *reader, const char *key)
+static int32_t read_id_key(struct doc_reader *reader, const char *key)
 {
     int64_t number = 0;
 
@@ -382,7 +382,7 @@ static void read_partitions(struct doc_reader *reader, json_t *object, struct do
     for (void *at = json_object_iter(object); at != NULL && reader->err == ERR_OK;
          at = json_object_iter_next(object, at)) {
         struct doc_partition *partition = &topic->partitions[n++];
-        partition->partition = read_partition_number(reader, json_object_iter_key(at));
+        partition->partition = read_id_key(reader, json_object_iter_key(at));
         partition->replicas = doc_int_array(reader, json_object_iter_value(at));
     }
     topic->partition_count = n;
@@ -399,8 +399,7 @@ static void read_moves(struct doc_reader *reader, json_t *object, struct doc_top
 {
     for (void *at = json_object_iter(object); at != NULL && reader->err == ERR_OK;
          at = json_object_iter_next(object, at)) {
-        struct doc_partition key = {.partition =
-                                        read_partition_number(reader, json_object_iter_key(at))};
+        struct doc_partition key = {.partition = read_id_key(reader, json_object_iter_key(at))};
         struct doc_ints ints = doc_int_array(reader, json_object_iter_value(at));
         char *found = topic->partition_count == 0
                           ? NULL
@@ -443,6 +442,10 @@ void doc_state_write(struct buf *out, const struct doc_state *state)
     doc_add_ints(out, &state->isr);
     if (state->leader_recovery_state != 0)
         buf_printf(out, ",\"leader_recovery_state\":%d", state->leader_recovery_state);
+    for (int32_t i = 0; i < state->left_count; i++)
+        buf_printf(out, "%s\"%d\":%lld", i == 0 ? ",\"ottla_left\":{" : ",", state->left[i].broker,
+                   (long long)state->left[i].zxid);
+    if (state->left_count > 0) buf_add_text(out, "}");
     buf_add_text(out, "}");
 }
 
@@ -512,6 +515,20 @@ static bool read_state_as_written(struct slice json, struct arena *arena, struct
     return true;
 }
 
+static void read_left(struct doc_reader *reader, json_t *object, struct doc_state *state)
+{
+    struct doc_left *left = doc_room(reader, json_object_size(object), sizeof(*left));
+
+    state->left = left;
+    for (void *at = json_object_iter(object); at != NULL && reader->err == ERR_OK;
+         at = json_object_iter_next(object, at)) {
+        const char *key = json_object_iter_key(at);
+
+        left[state->left_count++] = (struct doc_left){
+            .broker = read_id_key(reader, key), .zxid = doc_int(reader, object, key, 0, INT64_MAX)};
+    }
+}
+
 enum err doc_state_read(struct slice json, struct arena *arena, struct doc_state *out)
 {
     struct doc_reader reader;
@@ -525,6 +542,7 @@ enum err doc_state_read(struct slice json, struct arena *arena, struct doc_state
     state.controller_epoch = doc_int32(&reader, root, "controller_epoch", 0);
     state.leader_recovery_state =
         (int32_t)doc_int_or(&reader, root, "leader_recovery_state", 0, 1, 0);
+    read_left(&reader, doc_object(&reader, root, "ottla_left", true), &state);
 
     enum err err = doc_close(&reader);
     if (err == ERR_OK) *out = state;

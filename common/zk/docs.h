@@ -100,12 +100,20 @@ MUST_CHECK enum err doc_topic_read(struct slice json, struct arena *arena, struc
 
 /* ---- …/partitions/<p>/state */
 
+struct doc_left {
+    int32_t broker;
+    int64_t zxid; /* 0: the transaction that writes it */
+};
 struct doc_state {
     int32_t leader; /* −1: none */
     int32_t leader_epoch;
     struct doc_ints isr;
     int32_t controller_epoch;
     int32_t leader_recovery_state; /* 0: recovered; 1: recovering */
+    /* Ottla's own, written only where there is one: whom the controller took out of the ISR when it
+     * became one broker, and when. */
+    const struct doc_left *left;
+    int32_t left_count;
 };
 void doc_state_write(struct buf *out, const struct doc_state *state);
 MUST_CHECK enum err doc_state_read(struct slice json, struct arena *arena, struct doc_state *out);

@@ -442,6 +442,10 @@ static void check_state_itself(struct oracle_controller *oracle, struct slice pa
     if (now->leader != -1 && !has(&now->isr, now->leader))
         wrong(oracle, "state", "%.*s: the leader %d is not in the ISR", SLICE_ARGS(path),
               now->leader);
+    for (int32_t i = 0; i < now->left_count; i++)
+        if (now->isr.count != 1 || has(&now->isr, now->left[i].broker))
+            wrong(oracle, "state", "%.*s: %d has not left one behind", SLICE_ARGS(path),
+                  now->left[i].broker);
     if (now->leader_recovery_state != 0 && now->isr.count > 1)
         wrong(oracle, "state", "%.*s: recovers, and others are in the ISR", SLICE_ARGS(path));
     const struct doc_topic *topic = topic_now(oracle, path_topic(&oracle->arena, name));

@@ -34,7 +34,8 @@
     X(dead_join_isr, "a replica on a dead broker may join the ISR (KIP-841)")                      \
     X(lost_answer_is_failure, "a write whose answer was lost counts as not done")                  \
     X(unclean_by_default, "a leader is taken from outside of the ISR")                             \
-    X(leavers_forgotten, "who left the ISR with all does not lead before one that lost some")     \
+    X(leavers_forgotten, "who left the ISR with all does not lead before one that lost some")      \
+    X(leavers_unwritten, "a later controller does not know who left the ISR with all")             \
     X(leader_epoch_kept, "an election does not raise the leader epoch")                            \
     X(election_without_version, "an election is written whatever the state's version")             \
     X(unfenced_writes, "writes are not fenced by the controller epoch")                            \

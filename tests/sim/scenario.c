@@ -356,9 +356,9 @@ static void the_last_of_the_isr_was_left_alone(struct scene *s)
     }
 }
 
-/* The same before it hears that it is alone, so that nothing is synced for that: the one that has just
- * left the ISR has all that was acknowledged, and leads when it is there. */
-static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
+/* The same before it hears that it is alone, so that nothing is synced for that: the one that has
+ * just left the ISR has all that was acknowledged, and leads when it is there. */
+static void lose_the_last_unaware(struct scene *s, bool with_controllers)
 {
     for (int round = 0; round < 4; round++) {
         bool is_other_late = round % 2 == 1;
@@ -375,14 +375,29 @@ static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
         power_off(s, broker(s, leader));
         for (int i = 0; i < s->cluster->controllers; i++)
             heal(s, cluster_controller(s->cluster, i), broker(s, leader));
+        for (int i = 0; i < s->cluster->controllers && with_controllers; i++)
+            kill_it(cluster_controller(s->cluster, i));
         UNTIL(s, is_other_late || is_registered(s, broker(s, other)));
         pass_ms(s, between(s, 1, 5000));
         start_it(broker(s, leader));
+        for (int i = 0; i < s->cluster->controllers && with_controllers; i++)
+            start_it(cluster_controller(s->cluster, i));
         pass_s(s, 10);
         start_it(broker(s, other));
         pass_s(s, 5);
         start_it(broker(s, away));
     }
+}
+
+static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
+{
+    lose_the_last_unaware(s, false);
+}
+
+/* Nobody who saw the other one leave is there any more: the state says it. */
+static void the_last_of_the_isr_and_the_controllers_go(struct scene *s)
+{
+    lose_the_last_unaware(s, true);
 }
 
 /* The same one restarts before it loses its page cache: what nobody else has was not committed, and
@@ -904,6 +919,10 @@ const struct scenario scenarios[] = {
     PLAY(the_last_of_the_isr_loses_power, "KIP-966",
          {"log.flush.offset.checkpoint.interval.ms", 5000}),
     PLAY(the_last_of_the_isr_loses_power_unaware, "KIP-966",
+         {"log.flush.offset.checkpoint.interval.ms", 600000},
+         {"replica.high.watermark.checkpoint.interval.ms", 600000},
+         {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(the_last_of_the_isr_and_the_controllers_go, "KIP-966",
          {"log.flush.offset.checkpoint.interval.ms", 600000},
          {"replica.high.watermark.checkpoint.interval.ms", 600000},
          {"controller.broker.heartbeat.timeout.ms", 30000}),

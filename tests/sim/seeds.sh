@@ -10,6 +10,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 2 --twice --hashes --set safety-s=100
 # The budget let a second broker lose power while the first was back only on paper: ZooKeeper had been away all the time.
 "$sim" --seed 4000961 --set safety-s=1260
+# A new controller did not know who had left the ISR with all that was acknowledged: the last of it, which had lost power, led.
+"$sim" --seed 4000434 --set safety-s=970
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.

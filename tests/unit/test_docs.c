@@ -307,6 +307,23 @@ START_TEST(recovery_state_is_written_only_when_it_is_one)
 }
 END_TEST
 
+START_TEST(who_left_is_written_only_where_somebody_has)
+{
+    int32_t isr[] = {2};
+    const struct doc_left left[] = {{1, 661}, {33, 0}};
+    struct doc_state state = {.leader = 2, .isr = {isr, 1}, .left = left, .left_count = 2};
+    struct doc_state back = {0};
+
+    doc_state_write(&out, &state);
+    ck_assert_int_eq(doc_state_read(buf_slice(&out), &arena, &back), ERR_OK);
+    ck_assert_int_eq(back.left_count, 2);
+    ck_assert(back.left[0].broker == 1 && back.left[0].zxid == 661);
+    ck_assert(back.left[1].broker == 33 && back.left[1].zxid == 0);
+    check_out("{\"controller_epoch\":0,\"leader\":2,\"version\":1,\"leader_epoch\":0,\"isr\":[2],"
+              "\"ottla_left\":{\"1\":661,\"33\":0}}");
+}
+END_TEST
+
 START_TEST(a_state_means_the_same_however_it_is_written)
 {
 #define PLAIN(leader, epoch, isr)                                                                  \
@@ -334,6 +351,13 @@ START_TEST(a_state_means_the_same_however_it_is_written)
         {PLAIN("1", "7", "[0],\"leader_recovery_state\":1"), ERR_OK},
         {PLAIN("1", "7", "[0],\"leader_recovery_state\":2"), ERR_CORRUPT},
         {PLAIN("1", "7", "[0],\"more\":{}"), ERR_OK},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{\"1\":9223372036854775807}"), ERR_OK},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{}"), ERR_OK},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{\"1\":-1}"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{\"1\":\"2\"}"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{\"-1\":2}"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"ottla_left\":{\"one\":2}"), ERR_CORRUPT},
+        {PLAIN("1", "7", "[0],\"ottla_left\":[1]"), ERR_CORRUPT},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -541,8 +565,8 @@ UNIT(samples_are_read_and_written_byte_for_byte, a_broker_without_plaintext_has_
      brokers_of_all_versions_are_read, brokers_that_make_no_sense_are_corrupt,
      controller_processes_go_both_ways, old_controllers_have_no_kraft_epoch,
      topics_keep_order_moves_and_what_is_unknown, topics_that_make_no_sense_are_corrupt,
-     recovery_state_is_written_only_when_it_is_one, a_state_means_the_same_however_it_is_written,
-     configs_of_nothing_are_empty, strings_are_escaped_as_kafkas_json_writer_does,
-     producer_ids_follow_each_other_until_they_end, features_have_two_encodings,
-     acls_and_tokens_refuse_what_they_do_not_know, hostile_json_is_refused,
-     a_full_arena_ends_a_read)
+     recovery_state_is_written_only_when_it_is_one, who_left_is_written_only_where_somebody_has,
+     a_state_means_the_same_however_it_is_written, configs_of_nothing_are_empty,
+     strings_are_escaped_as_kafkas_json_writer_does, producer_ids_follow_each_other_until_they_end,
+     features_have_two_encodings, acls_and_tokens_refuse_what_they_do_not_know,
+     hostile_json_is_refused, a_full_arena_ends_a_read)

@@ -209,6 +209,10 @@ static const struct {
      "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":1,\"isr\":[1,2],"
      "\"leader_recovery_state\":1}",
      0},
+    {"state", BY_CONTROLLER, ZK_SET, STATE_PATH,
+     "{\"controller_epoch\":1,\"leader\":1,\"version\":1,\"leader_epoch\":1,\"isr\":[1],"
+     "\"ottla_left\":{\"1\":0}}",
+     0},
     {"leader-epoch", BY_CONTROLLER, ZK_SET, STATE_PATH, STATE(1, 1, 2, "[1,2]"), 0},
     {"leader-epoch", BY_CONTROLLER, ZK_SET, STATE_PATH, STATE(1, 2, 0, "[1,2]"), 0},
     {"document", BY_CONTROLLER, ZK_SET, STATE_PATH, STATE(1, 1, -1, "[1,2]"), 0},
