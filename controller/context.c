@@ -539,6 +539,12 @@ void partition_note_left(const struct context *context, struct partition *p,
     }
 }
 
+/* One that is not to be a replica any more will not be asked. */
+static void say_left(const struct partition *p, struct leadership *next, int32_t broker, int64_t at)
+{
+    if (ids_have(&p->replicas, broker)) leadership_add_left(next, broker, at);
+}
+
 void partition_say_left(const struct partition *p, const struct leadership *read,
                         struct leadership *next)
 {
@@ -549,13 +555,13 @@ void partition_say_left(const struct partition *p, const struct leadership *read
     /* Its leader goes on with what it has, and those who left cut off what it has not. */
     if (partition_is_doubted(p, next->leader)) return;
     for (int32_t i = 0; i < read->left_count; i++)
-        leadership_add_left(next, read->left[i].broker, read->left[i].at);
+        say_left(p, next, read->left[i].broker, read->left[i].at);
     for (int32_t i = 0; i < p->hosted_count && !may_have_grown(p, read); i++)
         if (p->hosted[i].left_isr == 1)
-            leadership_add_left(next, p->hosted[i].broker, p->hosted[i].left_at);
+            say_left(p, next, p->hosted[i].broker, p->hosted[i].left_at);
     for (int32_t i = 0; i < read->isr.count; i++)
         if (read->isr.at[i] != next->isr.at[0] && !partition_is_doubted(p, read->isr.at[i]))
-            leadership_add_left(next, read->isr.at[i], 0);
+            say_left(p, next, read->isr.at[i], 0);
 }
 
 void partition_learn_left(const struct context *context, struct partition *p,

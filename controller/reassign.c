@@ -51,6 +51,8 @@ static void replicas_of(struct partition *p, const struct ids *ids, struct repli
 
 /* ---- replicas that are removed for good ---- */
 
+enum { DROP_STOPPED = 1 };
+
 struct drop {
     struct task task;
     struct partition *partition;
@@ -79,12 +81,14 @@ static void drop_run(struct context *context, struct task *task)
     replicas_to(context, &set, steps[task->phase++]);
 }
 
-static void drop_replicas(struct context *context, struct partition *p, const struct ids *ids)
+static struct drop *drop_replicas(struct context *context, struct partition *p,
+                                  const struct ids *ids)
 {
-    if (ids->count == 0) return;
     struct drop *d = task_push(context, sizeof(*d), drop_run, drop_fini);
+
     d->partition = p;
     ids_copy(&d->ids, ids);
+    return d;
 }
 
 /* ---- one partition ---- */
@@ -94,6 +98,7 @@ struct run {
     struct partition *partition;
     bool has_next, is_only_if_complete;
     struct assignment next;
+    struct assignment was; /* before the switch to the target */
     struct ids removed;
     enum answer *answer; /* of who asked, or NULL */
     struct partition_set tell;
@@ -104,6 +109,7 @@ static void run_fini(struct task *task)
     struct run *r = (struct run *)task;
 
     assignment_fini(&r->next);
+    assignment_fini(&r->was);
     ids_fini(&r->removed);
 }
 
@@ -188,7 +194,7 @@ static void adopt(struct context *context, struct run *r)
     ids_minus(&dropped, &r->partition->replicas, &r->next.replicas);
     assignment_move(r->partition, &r->next);
     r->has_next = false;
-    drop_replicas(context, r->partition, &dropped);
+    if (dropped.count > 0) (void)drop_replicas(context, r->partition, &dropped);
     ids_fini(&dropped);
 }
 
@@ -223,6 +229,9 @@ static void switch_to_target(struct context *context, struct run *r)
     replicas_of(p, &p->adding, &set);
     replicas_to(context, &set, REPLICA_ONLINE);
     ids_copy(&r->removed, &p->removing);
+    ids_copy(&r->was.replicas, &p->replicas);
+    ids_copy(&r->was.adding, &p->adding);
+    ids_copy(&r->was.removing, &p->removing);
     partition_target(p, &target);
     ids_move(&p->replicas, &target);
     ids_fini(&p->adding);
@@ -241,6 +250,35 @@ static void settle_leader(struct context *context, struct partition *p)
     }
     partition_set_add(&only, p);
     partitions_to_online(context, &only, ELECTION_REASSIGN, NULL);
+}
+
+/* B3: out of the ISR. */
+static void stop_removed(struct context *context, struct run *r)
+{
+    struct replica_set set = {0};
+
+    replicas_of(r->partition, &r->removed, &set);
+    replicas_to(context, &set, REPLICA_OFFLINE);
+}
+
+/* One that is in the ISR still, because the target has just gone or is silent, may have what the
+ * target has not, and has a part in what is acknowledged. */
+static bool have_left(const struct run *r)
+{
+    for (int32_t i = 0; i < r->removed.count; i++)
+        if (ids_have(&r->partition->now.isr, r->removed.at[i])) return false;
+    return true;
+}
+
+/* As ZooKeeper has it all the time. A target that is back resumes it. */
+static void switch_back(struct context *context, struct run *r)
+{
+    const struct ids none = {0};
+
+    context_note(context, "partition %s-%d reassigned later", r->partition->topic->name,
+                 r->partition->id);
+    assignment_move(r->partition, &r->was);
+    partition_bump_epoch(context, r->partition, &r->partition->replicas, &none);
 }
 
 /* B7: the legacy request, if it asked for just this. */
@@ -341,7 +379,20 @@ static void finish(struct context *context, struct partition *p)
     deletions_resume(context);
 }
 
-enum { UPDATE = 0, UPDATED, LOOK, JUDGE, ADDED, SETTLE, REMOVE, RECORD, UNLIST, FINISH, END };
+enum {
+    UPDATE = 0,
+    UPDATED,
+    LOOK,
+    JUDGE,
+    ADDED,
+    SETTLE,
+    STOP,
+    REMOVE,
+    RECORD,
+    UNLIST,
+    FINISH,
+    END,
+};
 
 static void run_run(struct context *context, struct task *task)
 {
@@ -383,8 +434,16 @@ static void run_run(struct context *context, struct task *task)
     case SETTLE:
         settle_leader(context, p);
         return;
+    case STOP:
+        stop_removed(context, r);
+        return;
     case REMOVE:
-        drop_replicas(context, p, &r->removed);
+        if (!have_left(r)) {
+            switch_back(context, r);
+            task->phase = END;
+        } else if (r->removed.count > 0) {
+            drop_replicas(context, p, &r->removed)->task.phase = DROP_STOPPED;
+        }
         return;
     case RECORD:
         ask_document(context, r, NULL);

@@ -12,6 +12,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 4000961 --set safety-s=1260
 # A new controller did not know who had left the ISR with all that was acknowledged: the last of it, which had lost power, led.
 "$sim" --seed 4000434 --set safety-s=970
+# A replica that was to be removed stayed in the ISR, because the target was going, and was no replica any more.
+"$sim" --seed 1200353 --set safety-s=570
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.
