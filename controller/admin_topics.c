@@ -117,10 +117,40 @@ static bool is_all_over(const struct works *works)
     return true;
 }
 
+/* The first partition that cannot be led while its brokers are away. Null: there is none. */
+static struct slice name_unled(struct works *works, const struct topic *topic)
+{
+    const struct context *context = context_of(works);
+
+    for (int32_t i = 0; topic != NULL && i < topic->count; i++) {
+        const struct partition *p = topic->partitions[i];
+        bool can_lead = p->has_leadership && p->now.leader >= 0;
+
+        for (int32_t r = 0; !can_lead && r < p->replicas.count; r++)
+            can_lead = replica_is_alive(context, p, p->replicas.at[r]);
+        if (can_lead) continue;
+        struct buf ids = {0};
+        ids_print(&ids, &p->replicas);
+        struct slice message =
+            arena_printf(&works->asked->arena,
+                         "partition %d has no leader: none of its replicas (%.*s) is alive", i,
+                         SLICE_ARGS(buf_slice(&ids)));
+        buf_fini(&ids);
+        return message;
+    }
+    return SLICE_NULL;
+}
+
 static void time_out(struct works *works)
 {
-    for (int32_t i = 0; i < works->count; i++)
-        if (!is_over(works, &works->at[i])) refuse(&works->at[i], KAFKA_REQUEST_TIMED_OUT, NULL);
+    for (int32_t i = 0; i < works->count; i++) {
+        struct topic_work *work = &works->at[i];
+
+        if (is_over(works, work)) continue;
+        refuse(work, KAFKA_REQUEST_TIMED_OUT, NULL);
+        if (works->kind != WORK_DELETE)
+            work->message = name_unled(works, context_topic(context_of(works), work->name));
+    }
     reply(works);
 }
 
@@ -816,7 +846,7 @@ static bool take_lists(struct topic_work *work, const struct topic *topic,
     const struct context *context = context_of(work->works);
     int32_t factor = topic->partitions[0]->replicas.count;
     struct ids flat = {0};
-    bool is_valid = asked->assignments.count == asked->count - topic->count;
+    bool is_valid = asked->assignments.count == asked->count - topic->count, is_known = true;
 
     for (int32_t i = 0; is_valid && i < asked->assignments.count; i++) {
         struct broker_ids ids = {asked->assignments.at[i].broker_ids.at,
@@ -824,18 +854,23 @@ static bool take_lists(struct topic_work *work, const struct topic *topic,
 
         is_valid = ids.count == factor && !broker_ids_repeat(ids);
         for (int32_t k = 0; is_valid && k < ids.count; k++) {
-            is_valid = broker_is_alive(context, ids.at[k]);
+            is_known = is_valid = broker_is_alive(context, ids.at[k]);
             ids_add(&flat, ids.at[k]);
         }
     }
-    if (is_valid) {
+    if (!is_known) {
+        refuse(work, KAFKA_INVALID_REPLICA_ASSIGNMENT, NULL);
+        work->message =
+            arena_printf(&work->works->asked->arena, "Unknown broker(s) in replica assignment: %d",
+                         flat.at[flat.count - 1]);
+    } else if (is_valid) {
         size_t bytes = (size_t)flat.count * sizeof(int32_t);
         int32_t *replicas = asked_alloc(work->works->asked, bytes + sizeof(int32_t));
         memcpy(replicas, flat.at, bytes);
         work->replicas = replicas;
     } else {
         refuse(work, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-               "one list of known brokers per new partition, as long as those that there are");
+               "one list per new partition, as long as those that there are, without repetition");
     }
     ids_fini(&flat);
     return is_valid;

@@ -30,7 +30,7 @@ static enum err node_of(enum config_type type, struct slice name, int32_t *node,
     if (type == CONFIG_TOPIC || name.len == 0) return ERR_OK;
     if (text_int(name, 0, INT32_MAX, &id) != ERR_OK) {
         buf_printf(message,
-                   "The entity name for brokers must be a valid integer broker id, found: "
+                   "The entity name for brokers must be a valid integer broker id, but it is: "
                    "%.*s",
                    SLICE_ARGS(name));
         return ERR_INVALID;

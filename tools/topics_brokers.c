@@ -11,10 +11,10 @@
 #include "wire/gen/list_partition_reassignments.h"
 #include <stdlib.h>
 
-#define ADMIN_TIMEOUT_MS 60000
-#define RESOURCE_TOPIC   2
-#define SOURCE_TOPIC     1
-#define SOURCE_DEFAULT   5
+#define ANSWER_MS      30000 /* beyond the time that the controller has, for its answer to come */
+#define RESOURCE_TOPIC 2
+#define SOURCE_TOPIC   1
+#define SOURCE_DEFAULT 5
 
 struct session {
     const struct topics_job *job;
@@ -23,6 +23,7 @@ struct session {
     const struct metadata_response *metadata;
     const struct metadata_response_topic **topics; /* that the job selects, by name */
     int count;
+    int32_t timeout_ms; /* of the controller, for what it is asked for */
     struct buf *message;
 };
 
@@ -70,11 +71,13 @@ static enum err read_metadata(struct session *s)
 /* What a broker says about a failure. */
 static enum err refuse(struct buf *message, int16_t code, struct slice text)
 {
-    if (slice_is_null(text) || text.len == 0)
-        buf_printf(message,
-                   code == KAFKA_REQUEST_TIMED_OUT ? "not done in time, it may be done later (%s)"
-                                                   : "%s",
-                   kafka_error_name(code));
+    bool is_bare = slice_is_null(text) || text.len == 0;
+
+    if (code == KAFKA_REQUEST_TIMED_OUT)
+        buf_printf(message, "not done in time, it may be done later%s%.*s (%s)",
+                   is_bare ? "" : ": ", SLICE_ARGS(text), kafka_error_name(code));
+    else if (is_bare)
+        buf_add_text(message, kafka_error_name(code));
     else
         buf_printf(message, "%.*s (%s)", SLICE_ARGS(text), kafka_error_name(code));
     return code == KAFKA_TOPIC_ALREADY_EXISTS ? ERR_EXISTS : ERR_DENIED;
@@ -89,7 +92,8 @@ static int16_t created_code(const void *response)
     return r->topics.count > 0 ? r->topics.at[0].error_code : KAFKA_UNKNOWN_SERVER_ERROR;
 }
 
-static void fill_create(const struct topics_job *job, struct create_topics_request *request,
+static void fill_create(const struct topics_job *job, int32_t timeout_ms,
+                        struct create_topics_request *request,
                         struct create_topics_request_topic *topic)
 {
     struct arena *arena = job->arena;
@@ -116,7 +120,7 @@ static void fill_create(const struct topics_job *job, struct create_topics_reque
                                                                            job->configs[i].value};
     request->topics.at = topic;
     request->topics.count = 1;
-    request->timeout_ms = ADMIN_TIMEOUT_MS;
+    request->timeout_ms = timeout_ms;
 }
 
 static enum err create(struct session *s, struct buf *out)
@@ -124,9 +128,9 @@ static enum err create(struct session *s, struct buf *out)
     struct create_topics_request body;
     struct create_topics_request_topic topic;
     struct cluster_request request = {
-        .api = API_CREATE_TOPICS, .body = &body, .timeout_ms = ADMIN_TIMEOUT_MS + 5000};
+        .api = API_CREATE_TOPICS, .body = &body, .timeout_ms = s->timeout_ms + ANSWER_MS};
 
-    fill_create(s->job, &body, &topic);
+    fill_create(s->job, s->timeout_ms, &body, &topic);
     enum err err = cluster_ask_controller(s->cluster, &request, created_code, s->message);
     if (err != ERR_OK) return err;
     const struct create_topics_response *response = request.response;
@@ -160,7 +164,7 @@ static enum err alter_one(struct session *s, const struct metadata_response_topi
                                                      .count = (int32_t)job->partitions};
     struct create_partitions_request body;
     struct cluster_request request = {
-        .api = API_CREATE_PARTITIONS, .body = &body, .timeout_ms = ADMIN_TIMEOUT_MS + 5000};
+        .api = API_CREATE_PARTITIONS, .body = &body, .timeout_ms = s->timeout_ms + ANSWER_MS};
 
     /* The list is of all partitions; those that are there already are passed over. */
     change.assignments.count = -1;
@@ -177,7 +181,7 @@ static enum err alter_one(struct session *s, const struct metadata_response_topi
     wire_default(&create_partitions_request_wire, &body);
     body.topics.at = &change;
     body.topics.count = 1;
-    body.timeout_ms = ADMIN_TIMEOUT_MS;
+    body.timeout_ms = s->timeout_ms;
     enum err err = cluster_ask_controller(s->cluster, &request, altered_code, s->message);
     if (err != ERR_OK) return err;
     const struct create_partitions_response *response = request.response;
@@ -203,14 +207,14 @@ static enum err delete_one(struct session *s, const struct metadata_response_top
     struct delete_topics_request_topic by_name_too = {.name = name};
     struct delete_topics_request body;
     struct cluster_request request = {
-        .api = API_DELETE_TOPICS, .body = &body, .timeout_ms = ADMIN_TIMEOUT_MS + 5000};
+        .api = API_DELETE_TOPICS, .body = &body, .timeout_ms = s->timeout_ms + ANSWER_MS};
 
     wire_default(&delete_topics_request_wire, &body);
     body.topics.at = &by_name_too;
     body.topics.count = 1;
     body.topic_names.at = &name;
     body.topic_names.count = 1;
-    body.timeout_ms = ADMIN_TIMEOUT_MS;
+    body.timeout_ms = s->timeout_ms;
     enum err err = cluster_ask_controller(s->cluster, &request, deleted_code, s->message);
     if (err != ERR_OK) return err;
     const struct delete_topics_response *response = request.response;
@@ -506,6 +510,7 @@ enum err topics_by_brokers(const struct topics_job *job, struct buf *out, struct
                                       .client_id = "adminclient-1",
                                       .timeout_ms = usage_timeout_ms(&settings)},
             &session.cluster, message);
+    session.timeout_ms = usage_request_timeout_ms(&settings);
     if (err == ERR_OK) err = run(&session, out);
     cluster_request_fini(&session.metadata_request);
     cluster_close(&session.cluster);

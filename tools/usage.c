@@ -7,7 +7,8 @@
 
 #include "config.h"
 
-#define PROGRESS_MS 200
+#define PROGRESS_MS        200
+#define REQUEST_TIMEOUT_MS 30000 /* as Kafka's clients */
 
 static void print(FILE *to, const struct buf *text)
 {
@@ -111,6 +112,16 @@ int64_t usage_timeout_ms(const struct conf *settings)
 
     if (entry == NULL || text_int(slice_text(entry->value), 1, INT32_MAX, &ms) != ERR_OK) return 0;
     return ms;
+}
+
+int32_t usage_request_timeout_ms(const struct conf *settings)
+{
+    const struct conf_entry *entry = conf_get(settings, "request.timeout.ms");
+    int64_t ms = REQUEST_TIMEOUT_MS, all_ms = usage_timeout_ms(settings);
+
+    if (entry != NULL && text_int(slice_text(entry->value), 1, INT32_MAX / 2, &ms) != ERR_OK)
+        ms = REQUEST_TIMEOUT_MS;
+    return (int32_t)(all_ms != 0 && all_ms < ms ? all_ms : ms);
 }
 
 void progress_init(struct progress *progress)

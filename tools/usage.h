@@ -24,6 +24,9 @@ MUST_CHECK enum err usage_read_settings(const struct args *args, const char *fil
 /* How long a command tries to reach brokers, from its settings (default.api.timeout.ms); 0: they do
  * not say. */
 int64_t usage_timeout_ms(const struct conf *settings);
+/* How long a broker may take over what it is asked for: request.timeout.ms, 30 s where they do not
+ * say, and never longer than the command tries. */
+int32_t usage_request_timeout_ms(const struct conf *settings);
 
 /* One line on stderr that is written over and over, on a terminal only; at most five times a
  * second. */

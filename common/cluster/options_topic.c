@@ -231,6 +231,10 @@ enum err topic_options_check(const struct options *options, const struct option_
     char why[OPTION_WHY_MAX];
 
     for (int i = 0; i < count; i++) {
+        if (topic_option_find(pairs[i].key) < 0) {
+            buf_printf(message, "Unknown topic config name: %.*s", SLICE_ARGS(pairs[i].key));
+            return ERR_INVALID;
+        }
         if (overrides_add(&given, &pairs[i], why) != ERR_OK) {
             buf_printf(message, "Invalid value %.*s for configuration %.*s: %s",
                        SLICE_ARGS(pairs[i].value), SLICE_ARGS(pairs[i].key), why);
