@@ -117,8 +117,7 @@ static bool is_any_heard(const struct context *context, const struct partition *
                          const struct ids *target)
 {
     for (int32_t i = 0; i < target->count; i++)
-        if (replica_is_online(context, p, target->at[i]) &&
-            broker_is_heard(context, target->at[i]))
+        if (replica_is_online(context, p, target->at[i]) && broker_is_heard(context, target->at[i]))
             return true;
     return false;
 }
@@ -186,16 +185,59 @@ static void ask_state(struct context *context, struct run *r)
     task_ask(context, &r->task);
 }
 
+/* Out of the ISR. */
+static void stop_removed(struct context *context, struct run *r)
+{
+    struct replica_set set = {0};
+
+    replicas_of(r->partition, &r->removed, &set);
+    replicas_to(context, &set, REPLICA_OFFLINE);
+}
+
+/* One that is in the ISR still, because the target has just gone or is silent, may have what the
+ * target has not, and has a part in what is acknowledged. */
+static bool have_left(const struct run *r)
+{
+    for (int32_t i = 0; i < r->removed.count; i++)
+        if (ids_have(&r->partition->now.isr, r->removed.at[i])) return false;
+    return true;
+}
+
 /* U2, U3: ZooKeeper has it, so memory may. */
 static void adopt(struct context *context, struct run *r)
 {
-    struct ids dropped = {0};
-
-    ids_minus(&dropped, &r->partition->replicas, &r->next.replicas);
+    ids_minus(&r->removed, &r->partition->replicas, &r->next.replicas);
     assignment_move(r->partition, &r->next);
     r->has_next = false;
-    if (dropped.count > 0) (void)drop_replicas(context, r->partition, &dropped);
-    ids_fini(&dropped);
+    if (r->removed.count > 0) stop_removed(context, r);
+}
+
+/* Those who have not left are replicas still, to be removed: that is written first. */
+static void keep_some(struct context *context, struct run *r)
+{
+    struct partition *p = r->partition;
+
+    context_note(context, "partition %s-%d keeps some", p->topic->name, p->id);
+    r->next.partition = p->id;
+    ids_copy(&r->next.replicas, &p->replicas);
+    ids_copy(&r->next.adding, &p->adding);
+    ids_copy(&r->next.removing, &p->removing);
+    for (int32_t i = 0; i < p->now.isr.count; i++) {
+        int32_t id = p->now.isr.at[i];
+
+        if (!ids_have(&r->removed, id)) continue;
+        ids_remove(&r->removed, id);
+        ids_add(&r->next.replicas, id);
+        ids_add(&r->next.removing, id);
+    }
+    r->has_next = true;
+}
+
+static void drop_stopped(struct context *context, struct run *r)
+{
+    if (r->removed.count > 0)
+        drop_replicas(context, r->partition, &r->removed)->task.phase = DROP_STOPPED;
+    ids_fini(&r->removed);
 }
 
 /* A1: the leader must learn who is added; and A2 follows. */
@@ -250,24 +292,6 @@ static void settle_leader(struct context *context, struct partition *p)
     }
     partition_set_add(&only, p);
     partitions_to_online(context, &only, ELECTION_REASSIGN, NULL);
-}
-
-/* B3: out of the ISR. */
-static void stop_removed(struct context *context, struct run *r)
-{
-    struct replica_set set = {0};
-
-    replicas_of(r->partition, &r->removed, &set);
-    replicas_to(context, &set, REPLICA_OFFLINE);
-}
-
-/* One that is in the ISR still, because the target has just gone or is silent, may have what the
- * target has not, and has a part in what is acknowledged. */
-static bool have_left(const struct run *r)
-{
-    for (int32_t i = 0; i < r->removed.count; i++)
-        if (ids_have(&r->partition->now.isr, r->removed.at[i])) return false;
-    return true;
 }
 
 /* As ZooKeeper has it all the time. A target that is back resumes it. */
@@ -382,6 +406,7 @@ static void finish(struct context *context, struct partition *p)
 enum {
     UPDATE = 0,
     UPDATED,
+    ADOPTED,
     LOOK,
     JUDGE,
     ADDED,
@@ -413,6 +438,13 @@ static void run_run(struct context *context, struct task *task)
         }
         if (r->has_next) adopt(context, r);
         return;
+    case ADOPTED:
+        if (!have_left(r)) {
+            keep_some(context, r);
+            task->phase = UPDATE;
+        }
+        drop_stopped(context, r);
+        return;
     case LOOK:
         partition_set_reassigning(context, p, true);
         ask_state(context, r);
@@ -441,8 +473,8 @@ static void run_run(struct context *context, struct task *task)
         if (!have_left(r)) {
             switch_back(context, r);
             task->phase = END;
-        } else if (r->removed.count > 0) {
-            drop_replicas(context, p, &r->removed)->task.phase = DROP_STOPPED;
+        } else {
+            drop_stopped(context, r);
         }
         return;
     case RECORD:
