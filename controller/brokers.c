@@ -751,10 +751,7 @@ void leader_and_isr_answered(struct context *context, struct event *event)
         /* It has been told something else since, which it may do: who stands back from leading, for
          * one, follows. Taken for offline it would be stopped, in the epoch that it follows in. */
         if (is_error && partition_hosted(p, event->broker)->order > event->order) continue;
-        if (is_error)
-            partition_note_refused(p, event->broker);
-        else
-            partition_note_heard(p, event->broker, event->order);
+        if (is_error) partition_note_refused(p, event->broker);
         if (!context_set_dir_offline(context, p, event->broker, is_error)) continue;
         if (is_error)
             replica_set_add(&offline, p, event->broker);

@@ -515,11 +515,6 @@ void partition_set_leadership(struct partition *p, const struct leadership *from
             p->hosted[i].is_doubted = false;
 }
 
-void partition_note_heard(struct partition *p, int32_t broker, uint64_t order)
-{
-    if (p->now.leader == broker && order >= p->unheard) p->unheard = 0;
-}
-
 void partition_note_left(const struct context *context, struct partition *p,
                          const struct leadership *read, const struct leadership *next, int64_t zxid)
 {
@@ -535,7 +530,6 @@ void partition_note_left(const struct context *context, struct partition *p,
         if (ids_have(&next->isr, hosted->broker) || hosted->is_doubted) continue;
         hosted->left_isr = next->isr.count;
         hosted->left_at = zxid;
-        p->unheard = context->orders + 1;
     }
 }
 
@@ -584,7 +578,6 @@ void partition_learn_left(const struct context *context, struct partition *p,
         if (broker != NULL && broker_has_lost(broker, left->at)) continue;
         hosted->left_isr = 1;
         hosted->left_at = left->at;
-        p->unheard = context->orders + 1;
     }
 }
 

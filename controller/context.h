@@ -85,9 +85,6 @@ struct partition {
     /* One that is doubted was elected, and has not refused: what it writes, and what others cut off
      * in its favour, is another history than that of those who left the ISR. */
     bool is_risked;
-    /* The number of the first order that can have told a leader of the last replica that left:
-     * until one of those is answered it may not have synced for that. 0: one was. */
-    uint64_t unheard;
     struct leadership now;
     bool is_reassigning;
     struct hosted *hosted; /* those that have ever had a state */
@@ -450,8 +447,6 @@ void partition_say_left(const struct partition *p, const struct leadership *read
  * controller, or by us, and the answer was lost. */
 void partition_learn_left(const struct context *context, struct partition *p,
                           const struct leadership *read);
-/* `broker` follows the order of that number. */
-void partition_note_heard(struct partition *p, int32_t broker, uint64_t order);
 /* `broker` has refused to lead. */
 void partition_note_refused(struct partition *p, int32_t broker);
 /* Somebody left the ISR with all that was acknowledged to it, when one was left. */

@@ -75,12 +75,12 @@ static int32_t first_former(const struct context *context, const struct partitio
     return knows_formers(context, p, from) ? any_former(context, p, terms) : -1;
 }
 
-/* The ISR lost something before it could hear that it was alone, and one that left it before that
- * is not back yet. */
+/* The ISR lost something, perhaps before it had heard that it was alone, and synced for that; and
+ * one that left it before is not back yet. */
 static bool is_former_awaited(const struct context *context, const struct partition *p,
                               const struct leadership *from, const struct election_terms *terms)
 {
-    return p->unheard > 0 && knows_formers(context, p, from) && any_former(NULL, p, terms) >= 0;
+    return knows_formers(context, p, from) && any_former(NULL, p, terms) >= 0;
 }
 
 bool election_asks_terms(const struct context *context, const struct partition *p,

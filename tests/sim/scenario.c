@@ -358,22 +358,23 @@ static void the_last_of_the_isr_was_left_alone(struct scene *s)
 
 /* The same before it hears that it is alone, so that nothing is synced for that: the one that has
  * just left the ISR has all that was acknowledged, and leads when it is there. */
-static void lose_the_last_unaware(struct scene *s, bool with_controllers)
+static void lose_the_last_unaware(struct scene *s, bool with_controllers, bool has_heard)
 {
     for (int round = 0; round < 4; round++) {
-        bool is_other_late = round % 2 == 1;
+        bool is_other_late = has_heard || round % 2 == 1;
         UNTIL(s, is_whole(s));
         int leader = leader_of(s), away = follower_of(s, 0), other = follower_of(s, 1);
         kill_it(broker(s, away));
         UNTIL(s, !is_in_sync(s, away));
         pass_ms(s, between(s, 5000, 10000));
-        for (int i = 0; i < s->cluster->controllers; i++)
+        for (int i = 0; i < s->cluster->controllers && !has_heard; i++)
             cut(s, cluster_controller(s->cluster, i), broker(s, leader));
         kill_it(broker(s, other));
         if (!is_other_late) start_it(broker(s, other));
         UNTIL(s, !is_in_sync(s, other) || leader_of(s) != leader);
+        if (has_heard) pass_ms(s, between(s, 0, 50));
         power_off(s, broker(s, leader));
-        for (int i = 0; i < s->cluster->controllers; i++)
+        for (int i = 0; i < s->cluster->controllers && !has_heard; i++)
             heal(s, cluster_controller(s->cluster, i), broker(s, leader));
         for (int i = 0; i < s->cluster->controllers && with_controllers; i++)
             kill_it(cluster_controller(s->cluster, i));
@@ -391,13 +392,19 @@ static void lose_the_last_unaware(struct scene *s, bool with_controllers)
 
 static void the_last_of_the_isr_loses_power_unaware(struct scene *s)
 {
-    lose_the_last_unaware(s, false);
+    lose_the_last_unaware(s, false, false);
+}
+
+/* It has heard, and is about to sync. */
+static void the_last_of_the_isr_loses_power_at_once(struct scene *s)
+{
+    lose_the_last_unaware(s, false, true);
 }
 
 /* Nobody who saw the other one leave is there any more: the state says it. */
 static void the_last_of_the_isr_and_the_controllers_go(struct scene *s)
 {
-    lose_the_last_unaware(s, true);
+    lose_the_last_unaware(s, true, false);
 }
 
 /* The same one restarts before it loses its page cache: what nobody else has was not committed, and
@@ -919,6 +926,10 @@ const struct scenario scenarios[] = {
     PLAY(the_last_of_the_isr_loses_power, "KIP-966",
          {"log.flush.offset.checkpoint.interval.ms", 5000}),
     PLAY(the_last_of_the_isr_loses_power_unaware, "KIP-966",
+         {"log.flush.offset.checkpoint.interval.ms", 600000},
+         {"replica.high.watermark.checkpoint.interval.ms", 600000},
+         {"controller.broker.heartbeat.timeout.ms", 30000}),
+    PLAY(the_last_of_the_isr_loses_power_at_once, "KIP-966",
          {"log.flush.offset.checkpoint.interval.ms", 600000},
          {"replica.high.watermark.checkpoint.interval.ms", 600000},
          {"controller.broker.heartbeat.timeout.ms", 30000}),
