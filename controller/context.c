@@ -456,6 +456,16 @@ bool partition_is_doubted(const struct partition *p, int32_t broker)
     return hosted != NULL && hosted->is_doubted;
 }
 
+void partition_drop_doubted(const struct partition *p, struct ids *isr)
+{
+    struct ids sure = {0};
+
+    for (int32_t i = 0; i < isr->count; i++)
+        if (!partition_is_doubted(p, isr->at[i])) ids_add(&sure, isr->at[i]);
+    if (sure.count > 0) ids_copy(isr, &sure);
+    ids_fini(&sure);
+}
+
 void partition_note_online(struct partition *p, const struct broker *broker)
 {
     struct hosted *hosted = partition_hosted(p, broker->id);

@@ -434,6 +434,8 @@ enum replica_state partition_replica_state(const struct partition *p, int32_t br
 /* The record of a broker, made if needed. */
 struct hosted *partition_hosted(struct partition *p, int32_t broker);
 bool partition_is_doubted(const struct partition *p, int32_t broker);
+/* Who is in doubt goes out of `isr`, where somebody in it is not. */
+void partition_drop_doubted(const struct partition *p, struct ids *isr);
 /* In the transaction `zxid` the controller made `next` of `read`: who left the ISR by that. Before
  * partition_set_leadership. */
 void partition_note_left(const struct context *context, struct partition *p,

@@ -26,8 +26,31 @@ static int32_t first_able(const struct context *context, const struct partition 
     return -1;
 }
 
-/* All of the ISR are back, and may lack what was acknowledged, or cannot lead. Who is away is waited
- * for. */
+/* The first of the ISR that may lead, of those that have lost nothing if there is one. */
+static int32_t first_of_isr(const struct context *context, const struct partition *p,
+                            enum election election, const struct ids *isr)
+{
+    struct ids sure = {0};
+
+    ids_copy(&sure, isr);
+    partition_drop_doubted(p, &sure);
+    int32_t leader = first_able(context, p, election, &p->replicas, &sure);
+    ids_fini(&sure);
+    return leader >= 0 ? leader : first_able(context, p, election, &p->replicas, isr);
+}
+
+/* Somebody of the ISR is away, and has not lost what others have. */
+static bool is_sure_one_away(const struct context *context, const struct partition *p,
+                             const struct ids *isr)
+{
+    for (int32_t i = 0; i < isr->count; i++)
+        if (!partition_is_doubted(p, isr->at[i]) && !broker_is_live(context, isr->at[i]))
+            return true;
+    return false;
+}
+
+/* All of the ISR are back, and may lack what was acknowledged, or cannot lead. Who is away is
+ * waited for. */
 static bool is_isr_in_doubt(const struct context *context, const struct partition *p,
                             const struct ids *isr)
 {
@@ -87,9 +110,11 @@ bool election_asks_terms(const struct context *context, const struct partition *
                          enum election election, const struct leadership *from)
 {
     if (election != ELECTION_OFFLINE && election != ELECTION_OFFLINE_UNCLEAN) return false;
-    int32_t able = first_able(context, p, election, &p->replicas, &from->isr);
+    int32_t able = first_of_isr(context, p, election, &from->isr);
 
     return (able < 0 && election == ELECTION_OFFLINE) ||
+           (able >= 0 && partition_is_doubted(p, able) &&
+            is_sure_one_away(context, p, &from->isr)) ||
            first_former(context, p, from, NULL) >= 0 || is_former_awaited(context, p, from, NULL);
 }
 
@@ -138,8 +163,10 @@ static int32_t choose_for_offline(const struct context *context, const struct pa
         *choice = CHOICE_FORMER;
         return leader;
     }
-    leader = first_able(context, p, election, &p->replicas, &from->isr);
-    if (leader >= 0 && !is_unclean_allowed && is_former_awaited(context, p, from, terms))
+    leader = first_of_isr(context, p, election, &from->isr);
+    if (leader >= 0 && !is_unclean_allowed &&
+        (is_former_awaited(context, p, from, terms) ||
+         (partition_is_doubted(p, leader) && is_sure_one_away(context, p, &from->isr))))
         return -1;
     if (leader < 0 && is_unclean_allowed) {
         leader = first_able(context, p, election, &p->replicas, NULL);
@@ -184,7 +211,8 @@ static int32_t choose_leader(const struct context *context, const struct partiti
     /* Who is in doubt leads by an election that knows of those who left. */
     bool knows_better = election == ELECTION_OFFLINE || election == ELECTION_OFFLINE_UNCLEAN;
     if (!knows_better && leader >= 0 && partition_is_doubted(p, leader) &&
-        knows_formers(context, p, from) && any_former(NULL, p, NULL) >= 0)
+        (is_sure_one_away(context, p, &from->isr) ||
+         (knows_formers(context, p, from) && any_former(NULL, p, NULL) >= 0)))
         leader = -1;
     return leader;
 }
@@ -198,8 +226,8 @@ bool election_choose(const struct context *context, const struct partition *p,
     int32_t leader = choose_leader(context, p, election, terms, from, &choice);
 
     if (leader < 0) return false;
-    *is_unclean = choice != CHOICE_FORMER && (!ids_have(&from->isr, leader) ||
-                                              !replica_is_online(context, p, leader));
+    *is_unclean = choice != CHOICE_FORMER &&
+                  (!ids_have(&from->isr, leader) || !replica_is_online(context, p, leader));
     leadership_copy(to, from);
     to->leader = leader;
     to->leader_epoch = from->leader_epoch + (planted(leader_epoch_kept) ? 0 : 1);
@@ -212,6 +240,7 @@ bool election_choose(const struct context *context, const struct partition *p,
         keep(context, p, &p->replicas, replica_is_online, recipients);
         if (choice == CHOICE_OF_ISR) {
             keep(context, p, &from->isr, replica_is_online, &to->isr);
+            if (!partition_is_doubted(p, leader)) partition_drop_doubted(p, &to->isr);
         } else {
             ids_add_once(recipients, leader);
             ids_set(&to->isr, &leader, 1);

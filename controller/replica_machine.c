@@ -227,8 +227,8 @@ static bool is_last_sure(const struct partition *p, const struct leadership *now
     return !partition_is_doubted(p, broker);
 }
 
-/* Whose registration is all that is left may have lost power: nobody leaves in its favour. Until the
- * ISR is smaller each of it has all that was acknowledged, and who ended knows that it has. */
+/* Whose registration is all that is left may have lost power: nobody leaves in its favour. Until
+ * the ISR is smaller each of it has all that was acknowledged, and who ended knows that it has. */
 static bool are_others_silent(const struct context *context, const struct leadership *now,
                               int32_t broker)
 {
@@ -258,8 +258,10 @@ static void choose_without(const struct context *context, const struct leaver *l
                            struct leadership *next)
 {
     leadership_copy(next, &l->read);
-    if (next->leader == l->replica.broker) next->leader = -1;
     if (may_leave(context, l)) ids_remove(&next->isr, l->replica.broker);
+    /* A later controller takes who is in an ISR that is younger than its registration for sure. */
+    partition_drop_doubted(l->replica.partition, &next->isr);
+    if (next->leader == l->replica.broker || !ids_have(&next->isr, next->leader)) next->leader = -1;
     next->leader_epoch++;
     next->controller_epoch = context->epoch;
 }

@@ -274,7 +274,10 @@ START_TEST(who_left_the_isr_with_all_leads_before_one_that_lost_something)
     /* Who is in the ISR and away may have more. */
     isr(1, 3);
     context_remove_broker(&context, 3);
-    ck_assert(choose(ELECTION_OFFLINE, false));
+    ck_assert(election_asks_terms(&context, partition, ELECTION_OFFLINE, &partition->now));
+    ck_assert(!choose(ELECTION_OFFLINE, false));
+    ck_assert(!choose(ELECTION_PREFERRED, false));
+    ck_assert(choose(ELECTION_OFFLINE_UNCLEAN, false));
     ck_assert_int_eq(chosen.leader, 1);
     isr(1, 0);
 
