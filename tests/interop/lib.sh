@@ -6,6 +6,7 @@
 # had the test skips: exit code 77 and one line that says why.
 # OTTLA_KEEP=1 keeps the folder. OTTLA_KAFKA_LIBS names a folder with Apache Kafka's jars, OTTLA_KAFKA_4_LIBS one with
 # those of 4.x. A test that wants these sets kafka_release=4 before it sources this.
+# A pipe into `grep -q` fails by chance, as grep does not wait for the rest: grep -q … <<< "$(command)".
 set -euo pipefail
 
 limit_seconds=600

@@ -100,7 +100,7 @@ grep -qE '^four +moved +0 +7' "$work/reset" || fail "--reset-offsets: $(cat "$wo
 says "after it" "0 7 " "$(described)"
 says "--delete-offsets" "Request succeeded for deleting offsets from group four." "$(groups --delete-offsets --group four --topic moved:0)"
 says "--delete" "Deletion of requested consumer groups ('four') was successful." "$(groups --delete --group four)"
-! groups --list | grep -qx four || fail "a deleted group is listed"
+! grep -qx four <<< "$(groups --list)" || fail "a deleted group is listed"
 say "kafka-consumer-groups"
 
 # ---- what else they have
