@@ -66,8 +66,7 @@ static enum answer check(const struct context *context, const struct event *even
         (asked->is_recovering && !now->is_recovering))
         return ANSWER_INVALID_REQUEST;
     for (int32_t i = 0; i < asked->isr.count; i++) {
-        if (!broker_is_live(context, asked->isr.at[i]) && !planted(dead_join_isr))
-            return ANSWER_INELIGIBLE_REPLICA;
+        if (!broker_is_live(context, asked->isr.at[i])) return ANSWER_INELIGIBLE_REPLICA;
         if (is_of_another_life(context, item, i)) return ANSWER_INELIGIBLE_REPLICA;
     }
     return ANSWER_OK;

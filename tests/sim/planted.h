@@ -31,7 +31,6 @@
     X(old_controller_epoch, "brokers obey a deposed controller")                                   \
     /* the controller */                                                                           \
     X(isr_without_partition_epoch, "an ISR is written whatever the state's version (KIP-497)")     \
-    X(dead_join_isr, "a replica on a dead broker may join the ISR (KIP-841)")                      \
     X(lost_answer_is_failure, "a write whose answer was lost counts as not done")                  \
     X(unclean_by_default, "a leader is taken from outside of the ISR")                             \
     X(leavers_forgotten, "who left the ISR with all does not lead before one that lost some")      \
