@@ -7,6 +7,7 @@
 #include "broker/api/resent.h"
 #include "broker/api/table.h"
 #include "cluster/image.h"
+#include "cluster/options.h"
 #include "wire/gen/create_partitions.h"
 #include "wire/gen/create_topics.h"
 #include "wire/gen/delete_topics.h"
@@ -293,10 +294,37 @@ static const void *create_partitions_refuse(struct request *request, int16_t cod
 
 /* ---- the APIs ---- */
 
+/* num.partitions and default.replication.factor where a topic has neither number nor lists. */
+static const void *create_topics_filled(struct request *request)
+{
+    const struct options *options = request->at->process->options;
+    const struct create_topics_request *in = request->body;
+    struct create_topics_request *out = arena_zalloc(&request->arena, sizeof(*out));
+    size_t bytes = sizeof(*in->topics.at) * (size_t)positive(in->topics.count);
+    bool has_left_out = false;
+
+    *out = *in;
+    out->topics.at = arena_zalloc(&request->arena, bytes + sizeof(*in->topics.at));
+    if (bytes > 0) memcpy(out->topics.at, in->topics.at, bytes);
+    for (int32_t i = 0; i < in->topics.count; i++) {
+        struct create_topics_request_topic *topic = &out->topics.at[i];
+
+        if (topic->assignments.count > 0) continue;
+        has_left_out |= topic->num_partitions == -1 || topic->replication_factor == -1;
+        if (topic->num_partitions == -1)
+            topic->num_partitions = options_int(options, OPTION_NUM_PARTITIONS);
+        if (topic->replication_factor == -1)
+            topic->replication_factor =
+                (int16_t)options_int(options, OPTION_DEFAULT_REPLICATION_FACTOR);
+    }
+    return has_left_out ? out : NULL;
+}
+
 static void create_topics_handle(struct request *request)
 {
     static const struct pass_kind kind = {
         .answer_size = sizeof(struct create_topics_response),
+        .filled = create_topics_filled,
         .timeout_ms = timeout_of,
         .is_not_controller = is_not_controller,
         .is_shown = all_shown,

@@ -1,4 +1,5 @@
 #include "broker/api/pass.h"
+#include "base/ensure.h"
 #include "broker/api/control.h"
 #include "broker/api/forward.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@ struct passing {
     struct image_watcher watcher;
     struct timer timer;
     struct instant deadline; /* of the wait for our own metadata */
+    struct slice frame;      /* that a controller process gets */
     void *answer;            /* decoded */
     const void *noted;
 };
@@ -168,13 +170,14 @@ static size_t address_bytes(const char *host, uint8_t address[16])
 static void write_envelope(struct peer_call *call, int version, struct buf *body)
 {
     struct forward_call *forward_call = CONTAINER(call, struct forward_call, call);
-    struct request *request = CONTAINER(forward_call, struct passing, call)->request;
+    const struct passing *passing = CONTAINER(forward_call, struct passing, call);
+    struct request *request = passing->request;
     uint8_t address[16];
     size_t address_len = address_bytes(request->host, address);
     struct envelope_request envelope;
 
     wire_default(&envelope_request_wire, &envelope);
-    envelope.request_data = request_frame(request);
+    envelope.request_data = passing->frame;
     envelope.request_principal = write_principal(request);
     envelope.client_host_address = slice_of(address, address_len);
     wire_write(body, version, &envelope_request_wire, &envelope);
@@ -204,13 +207,31 @@ static void prepare(struct forward_call *call, bool is_broker)
     }
 }
 
+/* The header as it came, and behind it `body`. */
+static struct slice frame_with(struct request *request, const void *body)
+{
+    struct frame_request_head head;
+    struct slice frame = request_frame(request), rest;
+    struct buf out = {0};
+
+    enum err err = frame_read_request_head(frame, &head, &rest);
+    ensure(err == ERR_OK); /* it was read before */
+    buf_add(&out, frame.ptr, frame.len - rest.len);
+    wire_write(&out, request->version, request->api->request_wire, body);
+    struct slice copy = arena_copy(&request->arena, buf_slice(&out));
+    buf_fini(&out);
+    return copy;
+}
+
 void pass_on(struct request *request, const struct pass_kind *kind)
 {
+    const void *filled = kind->filled == NULL ? NULL : kind->filled(request);
     struct passing *passing = arena_zalloc(&request->arena, sizeof(*passing));
     int64_t timeout_ms = kind->timeout_ms(request);
 
     passing->request = request;
     passing->kind = kind;
+    passing->frame = filled == NULL ? request_frame(request) : frame_with(request, filled);
     if (kind->note != NULL) passing->noted = kind->note(request);
     passing->deadline =
         instant_add_ms(shard_now(request->at->shard), timeout_ms < 0 ? 0 : timeout_ms);

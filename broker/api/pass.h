@@ -9,14 +9,19 @@
 
 /* What an API's answer says, asked of its decoded response. */
 struct pass_kind {
-    size_t answer_size;                                   /* of the response's struct */
+    size_t answer_size; /* of the response's struct */
+    /* The request with what it leaves to the cluster's defaults filled in, in its arena; NULL where
+     * it leaves nothing. Brokers have these defaults, a controller process does not; an Apache
+     * controller gets the request as it came. NULL: there are none. */
+    const void *(*filled)(struct request *request);
     int64_t (*timeout_ms)(const struct request *request); /* below 0 is taken for 0 */
     bool (*is_not_controller)(const struct request *request, const void *answer);
     /* Whether our own metadata shows all that the answer says was done. NULL: there is nothing to
      * wait for. */
     bool (*is_shown)(const struct request *request, const void *answer);
-    /* What our own metadata shows before the request is passed on, in its arena; and what the answer
-     * means by that, when an earlier attempt may have been carried out. Both or none NULL. */
+    /* What our own metadata shows before the request is passed on, in its arena; and what the
+     * answer means by that, when an earlier attempt may have been carried out. Both or none NULL.
+     */
     const void *(*note)(const struct request *request);
     void (*resent)(const struct request *request, const void *noted, void *answer);
     /* The time is over: what is not shown says REQUEST_TIMED_OUT. NULL together with is_shown. */
