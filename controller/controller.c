@@ -199,6 +199,14 @@ static void channel_event(void *owner, struct event **event)
     controller_post(owner, event);
 }
 
+/* It has asked for a controlled shutdown in this life. */
+static bool has_taken_leave(const struct controller *c, int32_t id, int64_t epoch)
+{
+    const struct broker *broker = context_broker(&c->context, id);
+
+    return broker != NULL && broker->epoch == epoch && broker->is_shutting_down;
+}
+
 static void broker_verdict(void *owner, int32_t id, int64_t epoch, enum detector_verdict verdict)
 {
     struct event *event =
@@ -206,8 +214,11 @@ static void broker_verdict(void *owner, int32_t id, int64_t epoch, enum detector
 
     event->broker = id;
     event->broker_epoch = epoch;
-    log_warn("controller", verdict == DETECTOR_DEAD ? "broker-dead" : "broker-back",
-             "broker=%d epoch=%lld", id, (long long)epoch);
+    if (verdict == DETECTOR_DEAD && has_taken_leave(owner, id, epoch))
+        log_info("controller", "broker-left", "broker=%d epoch=%lld", id, (long long)epoch);
+    else
+        log_warn("controller", verdict == DETECTOR_DEAD ? "broker-dead" : "broker-back",
+                 "broker=%d epoch=%lld", id, (long long)epoch);
     controller_post(owner, &event);
 }
 

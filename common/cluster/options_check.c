@@ -134,15 +134,30 @@ static bool are_overrides(struct slice list)
     return true;
 }
 
+/* host:port, [host]:port or :port; nothing is fine. */
+static bool is_listen_address(struct slice text)
+{
+    int64_t port;
+    size_t colon = text.len;
+
+    while (colon > 0 && text.ptr[colon - 1] != ':')
+        colon--;
+    return text.len == 0 || (colon > 0 && text_int(slice_of(text.ptr + colon, text.len - colon), 0,
+                                                   UINT16_MAX, &port) == ERR_OK);
+}
+
 static void check_network(struct checking *c)
 {
     const struct options *o = c->options;
+    const char *pages = options_text(o, OPTION_METRICS_LISTEN);
     const char *overrides = options_text(o, OPTION_MAX_CONNECTIONS_PER_IP_OVERRIDES);
     int64_t queued = number(c, OPTION_QUEUED_MAX_REQUEST_BYTES);
     int64_t idle = number(c, OPTION_CONNECTIONS_MAX_IDLE_MS);
     static const enum option buffers[] = {OPTION_SOCKET_SEND_BUFFER_BYTES,
                                           OPTION_SOCKET_RECEIVE_BUFFER_BYTES};
 
+    expect(c, pages == NULL || is_listen_address(slice_text(pages)), OPTION_METRICS_LISTEN,
+           "must be host:port, or :port for all addresses");
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         expect(c, number(c, buffers[i]) >= 1 || number(c, buffers[i]) == -1, buffers[i],
                "must be at least 1, or -1 for the system's own size");
