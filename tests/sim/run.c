@@ -2,6 +2,7 @@
 #include "base/ensure.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "broker/log/checkpoint.h"
 #include "runtime/files.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/env_sim.h"
@@ -104,10 +105,38 @@ static void on_log_file(void *to, const char *name, bool is_directory)
         buf_add(names, name, len + 1);
 }
 
-/* All segments of a replica, one after another; false: it has no such log. */
-static bool read_log(struct world *world, struct sim_host *host, int dirs, const char *topic,
-                     int partition, struct buf *out)
+struct log_start {
+    const char *topic;
+    int partition;
+    int64_t offset;
+};
+
+static void on_log_start(void *to, struct slice topic, int32_t partition, int64_t offset)
 {
+    struct log_start *start = to;
+
+    if (partition == start->partition && slice_is(topic, start->topic)) start->offset = offset;
+}
+
+static enum err read_log_start(const struct env *env, const char *dir, struct log_start *start)
+{
+    char path[500];
+    struct buf text;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, CHECKPOINT_LOG_START);
+    buf_init(&text);
+    enum err err = files_read_all(env, path, LOG_FILE_MAX, &text);
+    if (err == ERR_OK) err = checkpoint_read(buf_slice(&text), on_log_start, start);
+    buf_fini(&text);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* All segments of a replica, one after another, and where its log starts, if within the first of
+ * them: else 0. False: it has no such log. */
+static bool read_log(struct world *world, struct sim_host *host, int dirs, const char *topic,
+                     int partition, struct buf *out, int64_t *from)
+{
+    struct log_start start = {.topic = topic, .partition = partition};
     struct sim_process *reader = sim_process_create(host, "reader");
     const struct env *env = &reader->env;
     struct buf names;
@@ -118,6 +147,7 @@ static bool read_log(struct world *world, struct sim_host *host, int dirs, const
     for (int i = 0; i < dirs && err == ERR_NOT_FOUND; i++) {
         snprintf(folder, sizeof(folder), "%s/%s-%d", cluster_log_dir(i), topic, partition);
         err = files_list(env, folder, on_log_file, &names);
+        if (err == ERR_OK) err = read_log_start(env, cluster_log_dir(i), &start);
     }
     for (size_t at = 0; err == ERR_OK && at < names.len;) {
         const char *name = (const char *)names.ptr + at;
@@ -125,6 +155,7 @@ static bool read_log(struct world *world, struct sim_host *host, int dirs, const
         snprintf(path, sizeof(path), "%s/%s", folder, name);
         err = files_read_all(env, path, LOG_FILE_MAX, out);
     }
+    *from = start.offset;
     buf_fini(&names);
     process_kill(reader);
     if (err != ERR_OK && err != ERR_NOT_FOUND)
@@ -155,11 +186,11 @@ static int64_t first_offset(struct world *world, struct slice log)
     return batch.base_offset;
 }
 
-/* Replicas drop old segments each in its own time: what is left of all is the same. */
-static void cut_to_common(struct world *world, struct slice *logs, int count)
+/* Replicas drop old segments each in its own time: what is left of all, from `start` on, where the
+ * last of the logs starts, is the same. Below it a follower may keep what another leader has cut
+ * off: epochs are not known so far back. */
+static void cut_to_common(struct world *world, struct slice *logs, int count, int64_t start)
 {
-    int64_t start = 0;
-
     for (int i = 0; i < count; i++) {
         int64_t first = first_offset(world, logs[i]);
         if (first > start) start = first;
@@ -224,14 +255,14 @@ static void compare_compacted(struct run *run, const struct load_topic *topic, i
 }
 
 static void compare_bytes(struct run *run, const struct load_topic *topic, int partition,
-                          const struct load_partition *at, const struct buf *logs)
+                          const struct load_partition *at, const struct buf *logs, int64_t start)
 {
     struct slice tails[MEMBERS_MAX];
 
     for (int i = 0; i < at->replica_count; i++)
         tails[i] = buf_slice(&logs[i]);
     if (topic->is_short_lived || topic->is_trimmed)
-        cut_to_common(run->world, tails, at->replica_count);
+        cut_to_common(run->world, tails, at->replica_count, start);
     for (int i = 1; i < at->replica_count; i++) {
         if (slice_equal(tails[0], tails[i])) continue;
         size_t same = 0;
@@ -251,12 +282,16 @@ static void compare_partition(struct run *run, const struct load_topic *topic, i
 {
     struct buf logs[MEMBERS_MAX];
     bool is_short = topic->is_short_lived || topic->is_trimmed;
+    int64_t start = 0;
 
     for (int i = 0; i < at->replica_count; i++) {
         struct sim_host *host = cluster_broker(run->cluster, at->replicas[i])->host;
+        int64_t from;
         buf_init(&logs[i]);
-        if (!read_log(run->world, host, run->cluster->log_dirs, topic->name, partition, &logs[i]))
+        if (!read_log(run->world, host, run->cluster->log_dirs, topic->name, partition, &logs[i],
+                      &from))
             world_wrong(run->world, "%s has no log of %s-%d", host->name, topic->name, partition);
+        if (from > start) start = from;
         if (!is_short && !topic->is_compacted && logs[i].len > 0 &&
             first_offset(run->world, buf_slice(&logs[i])) != 0)
             world_wrong(run->world, "the log of %s-%d on %s does not begin at 0", topic->name,
@@ -269,7 +304,7 @@ static void compare_partition(struct run *run, const struct load_topic *topic, i
     else if (topic->is_compacted)
         compare_compacted(run, topic, partition, at, logs);
     else
-        compare_bytes(run, topic, partition, at, logs);
+        compare_bytes(run, topic, partition, at, logs, start);
     for (int i = 0; i < at->replica_count; i++)
         buf_fini(&logs[i]);
 }
