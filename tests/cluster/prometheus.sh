@@ -92,6 +92,14 @@ if len(queries) < 35 or any("$" in q for _, q in queries): sys.exit(f"the dashbo
 for title, query in queries:
     until(f"the panel {title} shows something: {query}", lambda: ask(query))
 
+# Every rule and every alert has been evaluated here, none with an error (two series that do not fit each other, say).
+def evaluated():
+    found = [r for g in prometheus("rules")["groups"] for r in g["rules"]]
+    wrong = [(r["name"], r.get("lastError")) for r in found if r["health"] == "err"]
+    if wrong: sys.exit(f"rules that cannot be evaluated: {wrong}")
+    return len(found) >= 10 and all(r["health"] == "ok" for r in found)
+until("every rule is evaluated", evaluated)
+
 # What is told is so: 200 records in two partitions, of which a group has read 120.
 def value(expr): return sum(ask(expr).values())
 until("offsets", lambda: value('sum(kafka_topic_partition_current_offset{topic="watched"})') == 200)
