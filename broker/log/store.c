@@ -46,6 +46,7 @@ static enum err read_meta(const struct env *env, struct store_dir *dir, struct b
     if (err == ERR_OK) err = files_read_all(env, path, STORE_META_BYTES_MAX, &text);
     if (err == ERR_OK && conf_read(&dir->meta, buf_slice(&text), &line) != ERR_OK) {
         buf_printf(problem, "%s:%d: malformed", path, line);
+        log_error("log", "file_damaged", "path=%s what=\"line %d is malformed\"", path, line);
         err = ERR_CORRUPT;
     }
     buf_fini(&text);

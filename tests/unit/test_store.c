@@ -135,6 +135,38 @@ START_TEST(an_empty_directory_becomes_a_brokers)
 }
 END_TEST
 
+static void look_for_damage(void *to, enum log_level level, struct slice line)
+{
+    static const char words[] = "file_damaged path=";
+    bool *is_told = to;
+
+    (void)level;
+    if (memmem(line.ptr, line.len, words, sizeof(words) - 1) != NULL &&
+        memmem(line.ptr, line.len, "d1/meta.properties ", 19) != NULL)
+        *is_told = true;
+}
+
+/* The directory goes offline for it: who is to mend it must be told which file it is. */
+START_TEST(a_damaged_identity_is_named)
+{
+    bool is_told = false;
+    struct buf problem;
+
+    begin(2);
+    close_store();
+    set_options(2);
+    buf_init(&problem);
+    world_put(w, "d1/meta.properties", SLICE("version=0\nbroker.id=\\u1\n"));
+    log_to(look_for_damage, &is_told);
+    ck_assert_int_eq(try_open(&problem), ERR_OK);
+    log_to(NULL, NULL);
+    ck_assert(is_told);
+    store_destroy(&store);
+    buf_fini(&problem);
+    end();
+}
+END_TEST
+
 START_TEST(the_directories_know_whose_they_are)
 {
     struct buf problem;
@@ -1232,9 +1264,10 @@ START_TEST(a_thousand_empty_partitions_open_almost_nothing)
 }
 END_TEST
 
-UNIT(an_empty_directory_becomes_a_brokers, the_directories_know_whose_they_are,
-     a_directory_has_one_broker, a_load_that_is_abandoned_ends_without_a_word,
-     logs_come_back_after_a_clean_stop, a_crash_recovers_from_the_recovery_point,
+UNIT(an_empty_directory_becomes_a_brokers, a_damaged_identity_is_named,
+     the_directories_know_whose_they_are, a_directory_has_one_broker,
+     a_load_that_is_abandoned_ends_without_a_word, logs_come_back_after_a_clean_stop,
+     a_crash_recovers_from_the_recovery_point,
      a_log_shorter_than_its_watermark_says_what_was_promised,
      a_log_shorter_than_its_recovery_point_says_so,
      a_topic_that_was_made_again_has_promised_nothing,
