@@ -753,10 +753,9 @@ void leader_and_isr_answered(struct context *context, struct event *event)
         if (is_error && partition_hosted(p, event->broker)->order > event->order) continue;
         if (is_error) partition_note_refused(p, event->broker);
         if (!context_set_dir_offline(context, p, event->broker, is_error)) continue;
-        if (is_error)
-            replica_set_add(&offline, p, event->broker);
-        else
-            is_back = true;
+        /* Whether it can be deleted it says when it is told to go. */
+        if (is_error && !p->topic->is_deleting) replica_set_add(&offline, p, event->broker);
+        is_back |= !is_error;
         is_back_of_deleting |= !is_error && p->topic->is_deleting;
     }
     /* What a full disk kept from being made is there now, and nobody else would look at it. */
