@@ -254,7 +254,7 @@ int64_t load_registered_at(struct load *load, const struct member *member)
     return node->stat.czxid;
 }
 
-static void write_config(struct load *load, const char *topic, const char *key, const char *value)
+static bool write_config(struct load *load, const char *topic, const char *key, const char *value)
 {
     struct ensemble *ensemble = sim_zookeeper_ensemble(load->world->zookeeper);
     struct doc_config config = {0};
@@ -264,7 +264,7 @@ static void write_config(struct load *load, const char *topic, const char *key, 
     arena_reset(&load->arena);
     struct slice path = path_config_topic(&load->arena, slice_text(topic));
     const struct tree_node *node = znode(load, path);
-    if (node == NULL || doc_config_read(node->data, &load->arena, &config) != ERR_OK) return;
+    if (node == NULL || doc_config_read(node->data, &load->arena, &config) != ERR_OK) return false;
     struct doc_config_entry *entries =
         arena_zalloc(&load->arena, sizeof(*entries) * (size_t)(config.count + 1));
     for (; i < config.count; i++)
@@ -285,18 +285,20 @@ static void write_config(struct load *load, const char *topic, const char *key, 
                                .data = buf_slice(&change),
                                .is_sequential = true,
                                .acl = ZK_ACL_OPEN};
-    if (ensemble_write(ensemble, ops, 1, NULL) == ERR_OK)
-        (void)ensemble_write(ensemble, &tell, 1, NULL);
+    bool is_written = ensemble_write(ensemble, ops, 1, NULL) == ERR_OK &&
+                      ensemble_write(ensemble, &tell, 1, NULL) == ERR_OK;
     buf_fini(&json);
     buf_fini(&change);
+    return is_written;
 }
 
-void load_configure(struct load *load, const char *topic, const char *key, const char *value)
+bool load_configure(struct load *load, const char *topic, const char *key, const char *value)
 {
     struct sim_heap *was = sim_heap_use_world();
 
-    write_config(load, topic, key, value);
+    bool is_written = write_config(load, topic, key, value);
     sim_heap_use(was);
+    return is_written;
 }
 
 void load_make_topic(struct load *load, const char *name, int partitions)

@@ -534,7 +534,7 @@ static void on_settled(struct timer *timer)
         timer_arm(&client->shard, timer, client_after_ms(client, PAUSE_MS));
         return;
     }
-    load_configure(load, LOAD_OFFSETS_TOPIC, "min.insync.replicas", "2");
+    (void)load_configure(load, LOAD_OFFSETS_TOPIC, "min.insync.replicas", "2");
 }
 
 void load_groups_start(struct client *client)

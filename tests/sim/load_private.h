@@ -127,8 +127,9 @@ int64_t client_draw(struct client *client, int64_t low, int64_t high);
 struct instant client_after_ms(struct client *client, int64_t ms);
 /* In ZooKeeper, now. */
 bool load_topic_exists(struct load *load, const char *name);
-/* Sets one override of a topic as a tool does that writes to ZooKeeper itself. */
-void load_configure(struct load *load, const char *topic, const char *key, const char *value);
+/* Sets one override of a topic as a tool does that writes to ZooKeeper itself. False: the topic or the
+ * ensemble is away. */
+bool load_configure(struct load *load, const char *topic, const char *key, const char *value);
 /* Makes a topic as a tool does that writes to ZooKeeper itself, all brokers its replicas. It is not
  * one of the load's: nobody writes to it. */
 void load_make_topic(struct load *load, const char *name, int partitions);

@@ -304,7 +304,7 @@ static void configure(struct client *client, struct load_topic *topic)
 
     world_trace(client->load->world, "configure %s %s=%s", topic->name, settings[i][0],
                 settings[i][1]);
-    load_configure(client->load, topic->name, settings[i][0], settings[i][1]);
+    (void)load_configure(client->load, topic->name, settings[i][0], settings[i][1]);
 }
 
 /* A new topic: mostly one whose records are promised to survive. */
@@ -444,8 +444,9 @@ static void give_up(struct client *client, struct load_topic *topic, int partiti
     if (!topic->is_unclean &&
         strcmp(cluster_setting(client->load->cluster, "inter.broker.protocol.version"), "3.2") <
             0) {
-        topic->is_unclean = true;
-        load_configure(client->load, topic->name, "unclean.leader.election.enable", "true");
+        topic->is_unclean = load_configure(client->load, topic->name,
+                                           "unclean.leader.election.enable", "true");
+        if (!topic->is_unclean) return; /* ZooKeeper is away: tried again */
     }
     elect(client, topic, partition, true);
 }

@@ -138,7 +138,7 @@ static void power_off(struct scene *s, struct member *member)
         if (topics[t].state != TOPIC_LIVE || topics[t].min_insync > 1) continue;
         for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
             oracle_log_lift(&topics[t].oracle->partitions[p], "one replica, which loses power");
-        load_configure(s->load, topics[t].name, "unclean.leader.election.enable", "true");
+        (void)load_configure(s->load, topics[t].name, "unclean.leader.election.enable", "true");
     }
     member->is_wanted = false;
     member_power_loss(member);
@@ -300,7 +300,7 @@ static void everything_loses_power_but_what_was_flushed(struct scene *s)
 
     for (int t = 0; t < count; t++)
         if (topics[t].state == TOPIC_LIVE)
-            load_configure(s->load, topics[t].name, "flush.messages", "1");
+            (void)load_configure(s->load, topics[t].name, "flush.messages", "1");
     pass_s(s, 30); /* everybody has heard of it, and what was written before is there */
     for (int round = 0; round < 6; round++) {
         UNTIL(s, is_whole(s));
@@ -783,7 +783,7 @@ static void a_disk_is_full_for_a_while(struct scene *s)
         UNTIL(s, is_whole(s));
         for (int t = 0; t < count; t++)
             if (topics[t].state == TOPIC_LIVE)
-                load_configure(s->load, topics[t].name, "flush.messages",
+                (void)load_configure(s->load, topics[t].name, "flush.messages",
                                round % 3 == 0 ? "100000" : "1");
         pass_ms(s, between(s, 1000, 5000));
         struct member *it =

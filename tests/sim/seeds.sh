@@ -8,6 +8,12 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 # Ten minutes of faults each: with sanitizers all of it takes about a minute.
 "$sim" --list "$source/tests/sim/seeds" --set safety-s=600
 "$sim" --seed 2 --twice --hashes --set safety-s=100
+# A smaller ISR, decided before ZooKeeper was away, was written when it was back: who was to stay had lost power meanwhile.
+"$sim" --seed 4001033 --set safety-s=2010
+# A reassignment ended, and deleted a replica, while the one that was to stay was silent.
+"$sim" --seed 1300571 --set safety-s=850
+# A replica stood back from leading while its topic was being deleted, and the deletion never ended.
+"$sim" --seed 1302694 --set safety-s=745
 # The budget let a second broker lose power while the first was back only on paper: ZooKeeper had been away all the time.
 "$sim" --seed 4000961 --set safety-s=1260
 # A new controller did not know who had left the ISR with all that was acknowledged: the last of it, which had lost power, led.
