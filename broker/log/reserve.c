@@ -18,12 +18,12 @@ static bool has_room(const struct env *env, const char *directory, uint64_t size
     return files_space(env, directory, &total, &usable) != ERR_OK || usable >= size;
 }
 
-/* Whatever its length: it was made for another configuration. */
-static bool is_there(const struct env *env, const char *path)
+/* A shorter one was made for another configuration, or lost its room with the power. */
+static bool is_whole(const struct env *env, const char *path, uint64_t size)
 {
     struct file_status status;
 
-    return files_status(env, path, &status) == ERR_OK;
+    return files_status(env, path, &status) == ERR_OK && status.size >= size;
 }
 
 bool reserve_make(const struct env *env, const char *directory, uint64_t size)
@@ -45,12 +45,13 @@ bool reserve_open(const struct env *env, const char *directory, uint64_t size)
     char path[FILES_PATH_MAX];
 
     if (size == 0 || names_join(path, directory, RESERVE_NAME) != ERR_OK) return true;
+    if (!has_room(env, directory, size)) {
+        (void)!files_remove(env, path);
+        return false;
+    }
+    if (is_whole(env, path, size)) return true;
     /* Made now only if that leaves as much for the start itself; else as soon as that is over. */
-    if (!is_there(env, path))
-        return has_room(env, directory, 2 * size) && reserve_make(env, directory, size);
-    if (has_room(env, directory, size)) return true;
-    (void)!files_remove(env, path);
-    return false;
+    return has_room(env, directory, 2 * size) && reserve_make(env, directory, size);
 }
 
 void reserve_give_up(const struct env *env, const char *directory, uint64_t size)

@@ -75,6 +75,28 @@ START_TEST(a_start_on_a_full_disk_has_its_room)
 }
 END_TEST
 
+START_TEST(one_that_lost_its_room_is_made_anew)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+
+    w = world_create();
+    ck_assert_int_eq(names_join(path, w->dir, RESERVE_NAME), ERR_OK);
+    ck_assert_int_eq(files_open(&w->env, path, FILE_WRITE | FILE_CREATE, &file), ERR_OK);
+    file_close(&w->env, &file); /* its name outlived a loss of power, its length did not */
+    uint64_t before = usable();
+    ck_assert(reserve_open(&w->env, w->dir, SIZE));
+    ck_assert_uint_le(usable(), before - SIZE);
+    /* Likewise one that was made for a smaller reserve, once there is room. */
+    leave(SIZE * 2);
+    ck_assert(!reserve_open(&w->env, w->dir, SIZE * 2));
+    leave(SIZE * 4);
+    ck_assert(reserve_open(&w->env, w->dir, SIZE * 2));
+    ck_assert_uint_le(usable(), SIZE * 3);
+    world_destroy(w);
+}
+END_TEST
+
 START_TEST(an_end_on_a_full_disk_has_its_room)
 {
     w = world_create();
@@ -98,5 +120,5 @@ START_TEST(without_one_there_is_nothing)
 END_TEST
 
 UNIT(a_small_file_system_gives_a_small_part, it_takes_its_room_and_stays_while_there_is_more,
-     a_start_on_a_full_disk_has_its_room, an_end_on_a_full_disk_has_its_room,
-     without_one_there_is_nothing)
+     a_start_on_a_full_disk_has_its_room, one_that_lost_its_room_is_made_anew,
+     an_end_on_a_full_disk_has_its_room, without_one_there_is_nothing)
