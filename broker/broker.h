@@ -34,8 +34,9 @@ struct broker_options {
 MUST_CHECK enum err broker_create(const struct broker_options *options, struct buf *problem,
                                   struct broker **out);
 
-/* Until the end. ERR_OK: it was asked to end, and has done so in order. Else why it could not
- * start, or go on; it has been logged. */
+/* Until the end. ERR_OK: it was asked to end, and has done so in order. ERR_TIMED_OUT: likewise,
+ * but a step was left behind, and what that began may still run. Else why it could not start, or go
+ * on. It has been logged. */
 MUST_CHECK enum err broker_run(struct broker *broker);
 
 /* The same in parts, where the caller turns the shards: broker_start, then turns of broker_shard

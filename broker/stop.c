@@ -337,6 +337,8 @@ static void on_ended(void *owner)
     struct broker *broker = owner;
 
     log_info("broker", "stopped", "id=%d", broker->process.broker_id);
+    /* What a step left behind began still uses the broker: nothing is given back then. */
+    if (broker->end.has_left_behind && broker->result == ERR_OK) broker->result = ERR_TIMED_OUT;
     if (broker->takes_signals) process_signals_close(&broker->signals);
     shard_stop(&broker->main->shard);
 }

@@ -206,6 +206,7 @@ static void step_late(struct timer *timer)
 
     log_warn("runtime", "step-left-behind", "step=%s timeout_ms=%lld", end->steps[end->at].name,
              (long long)end->steps[end->at].timeout_ms);
+    end->has_left_behind = true;
     process_step_done(end, end->steps[end->at].name);
 }
 

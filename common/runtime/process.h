@@ -73,6 +73,7 @@ struct process_end {
     int count, at;
     void *owner;
     void (*ended)(void *owner); /* after the last, not inside a call of yours */
+    bool has_left_behind;       /* a step whose time was over: what it began may still run */
     struct timer timer;
     struct post post;
 };
