@@ -150,8 +150,9 @@ static void read_note(const struct env *env, struct store_dir *dir)
     if (store->last_session == 0) store->last_session = (int64_t)session;
     if (!read_line(&at, &boot)) return;
     dir->is_same_boot = boot == now && boot != 0;
-    bool was_lost = read_line(&at, &since), is_lost = boot != now && boot != 0 && now != 0;
-    if (is_lost) since = LOST_LATELY;
+    bool was_lost = *at != '\0', is_lost = boot != now && boot != 0 && now != 0;
+    /* Torn where the disk failed that it tells of. */
+    if (is_lost || (was_lost && !read_line(&at, &since))) since = LOST_LATELY;
     if (!is_lost && !was_lost) return;
     store->is_cache_lost = true;
     if ((int64_t)since > store->lost_since) store->lost_since = (int64_t)since;
@@ -172,24 +173,33 @@ int64_t store_last_session(const struct store *store)
     return store->last_session;
 }
 
+static struct slice note_text(const struct store *store, char text[NOTE_TEXT_MAX + 1])
+{
+    int len = snprintf(text, NOTE_TEXT_MAX + 1, "%llx\n%llx\n",
+                       (unsigned long long)store->last_session, (unsigned long long)store->boot);
+
+    if (store->is_cache_lost)
+        len += snprintf(text + len, NOTE_TEXT_MAX + 1 - (size_t)len, "%llx\n",
+                        (unsigned long long)store->lost_since);
+    return slice_of(text, (size_t)len);
+}
+
 void store_note_session(struct store *store, int64_t session_id, int64_t epoch)
 {
     const struct env *env = store->options.env;
-    char text[NOTE_TEXT_MAX + 1];
+    char bytes[NOTE_TEXT_MAX + 1];
 
+    store->last_session = session_id;
+    store->boot = env_boot(env);
     if (store->is_cache_lost && store->lost_since == LOST_LATELY) store->lost_since = epoch;
-    int len = snprintf(text, sizeof(text), "%llx\n%llx\n", (unsigned long long)session_id,
-                       (unsigned long long)env_boot(env));
-    if (store->is_cache_lost)
-        len += snprintf(text + len, sizeof(text) - (size_t)len, "%llx\n",
-                        (unsigned long long)store->lost_since);
+    struct slice text = note_text(store, bytes);
 
     for (int i = 0; i < store->dir_count; i++) {
         struct file *lock = store->dirs[i].lock;
         if (lock == NULL || store->dirs[i].dir.is_offline) continue;
         /* Without it the next start after a crash waits for the session's end: slower, no more. */
         enum err err = file_truncate(env, lock, 0);
-        if (err == ERR_OK) err = file_write_at(env, lock, 0, slice_of(text, (size_t)len));
+        if (err == ERR_OK) err = file_write_at(env, lock, 0, text);
         if (err == ERR_OK) err = file_sync(env, lock);
         if (err != ERR_OK)
             log_warn("log", "session_not_noted", "path=%s why=%s", store->dirs[i].path,
@@ -340,8 +350,9 @@ static void unlock(struct store_dir *dir)
     char path[FILES_PATH_MAX];
 
     if (dir->lock == NULL) return;
-    /* Removed first: once it is unlocked it may be another's. */
-    if (names_join(path, dir->path, LOCK_NAME) == ERR_OK)
+    /* Removed first: once it is unlocked it may be another's. What is noted of a directory that
+     * failed stays for the next start. */
+    if (store_dirs_offline(dir->store) == 0 && names_join(path, dir->path, LOCK_NAME) == ERR_OK)
         (void)!files_remove(dir->store->options.env, path);
     file_close(dir->store->options.env, &dir->lock);
 }
@@ -546,6 +557,28 @@ void store_each(struct store *store, void (*each)(void *to, struct log *log), vo
 
 /* ---- failure ---- */
 
+/* A device that fails now and then is asked again. */
+#define NOTE_ATTEMPTS 4
+
+/* What was not synced there may be gone, though the machine runs on: a page that a sync could not
+ * write counts as clean, and the file system may be mounted anew before the next start. So it is
+ * noted wherever that is possible; the page cache will do, for only that next start reads it. */
+static void note_loss(struct store *store)
+{
+    char bytes[NOTE_TEXT_MAX + 1];
+
+    store->is_cache_lost = true;
+    store->lost_since = LOST_LATELY;
+    struct slice text = note_text(store, bytes);
+    for (int i = 0; i < store->dir_count; i++) {
+        enum err err = store->dirs[i].lock == NULL ? ERR_OK : ERR_IO;
+        for (int k = 0; err != ERR_OK && k < NOTE_ATTEMPTS; k++)
+            err = file_write_at(store->options.env, store->dirs[i].lock, 0, text);
+        if (err != ERR_OK)
+            log_warn("log", "loss_not_noted", "path=%s why=%s", store->dirs[i].path, err_name(err));
+    }
+}
+
 void store_dir_failed(struct store_dir *dir, enum err why)
 {
     struct store *store = dir->store;
@@ -555,6 +588,7 @@ void store_dir_failed(struct store_dir *dir, enum err why)
     atomic_store(&dir->dir.is_offline, true);
     int left = store->dir_count - store_dirs_offline(store);
     log_error("log", "directory_offline", "path=%s why=%s left=%d", dir->path, err_name(why), left);
+    if (dir->lock != NULL) note_loss(store);
     /* Nothing more is written here: whoever mends the disk may look at it. */
     unlock(dir);
     if (store->options.events->dir_failed != NULL)

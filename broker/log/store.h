@@ -65,9 +65,10 @@ MUST_CHECK enum err store_identify(struct store *store, int32_t broker_id, const
  * lock files: whoever wrote it has ended, for the locks are ours. 0: none is known. */
 int64_t store_last_session(const struct store *store);
 /* The machine has been booted anew since a broker of these directories was registered without
- * ending in order: what that one had not synced may be gone. So it stays until an orderly end. */
+ * ending in order, or one of them has failed: what was not synced may be gone. So it stays until an
+ * orderly end with all of them. */
 bool store_lost_cache(const struct store *store);
-/* The epoch (czxid) of the first registration after the last such boot: what was decided of a
+/* The epoch (czxid) of the first registration after the last such loss: what was decided of a
  * replica later than that was decided of what it had then. 0: there was none yet, or no loss. */
 int64_t store_lost_cache_since(const struct store *store);
 /* Notes for the next start, also for one after a power loss, that the broker is registered: in

@@ -54,7 +54,8 @@ struct store {
     struct map preferred; /* → struct store_dir * */
     struct map missing; /* names that a checkpoint had without a directory → int64_t *, watermark */
     int32_t broker_id;
-    int64_t last_session; /* as found in a lock file */
+    int64_t last_session; /* as found in a lock file, or noted there */
+    uint64_t boot;        /* as noted there by us; 0: not yet, logs may be unlike what is in them */
     bool is_cache_lost;   /* see store_lost_cache */
     int64_t lost_since;   /* see store_lost_cache_since; LOST_LATELY: no registration yet */
     char *cluster_id;

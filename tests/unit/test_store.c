@@ -746,7 +746,6 @@ START_TEST(a_broken_disk_takes_one_directory)
     ck_assert_int_eq(told.failed, 1);
     ck_assert_int_eq(told.left, 1);
     ck_assert_ptr_eq(told.failed_dir, log_directory(a));
-    ck_assert(!world_has(w, "d0/.lock"));
     struct log_slice slice;
     struct log_read read = {.bytes_max = 1};
     struct log_files *files = log_files_create(&w->env, 2);
@@ -1184,6 +1183,50 @@ START_TEST(a_new_boot_is_known_until_an_orderly_end)
 }
 END_TEST
 
+/* The page cache is the same, but what a sync could not write is not in it for certain. */
+START_TEST(what_failed_has_lost_its_cache_though_the_machine_runs_on)
+{
+    boot = 0xfedcba9876543210;
+    begin(2);
+    w->ops.boot = world_boot;
+    store_note_session(store, 1, 11);
+    store_fail_dir(store, log_directory(create("a", 0)), ERR_IO);
+    ck_assert(store_lost_cache(store)); /* for a registration of this life, too */
+    close_store();                      /* in order, but for what failed */
+    told.closed = 0;
+    start_again(2);
+    w->ops.boot = world_boot;
+    ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_last_session(store), 1);
+    ck_assert_int_eq(store_lost_cache_since(store), 0);
+    store_note_session(store, 2, 12);
+    ck_assert_int_eq(store_lost_cache_since(store), 12);
+    close_store();
+    told.closed = 0;
+    start_again(2);
+    ck_assert(!store_lost_cache(store));
+    end();
+}
+END_TEST
+
+/* One that could be noted only in part. */
+START_TEST(a_torn_note_of_a_loss_is_one)
+{
+    boot = 7;
+    begin(1);
+    store_destroy(&store);
+    world_put(w, "d0/.lock", SLICE("1\n7\n7ff"));
+    w = world_restart(w);
+    w->ops.boot = world_boot;
+    set_options(1);
+    open_store();
+    load();
+    ck_assert(store_lost_cache(store));
+    ck_assert_int_eq(store_lost_cache_since(store), 0);
+    end();
+}
+END_TEST
+
 /* One that was put back into use, or whose note could not be written, knows of an earlier life. */
 START_TEST(directories_that_disagree_have_lost_what_the_worst_of_them_has)
 {
@@ -1288,6 +1331,7 @@ UNIT(an_empty_directory_becomes_a_brokers, a_damaged_identity_is_named,
      the_session_of_a_broker_that_was_killed_is_known,
      the_session_of_a_broker_is_known_after_a_power_loss, a_new_boot_is_known_until_an_orderly_end,
      directories_that_disagree_have_lost_what_the_worst_of_them_has,
+     what_failed_has_lost_its_cache_though_the_machine_runs_on, a_torn_note_of_a_loss_is_one,
      a_thousand_empty_partitions_open_almost_nothing,
      a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room,
      a_disk_that_fills_during_a_start_has_the_reserve_for_it)
