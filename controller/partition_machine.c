@@ -96,6 +96,30 @@ static void candidate_done(struct candidate *c, enum answer answer)
     c->answer = answer;
 }
 
+/* What was read in vain is newer than what is known: perhaps our own write, whose answer was lost.
+ * It holds, and no replica has heard of it. */
+static void adopt_read(struct context *context, struct candidate *c)
+{
+    struct partition *p = c->partition;
+    struct ids alive = {0};
+
+    if (c->todo != ELECT || !c->has_read || !p->has_leadership ||
+        c->read.partition_epoch == p->now.partition_epoch)
+        return;
+    bool is_news = c->read.leader_epoch != p->now.leader_epoch;
+    c->read.controller_epoch = context->epoch;
+    partition_set_leadership(p, &c->read);
+    partition_learn_left(context, p, &c->read);
+    if (!is_news) return;
+    if (p->now.leader >= 0) (void)set_state(context, p, PARTITION_ONLINE);
+    context_note(context, "partition %s-%d leader=%d epoch=%d as written before", p->topic->name,
+                 p->id, p->now.leader, p->now.leader_epoch);
+    for (int32_t i = 0; i < p->replicas.count; i++)
+        if (replica_is_alive(context, p, p->replicas.at[i])) ids_add(&alive, p->replicas.at[i]);
+    outbox_leader_and_isr(context, &alive, p, false);
+    ids_fini(&alive);
+}
+
 static enum answer no_leader(enum election election)
 {
     return election == ELECTION_PREFERRED ? ANSWER_PREFERRED_NOT_AVAILABLE
@@ -237,6 +261,7 @@ static void ask_writes(struct context *context, struct to_online *t)
                              : election_choose(context, p, t->election, &c->terms, &c->read,
                                                &c->next, &c->recipients, &c->is_unclean);
         if (!is_chosen) {
+            adopt_read(context, c);
             candidate_done(c, no_leader(t->election));
             context_note(context, "partition %s-%d has no leader to elect", p->topic->name, p->id);
             continue;
@@ -319,12 +344,14 @@ static bool take_writes(struct context *context, struct to_online *t)
             c->answer = ANSWER_UNKNOWN_ERROR;
             is_again = true;
         } else if (r->err == ERR_ZK_SKIPPED && r->guards.count > 0) {
+            adopt_read(context, c);
             context_warn(context,
                          "partition %s-%d state not written: of its ISR one is not "
                          "registered any more",
                          c->partition->topic->name, c->partition->id);
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
         } else if (r->err != ERR_EXISTS || c->todo != INITIALISE) {
+            adopt_read(context, c);
             context_warn(context, "partition %s-%d state not written: %s",
                          c->partition->topic->name, c->partition->id, err_text(r->err));
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
