@@ -439,7 +439,8 @@ static void run_run(struct context *context, struct task *task)
         if (r->has_next) adopt(context, r);
         return;
     case ADOPTED:
-        if (!have_left(r)) {
+        /* Of what is being deleted nobody is worth keeping, and it waits for this. */
+        if (!have_left(r) && !p->topic->is_deleting) {
             keep_some(context, r);
             task->phase = UPDATE;
         }

@@ -283,6 +283,20 @@ static void check_replicas(struct oracle_controller *oracle, struct slice topic,
                   p->partition, p->adding.at[i]);
 }
 
+/* Who was removed, but is what the ISR has, is a replica again, to be removed later. */
+static bool keeps_isr(struct oracle_controller *oracle, struct slice topic,
+                      const struct doc_partition *before, const struct doc_partition *p)
+{
+    struct doc_ints stays = without(&oracle->arena, &p->replicas, &p->removing);
+    struct slice text = data_of(oracle, path_state(&oracle->arena, topic, p->partition));
+    struct doc_state state = {0};
+
+    if (p->removing.count == 0 || !is_same_set(&stays, &before->replicas) ||
+        doc_state_read(text, &oracle->arena, &state) != ERR_OK)
+        return false;
+    return is_subset(&p->removing, &state.isr);
+}
+
 /* Of an existing partition. Origin: what was there before a reassignment; target: what it will be.
  */
 static void check_reassigned(struct oracle_controller *oracle, struct slice topic,
@@ -307,7 +321,8 @@ static void check_reassigned(struct oracle_controller *oracle, struct slice topi
     /* A new order of the same replicas is a reassignment that is over at once. */
     bool goes_back = is_settled && is_same_set(&p->replicas, &origin);
     bool begins = !is_settled && is_same_set(&new_origin, &origin);
-    if (!is_operator(oracle) && !ends && !goes_back && !begins)
+    if (!is_operator(oracle) && !ends && !goes_back && !begins &&
+        !keeps_isr(oracle, topic, before, p))
         wrong(oracle, "assignment", "%.*s-%d: neither begins, ends nor goes back",
               SLICE_ARGS(topic), p->partition);
 }

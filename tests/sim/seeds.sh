@@ -20,6 +20,14 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 4000434 --set safety-s=970
 # A replica that was to be removed stayed in the ISR, because the target was going, and was no replica any more.
 "$sim" --seed 1200353 --set safety-s=570
+# A reserve had lost its room with the power, and was taken for whole: a disk that filled took its directory offline.
+"$sim" --seed 7000042 --set safety-s=3300
+# A job on the disk took longer than the end waits for it, and the broker's memory was given back under it.
+"$sim" --seed 7000892 --set safety-s=1100
+# As 7001793 in the list, with a controlled shutdown.
+"$sim" --seed 7002019 --set safety-s=1240
+# A leader that writes its ISR by itself did not know yet who was no replica any more.
+"$sim" --seed 7004044 --set safety-s=880
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.
