@@ -46,23 +46,39 @@ enum err partitions_follower(struct partitions *partitions, struct slice topic, 
     return err;
 }
 
-/* The leader's log began in the middle of a batch (DeleteRecords), and ours is empty there: the
- * batch's own base is where we begin. */
-static enum err begin_in_batch(struct hosted *hosted, const struct check_run *run)
+/* A crash between cut and checkpoint must not look as if what was cut had been lost: the checkpoint
+ * goes first. */
+static bool may_cut(struct hosted *hosted, int64_t offset)
 {
-    struct partition *machine = &hosted->machine;
-    bool is_mid_batch = machine->end_offset == machine->log_start &&
-                        run->first_offset < machine->end_offset &&
-                        machine->end_offset <= run->last_offset;
+    const struct partitions_options *options = &hosted->of->options;
 
-    if (!is_mid_batch) return ERR_OK;
-    enum err err = log_truncate_fully(hosted->log, run->first_offset, -1);
-    if (err != ERR_OK) return hosted_log_failed(hosted, err);
-    moving_cut(hosted, run->first_offset);
+    if (options->ops->save == NULL || log_may_cut(hosted->log, offset)) return true;
+    options->ops->save(options->owner);
+    return false;
+}
+
+/* The leader's log begins in the middle of a batch (DeleteRecords), and ours ends there, for it is
+ * empty or was cut to that offset: the batch's own base is where we go on. ERR_RANGE: it does not.
+ */
+static enum err go_on_in_batch(struct hosted *hosted, struct slice records)
+{
+    int64_t start = log_start_offset(hosted->log), end = log_end_offset(hosted->log);
+    struct check_run run;
+
+    enum err err = check_replicated(records, &run);
+    if (err != ERR_OK) return err;
+    if (run.batches == 0 || run.first_offset >= end || end > run.last_offset) return ERR_RANGE;
+    if (start < end && !may_cut(hosted, run.first_offset)) return ERR_BUSY;
+    err = run.first_offset > start ? log_truncate_to(hosted->log, run.first_offset)
+                                   : log_truncate_fully(hosted->log, run.first_offset, -1);
+    if (err != ERR_OK) return err;
+    moving_cut(hosted, run.first_offset);
     struct partition_event event = {
         .type = PARTITION_TRUNCATED,
-        .truncated = {.end_offset = run->first_offset, .log_start = run->first_offset},
+        .truncated = {.end_offset = log_end_offset(hosted->log),
+                      .log_start = log_start_offset(hosted->log)},
     };
+    hosted->watermark_at = (struct log_position){.offset = -1};
     hosted_feed(hosted, &event);
     return ERR_OK;
 }
@@ -71,15 +87,14 @@ static enum err append(struct hosted *hosted, struct slice records)
 {
     int64_t now_ms = env_wall_ms(hosted->of->shard->env);
     struct log_appended appended;
-    struct check_run run;
 
     if (records.len == 0) return ERR_OK;
-    enum err err = ERR_OK;
-    if (hosted->machine.end_offset == hosted->machine.log_start) {
-        err = check_replicated(records, &run);
-        if (err == ERR_OK && run.batches > 0) err = begin_in_batch(hosted, &run);
+    enum err err = log_append_follower(hosted->log, records, now_ms, &appended);
+    if (err == ERR_RANGE) {
+        err = go_on_in_batch(hosted, records);
+        if (err == ERR_BUSY) return err;
+        if (err == ERR_OK) err = log_append_follower(hosted->log, records, now_ms, &appended);
     }
-    if (err == ERR_OK) err = log_append_follower(hosted->log, records, now_ms, &appended);
     if (err == ERR_TRUNCATED) return ERR_OK; /* not one whole batch: asked again */
     if (err != ERR_OK) return hosted_log_failed(hosted, err);
     upkeep_appended(hosted, &appended);
@@ -110,17 +125,6 @@ enum err partitions_replicate(struct partitions *partitions, struct slice topic,
     hosted_feed(hosted, &event);
     view(hosted, out);
     return ERR_OK;
-}
-
-/* A crash between cut and checkpoint must not look as if what was cut had been lost: the checkpoint
- * goes first. */
-static bool may_cut(struct hosted *hosted, int64_t offset)
-{
-    const struct partitions_options *options = &hosted->of->options;
-
-    if (options->ops->save == NULL || log_may_cut(hosted->log, offset)) return true;
-    options->ops->save(options->owner);
-    return false;
 }
 
 /* What a leader lacks that we had been told was committed: an unclean election's price. */

@@ -24,7 +24,8 @@ bool followed_is_overtaken(enum err err)
 
 void followed_refused(struct followed *it, enum err err)
 {
-    bool may_pass = err == ERR_CORRUPT || err == ERR_FULL || err == ERR_TOO_MANY;
+    /* ERR_BUSY: the checkpoints are being lowered. */
+    bool may_pass = err == ERR_CORRUPT || err == ERR_FULL || err == ERR_TOO_MANY || err == ERR_BUSY;
 
     if (followed_is_overtaken(err)) {
         followed_step(it, (struct fetcher_event){.type = FETCHER_FENCED});

@@ -26,6 +26,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 7000892 --set safety-s=1100
 # As 7001793 in the list, with a controlled shutdown.
 "$sim" --seed 7002019 --set safety-s=1240
+# A follower was cut to where the leader's log began, in the middle of a batch, and refused that batch for ever.
+"$sim" --seed 8000909 --set safety-s=816
 # A leader that writes its ISR by itself did not know yet who was no replica any more.
 "$sim" --seed 7004044 --set safety-s=880
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.

@@ -695,6 +695,43 @@ START_TEST(bad_batches_leave_nothing)
 }
 END_TEST
 
+static enum err replicate(struct world *world, int64_t base, int records, int64_t start,
+                          struct follower_view *view)
+{
+    struct slice batch = batch_of(world, records, "from the leader");
+
+    batch_set_base_offset(world->batch.ptr, base);
+    batch_set_leader_epoch(world->batch.ptr, 7);
+    return partitions_replicate(world->partitions, SLICE("t"), 0, 7, batch, base + records, start,
+                                view);
+}
+
+/* The leader's log begins there by DeleteRecords; what it sends begins where its batch does. */
+START_TEST(a_follower_that_ends_in_a_batch_goes_on_with_it)
+{
+    struct world world;
+    struct follower_view view;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 7, 2, 2, 1), ERR_OK);
+    ck_assert_int_eq(replicate(&world, 0, 4, 0, &view), ERR_OK);
+    ck_assert_int_eq(replicate(&world, 4, 4, 0, &view), ERR_OK);
+    ck_assert_int_eq(partitions_truncate(world.partitions, SLICE("t"), 0, 7, 6, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 6);
+    ck_assert_int_eq(replicate(&world, 0, 4, 6, &view), ERR_RANGE); /* that is long past */
+    ck_assert_int_eq(replicate(&world, 4, 4, 6, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 8);
+    ck_assert_int_eq(view.start, 6);
+    ck_assert_int_eq(view.high_watermark, 8);
+    /* Empty, it began where the leader's log does. */
+    ck_assert_int_eq(partitions_restart_at(world.partitions, SLICE("t"), 0, 7, 10, &view), ERR_OK);
+    ck_assert_int_eq(replicate(&world, 8, 4, 10, &view), ERR_OK);
+    ck_assert_int_eq(view.end, 12);
+    ck_assert_int_eq(view.start, 10);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_follower_writes_what_the_leader_sent)
 {
     struct world world;
@@ -1776,8 +1813,9 @@ UNIT(a_walk_is_in_pieces_between_which_partitions_may_go_and_come,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,
      a_watch_ends_with_data_that_its_reader_may_see, a_watch_counts_bytes_and_ends_with_leadership,
      control_answers_each_partition, bad_batches_leave_nothing,
-     a_follower_writes_what_the_leader_sent, divergence_is_told_and_not_noted,
-     offsets_are_found_up_to_what_is_committed, a_restart_remembers_records_epochs_and_watermark,
+     a_follower_writes_what_the_leader_sent, a_follower_that_ends_in_a_batch_goes_on_with_it,
+     divergence_is_told_and_not_noted, offsets_are_found_up_to_what_is_committed,
+     a_restart_remembers_records_epochs_and_watermark,
      a_replica_that_lost_what_it_promised_does_not_lead,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
