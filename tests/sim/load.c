@@ -79,6 +79,9 @@ static void note_topic(struct client *client, const struct metadata_response_top
         bool is_same = uuid_equal(topic->id, told->topic_id) && !uuid_is_zero(told->topic_id);
         topic->id = told->topic_id;
         topic->partitions = 0;
+        /* Also of partitions that it has not now, but had under this name: they may come again. */
+        for (int p = 0; !is_same && p < ORACLE_PARTITIONS_MAX; p++)
+            topic->at[p].leader = topic->at[p].leader_epoch = -1;
         for (int32_t i = 0; i < told->partitions.count; i++) {
             const struct metadata_response_topic_partition *from = &told->partitions.at[i];
             if (from->partition_index < 0 || from->partition_index >= ORACLE_PARTITIONS_MAX)
