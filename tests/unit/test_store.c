@@ -746,6 +746,7 @@ START_TEST(a_broken_disk_takes_one_directory)
     ck_assert_int_eq(told.failed, 1);
     ck_assert_int_eq(told.left, 1);
     ck_assert_ptr_eq(told.failed_dir, log_directory(a));
+    ck_assert(world_has(w, "d0/.lock")); /* for what is noted there */
     struct log_slice slice;
     struct log_read read = {.bytes_max = 1};
     struct log_files *files = log_files_create(&w->env, 2);
