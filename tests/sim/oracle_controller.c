@@ -15,12 +15,19 @@ struct oracle_controller {
     struct map topic_ids; /* id as text → name of its topic, for ever */
     struct map sequences; /* parent → int64_t *, the last number */
     struct map uncleans;  /* topics that an operator gave up */
-    struct map formers;   /* path of a state → struct formers */
+    struct map formers;   /* path of a state → struct brokers: left_with_all */
+    struct map removed;   /* path of a state → struct brokers: were replicas, and are not now */
     struct map topics;    /* path → struct known_topic, as it stands in the tree */
     int64_t winner;       /* session that wrote /controller_epoch last */
     int64_t ids_end;      /* of the last block of producer ids */
     uint64_t states;
     const struct ensemble_txn *txn; /* being looked at */
+};
+
+/* Remembered of a partition. */
+struct brokers {
+    int32_t at[16];
+    int count;
 };
 
 /* A document that is asked for at each change of a state below it: read once for each version. */
@@ -59,6 +66,33 @@ static struct slice data_of(const struct oracle_controller *oracle, struct slice
 static bool exists(const struct oracle_controller *oracle, struct slice path)
 {
     return tree_find(ensemble_tree(oracle->ensemble), path) != NULL;
+}
+
+static struct brokers *brokers_of(struct map *map, struct slice path)
+{
+    struct brokers *brokers = map_get(map, path);
+
+    if (brokers != NULL) return brokers;
+    brokers = ensure_zalloc(sizeof(*brokers));
+    map_set(map, path, brokers);
+    return brokers;
+}
+
+static bool is_among(const struct map *map, struct slice path, int32_t id)
+{
+    const struct brokers *brokers = map_get(map, path);
+
+    for (int i = 0; brokers != NULL && i < brokers->count; i++)
+        if (brokers->at[i] == id) return true;
+    return false;
+}
+
+static void add_broker(struct map *map, struct slice path, int32_t id)
+{
+    if (is_among(map, path, id)) return;
+    struct brokers *brokers = brokers_of(map, path);
+    ensure(brokers->count < (int)(sizeof(brokers->at) / sizeof(brokers->at[0])));
+    brokers->at[brokers->count++] = id;
 }
 
 static bool is_operator(const struct oracle_controller *oracle)
@@ -327,6 +361,16 @@ static void check_reassigned(struct oracle_controller *oracle, struct slice topi
               SLICE_ARGS(topic), p->partition);
 }
 
+static void note_removed(struct oracle_controller *oracle, struct slice topic,
+                         const struct doc_partition *before, const struct doc_partition *p)
+{
+    struct slice path = path_state(&oracle->arena, topic, p->partition);
+
+    for (int32_t i = 0; i < before->replicas.count; i++)
+        if (!has(&p->replicas, before->replicas.at[i]))
+            add_broker(&oracle->removed, path, before->replicas.at[i]);
+}
+
 static void check_topic_id(struct oracle_controller *oracle, struct slice name, struct uuid id)
 {
     char text[UUID_TEXT_LEN + 1];
@@ -377,7 +421,9 @@ static void check_topic(struct oracle_controller *oracle, const struct ensemble_
         const struct doc_partition *is = partition_of(&now, was->partition);
         if (is == NULL && !is_fenced(oracle)) /* the controller takes back what comes too late */
             wrong(oracle, "assignment", "%.*s-%d is gone", SLICE_ARGS(name), was->partition);
-        if (is != NULL) check_reassigned(oracle, name, was, is);
+        if (is == NULL) continue;
+        check_reassigned(oracle, name, was, is);
+        note_removed(oracle, name, was, is);
     }
 }
 
@@ -397,13 +443,6 @@ static bool is_unclean_allowed(struct oracle_controller *oracle, struct slice to
     return false;
 }
 
-/* Who has left the ISR with all that was acknowledged: what was left of it was too little for the
- * watermark to go on. Until somebody joins. */
-struct formers {
-    int32_t at[8];
-    int count;
-};
-
 static int64_t min_insync(struct oracle_controller *oracle, struct slice topic)
 {
     struct doc_config config = {0};
@@ -418,39 +457,60 @@ static int64_t min_insync(struct oracle_controller *oracle, struct slice topic)
     return number;
 }
 
+/* Who has left the ISR with all that was acknowledged: what was left of it was too little for the
+ * watermark to go on. Until somebody joins. */
 static bool left_with_all(const struct oracle_controller *oracle, struct slice path, int32_t id)
 {
-    const struct formers *formers = map_get(&oracle->formers, path);
-
-    for (int i = 0; formers != NULL && i < formers->count; i++)
-        if (formers->at[i] == id) return true;
-    return false;
+    return is_among(&oracle->formers, path, id);
 }
 
 static void note_formers(struct oracle_controller *oracle, struct slice path, struct slice topic,
                          const struct doc_state *now, const struct doc_state *before)
 {
-    struct formers *formers = map_get(&oracle->formers, path);
-
-    if (formers == NULL) {
-        formers = ensure_zalloc(sizeof(*formers));
-        map_set(&oracle->formers, path, formers);
-    }
-    if (!is_subset(&now->isr, &before->isr)) formers->count = 0;
+    if (!is_subset(&now->isr, &before->isr)) brokers_of(&oracle->formers, path)->count = 0;
     for (int32_t i = 0; i < before->isr.count; i++)
-        if (!has(&now->isr, before->isr.at[i]) && now->isr.count < min_insync(oracle, topic) &&
-            formers->count < (int)(sizeof(formers->at) / sizeof(formers->at[0])))
-            formers->at[formers->count++] = before->isr.at[i];
+        if (!has(&now->isr, before->isr.at[i]) && now->isr.count < min_insync(oracle, topic))
+            add_broker(&oracle->formers, path, before->isr.at[i]);
 }
 
-/* What holds for a state whoever looks at it. */
-static void check_state_itself(struct oracle_controller *oracle, struct slice path,
-                               const struct doc_state *now, const struct doc_state *before)
+/* Its partition as the topic has it; NULL: not, which is wrong while the topic is there. */
+static const struct doc_partition *partition_of_state(struct oracle_controller *oracle,
+                                                      struct slice path)
 {
     struct slice name = SLICE_NULL;
     int32_t number = -1;
 
     ensure(path_parse_state(path, &name, &number) == ERR_OK);
+    const struct doc_topic *topic = topic_now(oracle, path_topic(&oracle->arena, name));
+    if (topic == NULL) return NULL;
+    const struct doc_partition *p = partition_of(topic, number);
+    if (p == NULL)
+        wrong(oracle, "state", "%.*s is of a partition that the topic has not", SLICE_ARGS(path));
+    return p;
+}
+
+/* An ISR is of replicas. Who was in it before may go later than its replica; and a leader that
+ * writes by itself may not have heard yet who is no replica any more. */
+static void check_isr_written(struct oracle_controller *oracle, struct slice path,
+                              const struct doc_state *now, const struct doc_state *before)
+{
+    const struct doc_partition *p = partition_of_state(oracle, path);
+    bool is_leader =
+        oracle->options.leaders_write && before != NULL && oracle->txn->session != oracle->winner;
+
+    for (int32_t i = 0; p != NULL && i < now->isr.count; i++) {
+        int32_t id = now->isr.at[i];
+        bool is_left_over = (before != NULL && has(&before->isr, id)) ||
+                            (is_leader && is_among(&oracle->removed, path, id));
+        if (!has(&p->replicas, id) && !is_left_over)
+            wrong(oracle, "state", "%.*s: %d is in the ISR and no replica", SLICE_ARGS(path), id);
+    }
+}
+
+/* What holds for a state whoever looks at it. */
+static void check_state_itself(struct oracle_controller *oracle, struct slice path,
+                               const struct doc_state *now)
+{
     if (now->isr.count == 0 || has_duplicates(&now->isr))
         wrong(oracle, "state", "%.*s: the ISR is empty, or somebody is in it twice",
               SLICE_ARGS(path));
@@ -463,21 +523,6 @@ static void check_state_itself(struct oracle_controller *oracle, struct slice pa
                   now->left[i].broker);
     if (now->leader_recovery_state != 0 && now->isr.count > 1)
         wrong(oracle, "state", "%.*s: recovers, and others are in the ISR", SLICE_ARGS(path));
-    const struct doc_topic *topic = topic_now(oracle, path_topic(&oracle->arena, name));
-    if (topic == NULL) return;
-    const struct doc_partition *p = partition_of(topic, number);
-    if (p == NULL) {
-        wrong(oracle, "state", "%.*s is of a partition that the topic has not", SLICE_ARGS(path));
-        return;
-    }
-    for (int32_t i = 0; i < now->isr.count; i++) {
-        /* A leader that writes by itself may not have heard yet who is no replica any more. */
-        bool is_left_over = (before != NULL && has(&before->isr, now->isr.at[i])) ||
-                            oracle->txn->session != oracle->winner;
-        if (!has(&p->replicas, now->isr.at[i]) && !is_left_over)
-            wrong(oracle, "state", "%.*s: %d is in the ISR and no replica", SLICE_ARGS(path),
-                  now->isr.at[i]);
-    }
 }
 
 static void check_epochs(struct oracle_controller *oracle, struct slice path,
@@ -544,6 +589,7 @@ static void check_state(struct oracle_controller *oracle, const struct ensemble_
         int32_t number = -1;
         ensure(path_parse_state(change->path, &name, &number) == ERR_OK);
         free(map_remove(&oracle->formers, change->path));
+        free(map_remove(&oracle->removed, change->path));
         if (!is_operator(oracle) && !is_marked(oracle, name))
             wrong(oracle, "deletion", "%.*s goes without a marker", SLICE_ARGS(change->path));
         return;
@@ -553,7 +599,8 @@ static void check_state(struct oracle_controller *oracle, const struct ensemble_
     if (doc_state_read(change->data, &oracle->arena, &now) != ERR_OK) return;
     bool has_before = change->kind == CHANGE_SET &&
                       doc_state_read(change->before, &oracle->arena, &before) == ERR_OK;
-    check_state_itself(oracle, change->path, &now, has_before ? &before : NULL);
+    check_state_itself(oracle, change->path, &now);
+    check_isr_written(oracle, change->path, &now, has_before ? &before : NULL);
     if (!is_operator(oracle) && !is_current_epoch(oracle, &now, has_before ? &before : NULL))
         wrong(oracle, "controller-epoch", "%.*s carries %d, which is not current",
               SLICE_ARGS(change->path), now.controller_epoch);
@@ -907,18 +954,24 @@ static void audit_topic(struct oracle_controller *oracle, const struct tree_node
         check_replicas(oracle, name, &topic.partitions[i]);
 }
 
-static void audit_state(struct oracle_controller *oracle, const struct tree_node *node)
+static void audit_state(struct oracle_controller *oracle, const struct tree_node *node,
+                        bool is_at_rest)
 {
+    struct slice path = slice_text(node->path), name = SLICE_NULL;
     struct doc_state state = {0};
-    struct slice name;
-    int32_t number;
+    int32_t number = -1;
 
-    if (path_parse_state(slice_text(node->path), &name, &number) != ERR_OK) return;
+    if (path_parse_state(path, &name, &number) != ERR_OK) return;
     if (doc_state_read(node->data, &oracle->arena, &state) != ERR_OK) {
         wrong(oracle, "document", "%s does not parse", node->path);
         return;
     }
-    check_state_itself(oracle, slice_text(node->path), &state, &state);
+    check_state_itself(oracle, path, &state);
+    const struct doc_partition *p = partition_of_state(oracle, path);
+    for (int32_t i = 0; is_at_rest && p != NULL && i < state.isr.count; i++)
+        if (!has(&p->replicas, state.isr.at[i]))
+            wrong(oracle, "state", "%s: %d is in the ISR for good, and no replica", node->path,
+                  state.isr.at[i]);
     int64_t current = 0;
     struct slice text = data_of(oracle, PATH_CONTROLLER_EPOCH);
     if (doc_number_read(text, 0, INT32_MAX, &current) == ERR_OK && state.controller_epoch > current)
@@ -926,7 +979,7 @@ static void audit_state(struct oracle_controller *oracle, const struct tree_node
               state.controller_epoch);
 }
 
-void oracle_controller_audit(struct oracle_controller *oracle)
+void oracle_controller_audit(struct oracle_controller *oracle, bool is_at_rest)
 {
     map_each (entry, &ensemble_tree(oracle->ensemble)->nodes) {
         const struct tree_node *node = entry->value;
@@ -934,7 +987,7 @@ void oracle_controller_audit(struct oracle_controller *oracle)
         if (owner != 0 && !ensemble_has_session(oracle->ensemble, owner))
             wrong(oracle, "registration", "%s is owned by a session that is over", node->path);
         audit_topic(oracle, node);
-        audit_state(oracle, node);
+        audit_state(oracle, node, is_at_rest);
         arena_reset(&oracle->arena);
     }
 }
@@ -955,6 +1008,7 @@ struct oracle_controller *oracle_controller_create(struct world *world, struct e
     map_init(&oracle->sequences);
     map_init(&oracle->uncleans);
     map_init(&oracle->formers);
+    map_init(&oracle->removed);
     map_init(&oracle->topics);
     oracle->listener.committed = committed;
     oracle->listener.owner = oracle;
@@ -983,7 +1037,10 @@ void oracle_controller_destroy(struct oracle_controller **oracle_at)
     map_fini(&oracle->uncleans);
     map_each (entry, &oracle->formers)
         free(entry->value);
+    map_each (entry, &oracle->removed)
+        free(entry->value);
     map_fini(&oracle->formers);
+    map_fini(&oracle->removed);
     map_fini(&oracle->topics);
     arena_fini(&oracle->arena);
     free(oracle);

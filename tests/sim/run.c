@@ -359,11 +359,11 @@ static struct oracle_controller *judge_znodes(struct run *run)
                                     &options);
 }
 
-static void audit(struct run *run)
+static void audit(struct run *run, bool is_at_rest)
 {
     sim_disks_audit(run->world);
     sim_zookeeper_audit(run->world->zookeeper);
-    oracle_controller_audit(run->znodes);
+    oracle_controller_audit(run->znodes, is_at_rest);
 }
 
 /* ---- a run ---- */
@@ -505,7 +505,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
         run_ms(&run, safety_s * 1000);
     }
 
-    audit(&run);
+    audit(&run, false);
     set_phase(&run, PHASE_LIVENESS, "liveness");
     nemesis_heal(run.nemesis);
     load_calm(run.load);
@@ -519,7 +519,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
     set_phase(&run, PHASE_LIVENESS, "ending");
     end_in_order(&run);
     compare_logs(&run);
-    audit(&run);
+    audit(&run, true);
     fill_result(&run, result);
     end(&run);
     result->cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;

@@ -82,11 +82,11 @@ static enum err register_broker(struct client *client, const char *json)
     "\"version\":5,\"timestamp\":\"7\"}"
 
 /* A topic "t" of one partition on 1, 2 and 3, led by 1. All as it should be. */
-static void set_the_scene(void)
+static void set_the_scene(struct oracle_controller_options options)
 {
+    options.wrong = hear;
     world_begin(1, 3);
-    oracle = oracle_controller_create(world, ensemble(),
-                                      &(struct oracle_controller_options){.wrong = hear});
+    oracle = oracle_controller_create(world, ensemble(), &options);
     client_open(&controller);
     client_open(&broker);
     ck_assert_int_eq(ensure_start_paths(&controller), ERR_OK);
@@ -99,14 +99,20 @@ static void set_the_scene(void)
     ck_assert_int_eq(create_fenced("/brokers/topics/t/partitions", NULL), ERR_OK);
     ck_assert_int_eq(create_fenced("/brokers/topics/t/partitions/0", NULL), ERR_OK);
     ck_assert_int_eq(create_fenced(STATE_PATH, STATE(1, 1, 0, "[1,2,3]")), ERR_OK);
-    oracle_controller_audit(oracle);
+    oracle_controller_audit(oracle, true);
     ck_assert_str_eq(heard, "");
 }
 
 static void begin_scene(void)
 {
     heard[0] = '\0';
-    set_the_scene();
+    set_the_scene((struct oracle_controller_options){0});
+}
+
+static void begin_scene_of_2_6(void)
+{
+    heard[0] = '\0';
+    set_the_scene((struct oracle_controller_options){.leaders_write = true});
 }
 
 static void end_scene(void)
@@ -172,7 +178,7 @@ START_TEST(what_kafka_does_is_not_objected_to)
     run_ms(3000);
     struct told won = elect(&controller, 102);
     ck_assert(won.election.is_won && won.election.epoch == 2);
-    oracle_controller_audit(oracle);
+    oracle_controller_audit(oracle, true);
     ck_assert_str_eq(heard, "");
     ck_assert_uint_eq(oracle_controller_states(oracle), 10);
 }
@@ -318,6 +324,34 @@ START_TEST(what_takes_more_than_one_write_is_seen_too)
 }
 END_TEST
 
+/* It may not have heard who is no replica any more; nor may that stay so. */
+START_TEST(a_leader_that_writes_its_isr_may_name_who_was_a_replica_but_not_for_good)
+{
+    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 0), ERR_OK);
+    ck_assert_int_eq(
+        fenced(make(ZK_SET, "/brokers/topics/t",
+                    "{\"removing_replicas\":{\"0\":[3]},\"partitions\":{\"0\":[1,2,3]},"
+                    "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{},\"version\":3}",
+                    -1)),
+        ERR_OK);
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", TOPIC("{\"0\":[1,2]}", ID_1), -1)),
+                     ERR_OK);
+    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,3]"), 1)).err,
+                     ERR_OK);
+    oracle_controller_audit(oracle, false);
+    ck_assert_str_eq(heard, "");
+    oracle_controller_audit(oracle, true);
+    expect("state");
+
+    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,4]"), 2)).err,
+                     ERR_OK);
+    expect("state"); /* and never was */
+    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 3), ERR_OK);
+    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2,3]"), 4), ERR_OK);
+    expect("state"); /* the controller knows */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create(__FILE__);
@@ -328,6 +362,12 @@ int main(void)
     tcase_add_test(all, what_kafka_does_is_not_objected_to);
     tcase_add_loop_test(all, each_rule_that_is_broken_is_named, 0, BROKEN_COUNT);
     tcase_add_test(all, what_takes_more_than_one_write_is_seen_too);
+    TCase *of_2_6 = tcase_create("2.6");
+    tcase_set_timeout(of_2_6, 120);
+    tcase_add_checked_fixture(of_2_6, begin_scene_of_2_6, end_scene);
+    tcase_add_test(of_2_6,
+                   a_leader_that_writes_its_isr_may_name_who_was_a_replica_but_not_for_good);
+    suite_add_tcase(suite, of_2_6);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
