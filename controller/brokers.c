@@ -134,7 +134,18 @@ static void forget_dirs(struct context *context, int32_t id)
     if (broker != NULL) broker->dirs_offline = 0;
 }
 
-/* Of brokers that are no longer in the context, or are suspect. */
+/* Whoever comes back under its number begins a new life. */
+static void note_end_of_life(struct context *context, int32_t id)
+{
+    each_partition(entry, topic, i, context)
+    {
+        struct partition *p = topic->partitions[i];
+
+        if (p->has_leadership && p->now.leader == id) partition_hosted(p, id)->led_before = true;
+    }
+}
+
+/* Of brokers that are no longer in the context, or are suspect: then their leaders are spared. */
 static void brokers_failed(struct context *context, const struct ids *ids, bool spare_leaders)
 {
     struct replica_set set = {0};
@@ -142,6 +153,7 @@ static void brokers_failed(struct context *context, const struct ids *ids, bool 
     if (ids->count == 0) return;
     for (int32_t i = 0; i < ids->count; i++) {
         forget_dirs(context, ids->at[i]);
+        if (!spare_leaders) note_end_of_life(context, ids->at[i]);
         broker_replicas(context, ids->at[i], &set);
     }
     replicas_became_offline(context, &set, spare_leaders);

@@ -515,6 +515,8 @@ void partition_set_leadership(struct partition *p, const struct leadership *from
         for (int32_t i = 0; i < p->hosted_count; i++)
             p->hosted[i].left_isr = 0;
     }
+    for (int32_t i = 0; i < p->hosted_count && p->now.leader_epoch != from->leader_epoch; i++)
+        p->hosted[i].led_before = false;
     if (is_chosen && partition_is_doubted(p, from->leader)) p->is_risked = true;
     leadership_copy(&p->now, from);
     leadership_clear_left(&p->now);

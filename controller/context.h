@@ -63,6 +63,10 @@ struct hosted {
     enum replica_state state;
     bool is_dir_offline; /* its broker answered KAFKA_STORAGE_ERROR */
     int64_t epoch;       /* of its broker, when it became online last */
+    /* Its broker has begun a new life since it was elected: it is to lead in a new epoch only. Its
+     * watermark may begin lower, and who follows may have other records of the old one. Until
+     * there is a new epoch. */
+    bool led_before;
     /* It is in the ISR by what it had before its machine lost power. Until it is out of the ISR, or
      * leads. */
     bool is_doubted;

@@ -64,10 +64,11 @@ static void become_online(struct context *context, const struct replica *r)
 {
     struct partition *p = r->partition;
     struct hosted *hosted = partition_hosted(p, r->broker);
+    bool is_elected_first = hosted->led_before && p->now.leader == r->broker;
 
     if (hosted->state == REPLICA_NEW)
         ids_add_once(&p->replicas, r->broker);
-    else if (p->has_leadership)
+    else if (p->has_leadership && !is_elected_first)
         tell(context, r, false);
     hosted->state = REPLICA_ONLINE;
     if (context_broker(context, r->broker) != NULL)

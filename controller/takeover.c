@@ -159,8 +159,11 @@ static void note_returned(struct context *context, struct take_over *t, struct p
         if (is_doubted || (has_returned && still_there > 0)) replica_set_add(&t->returned, p, id);
         partition_hosted(p, id)->is_doubted = is_doubted;
     }
-    bool leads_on = broker_is_live(context, p->now.leader) &&
-                    (sure == 0 || !has_lost(context, p->now.leader, since));
+    int32_t leader = p->now.leader;
+    bool leads_on =
+        broker_is_live(context, leader) && (sure == 0 || !has_lost(context, leader, since));
+    if (broker_is_live(context, leader) && !is_still_there(context, leader, mzxid))
+        partition_hosted(p, leader)->led_before = true;
     if (still_there == 0 && leads_on) partition_set_add(&t->again, p);
 }
 
@@ -300,9 +303,12 @@ static void start_partitions(struct context *context)
     {
         struct partition *p = topic->partitions[i];
 
-        p->state = !p->has_leadership                             ? PARTITION_NEW
-                   : replica_is_online(context, p, p->now.leader) ? PARTITION_ONLINE
-                                                                  : PARTITION_OFFLINE;
+        /* Who led before is elected first, where elect_again could not. */
+        bool is_led = replica_is_online(context, p, p->now.leader) &&
+                      !partition_hosted(p, p->now.leader)->led_before;
+        p->state = !p->has_leadership ? PARTITION_NEW
+                   : is_led           ? PARTITION_ONLINE
+                                      : PARTITION_OFFLINE;
     }
 }
 

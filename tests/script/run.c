@@ -318,6 +318,11 @@ static void lose_answers(struct world *world, struct words *words)
     world->lost_answers = words_at(words, 1);
 }
 
+static void broker_vanishes_at_write(struct world *world, struct words *words)
+{
+    world->vanishing = words_at(words, 1);
+}
+
 static void quiet(struct world *world, struct words *words)
 {
     world->is_quiet = strcmp(words->at[1], "on") == 0;
@@ -346,6 +351,7 @@ static const struct {
     {"broker-down", broker_down},
     {"broker-up", broker_up},
     {"broker-vanished", broker_vanished},
+    {"broker-vanishes-at-write", broker_vanishes_at_write},
     {"brokers", brokers},
     {"brokers-lost", brokers_lost},
     {"conflict", conflict},

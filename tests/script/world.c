@@ -195,6 +195,10 @@ static void perform_write(struct world *world, struct request *r)
         request_answer(r, ERR_ZK_LOSS, &stat, SLICE_NULL, NULL, 0);
         return;
     }
+    if (world->vanishing != 0 && strstr(r->path, "/state") != NULL) {
+        world_broker_gone(world, world->vanishing);
+        world->vanishing = 0;
+    }
     if (guard_fails(world, r)) {
         print_write(world, "set", r, ERR_ZK_SKIPPED);
         request_answer(r, ERR_ZK_SKIPPED, &stat, SLICE_NULL, NULL, 0);

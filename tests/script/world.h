@@ -18,6 +18,7 @@ struct world {
     int conflicts;
     /* So many are done, but their answers are lost: sent again, they meet their own version. */
     int lost_answers;
+    int32_t vanishing; /* its registration goes before the next write of a state; 0: nobody's */
 };
 
 void world_init(struct world *world);

@@ -30,6 +30,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 8000909 --set safety-s=816
 # A leader that writes its ISR by itself did not know yet who was no replica any more.
 "$sim" --seed 7004044 --set safety-s=880
+# A leader that had returned unseen was told to lead in its old epoch, for whom it was to give way to had gone meanwhile.
+"$sim" --seed 9201157 --set safety-s=1330
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.
