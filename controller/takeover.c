@@ -150,6 +150,8 @@ static void note_returned(struct context *context, struct take_over *t, struct p
     for (int32_t i = 0; i < p->now.isr.count; i++) {
         int32_t id = p->now.isr.at[i];
         if (is_still_there(context, id, mzxid)) still_there++;
+        /* Whoever is not there yet will say what it has lost since. */
+        if (!has_left && !broker_is_live(context, id)) partition_hosted(p, id)->epoch = mzxid;
         if (has_left || !has_lost(context, id, mzxid)) sure++;
     }
     for (int32_t i = 0; i < p->now.isr.count && sure > 0; i++) {
