@@ -22,6 +22,7 @@ struct found_log {
     struct recover_result result;
     struct log *log;
     enum err err;
+    bool holds_nothing, is_attempt; /* see mark_attempts */
 };
 
 /* All of one directory: first one job lists it, then some take partitions from it in turn. */
@@ -294,6 +295,7 @@ static enum err take_logs(struct store *store, struct dir_load *load)
         struct slice key = slice_text(found->live);
         struct map *of = found->parsed.kind == NAMES_FUTURE ? &store->futures : &store->logs;
         struct log *other = map_get(of, key);
+        if (found->is_attempt) continue;
         if (other != NULL) {
             buf_printf(&load->problem, "%s is in %s and in %s", found->name,
                        log_directory(other)->path, load->dir->path);
@@ -304,6 +306,41 @@ static enum err take_logs(struct store *store, struct dir_load *load)
         load->dir->log_count++;
     }
     return ERR_OK;
+}
+
+/* Nobody has ever appended to it, nor promised anything of it. */
+static bool holds_nothing(const struct dir_load *load, const struct found_log *found)
+{
+    return log_end_offset(found->log) == 0 && offset_of(&load->recovery, found->live) == 0 &&
+           offset_of(&load->start, found->live) == 0 &&
+           offset_of(&load->high_watermark, found->live) == 0;
+}
+
+/* One directory failed while a log was created in it, and could not be cleaned any more; the log
+ * was created in another. What is left of the first attempt goes. Of two that hold something nobody
+ * can say which is right: take_logs refuses those. */
+static void mark_attempts(struct store_load *all)
+{
+    struct store *store = all->store;
+    struct map seen; /* live name → found_log */
+
+    map_init(&seen);
+    for (int d = 0; d < store->dir_count; d++) {
+        struct dir_load *load = &all->dirs[d];
+        for (int i = 0; load->dir != NULL && load->err == ERR_OK && i < load->count; i++) {
+            struct found_log *found = &load->found[i];
+            if (found->err != ERR_OK || found->parsed.kind != NAMES_LIVE) continue;
+            struct found_log *other = map_get(&seen, slice_text(found->live));
+            found->holds_nothing = holds_nothing(load, found);
+            if (other == NULL || other->holds_nothing) {
+                if (other != NULL) other->is_attempt = true;
+                map_set(&seen, slice_text(found->live), found);
+            } else {
+                found->is_attempt = found->holds_nothing;
+            }
+        }
+    }
+    map_fini(&seen);
 }
 
 static void log_result(const struct dir_load *load)
@@ -352,6 +389,25 @@ static void note_missing(struct store *store, struct dir_load *load)
     }
 }
 
+static void drop_attempts(struct store *store, struct dir_load *load)
+{
+    struct map none;
+
+    map_init(&none);
+    for (int i = 0; i < load->count; i++) {
+        struct found_log *found = &load->found[i];
+
+        if (!found->is_attempt) continue;
+        log_warn("log", "attempt_dropped",
+                 "path=%s/%s hint=\"a log that could not be created "
+                 "whole, and was created in another directory\"",
+                 load->dir->path, found->name);
+        load->dir->log_count++;
+        store_delete_of(store, &none, &found->log, NULL, NULL);
+    }
+    map_fini(&none);
+}
+
 static void all_loaded(struct store_load *all)
 {
     struct store *store = all->store;
@@ -360,6 +416,7 @@ static void all_loaded(struct store_load *all)
     int loaded = 0;
 
     buf_init(&problem);
+    mark_attempts(all);
     for (int i = 0; i < store->dir_count; i++) {
         struct dir_load *load = &all->dirs[i];
         if (load->dir == NULL) continue;
@@ -381,6 +438,7 @@ static void all_loaded(struct store_load *all)
         struct dir_load *load = &all->dirs[i];
         if (load->dir == NULL) continue;
         if (load->dir->is_loaded) note_missing(store, load);
+        if (load->dir->is_loaded && result == ERR_OK) drop_attempts(store, load);
         /* What is to be deleted may have been set aside for a future log in a directory that is
          * away. */
         if (loaded == store->dir_count) queue_deleting(load);

@@ -73,7 +73,7 @@ void store_job_ended(struct store *store);
 void store_submit_close(struct store *store); /* when the other jobs have ended */
 /* Takes a directory that gave an I/O error offline; tells the owner, once. */
 void store_dir_failed(struct store_dir *dir, enum err why);
-/* Renames the directory of `log`, which is of `of`, and deletes it later; takes `log`. */
+/* Renames the directory of `log`, which is of `of` or nowhere, and deletes it later; takes `log`. */
 void store_delete_of(struct store *store, struct map *of, struct log **log,
                      void (*done)(void *to, enum err err), void *to);
 /* Adds to the directories that wait to be removed; takes `path`. */

@@ -32,6 +32,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 7004044 --set safety-s=880
 # A leader that had returned unseen was told to lead in its old epoch, for whom it was to give way to had gone meanwhile.
 "$sim" --seed 9201157 --set safety-s=1330
+# A directory failed while a log was created in it, and the log was created in another: with both back the broker did not start.
+"$sim" --seed 9200182 --set safety-s=1360
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.

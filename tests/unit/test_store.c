@@ -505,11 +505,87 @@ START_TEST(strange_directories_stop_the_start)
     char path[FILES_PATH_MAX];
     world_path(w, path, "d0/lost+found");
     ck_assert_int_eq(files_remove_directory(w->real, path), ERR_OK);
+    end();
+}
+END_TEST
 
-    world_mkdir(w, "d1/a-0"); /* the same partition twice */
+static void rename_in_world(const char *from, const char *to)
+{
+    char a[FILES_PATH_MAX], b[FILES_PATH_MAX];
+
+    world_path(w, a, from);
+    world_path(w, b, to);
+    ck_assert_int_eq(files_rename(w->real, a, b), ERR_OK);
+}
+
+static void expect_a_in(int dir)
+{
+    ck_assert_msg(told.loaded_err == ERR_OK, "%s", told.loaded_text);
+    struct log *a = store_find(store, SLICE("a"), 0);
+    ck_assert_str_eq(log_directory(a)->path, paths[dir]);
+    ck_assert_int_eq(log_end_offset(a), 15);
+    ck_assert_int_eq(store_log_count(store), 1);
+}
+
+START_TEST(of_a_partition_that_is_there_twice_what_holds_nothing_goes)
+{
+    begin(2);
+    create("a", 0);
+    append_some(create("b", 0), 5);
+    close_store();
+    ck_assert(world_has(w, "d0/a-0"));
+    rename_in_world("d1/b-0", "d1/a-0");
+    start_again(2);
+    expect_a_in(1);
+    ck_assert(!world_has(w, "d0/a-0"));
+    end();
+
+    begin(2);
+    append_some(create("a", 0), 5);
+    close_store();
+    world_mkdir(w, "d1/a-0");
+    start_again(2);
+    expect_a_in(0);
+    ck_assert(!world_has(w, "d1/a-0"));
+    create("c", 0);
+    close_store();
+    world_mkdir(w, "d0/c-0");
+    start_again(2); /* of two that hold nothing one stays */
+    ck_assert_msg(told.loaded_err == ERR_OK, "%s", told.loaded_text);
+    ck_assert_ptr_nonnull(store_find(store, SLICE("c"), 0));
+    ck_assert_int_ne(world_has(w, "d0/c-0"), world_has(w, "d1/c-0"));
+    end();
+}
+END_TEST
+
+START_TEST(an_empty_log_that_once_was_not_is_no_leftover)
+{
+    begin(2);
+    create("a", 0);
+    append_some(create("b", 0), 5);
+    close_store();
+    rename_in_world("d1/b-0", "d1/a-0");
+    start_again(2);
+    close_store(); /* the checkpoints of d1 name it */
+    rename_in_world("d1/a-0", "d0/a-0");
+    world_mkdir(w, "d1/a-0");
+    start_again(2);
+    ck_assert_int_eq(told.loaded_err, ERR_INVALID);
+    end();
+}
+END_TEST
+
+START_TEST(of_a_partition_that_is_there_twice_with_records_nobody_says_which_is_right)
+{
+    begin(2);
+    append_some(create("a", 0), 5);
+    append_some(create("b", 0), 5);
+    close_store();
+    rename_in_world("d1/b-0", "d1/a-0");
     start_again(2);
     ck_assert_int_eq(told.loaded_err, ERR_INVALID);
     ck_assert_ptr_nonnull(strstr(told.loaded_text, "a-0"));
+    ck_assert(world_has(w, "d0/a-0") && world_has(w, "d1/a-0"));
     end();
 }
 END_TEST
@@ -1317,7 +1393,9 @@ UNIT(an_empty_directory_becomes_a_brokers, a_damaged_identity_is_named,
      a_topic_that_was_made_again_has_promised_nothing,
      a_partition_whose_directory_is_gone_is_not_taken_for_a_new_one,
      a_truncation_waits_until_the_checkpoints_say_less, damaged_checkpoints_cost_what_kafka_says,
-     strange_directories_stop_the_start, creation_answers_once_for_each,
+     strange_directories_stop_the_start, of_a_partition_that_is_there_twice_what_holds_nothing_goes,
+     of_a_partition_that_is_there_twice_with_records_nobody_says_which_is_right,
+     an_empty_log_that_once_was_not_is_no_leftover, creation_answers_once_for_each,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
      deletion_renames_and_removes_later, what_is_put_aside_stays_until_people_remove_it,
      a_broken_disk_takes_one_directory, a_directory_whose_failure_nobody_told_is_found_offline,
