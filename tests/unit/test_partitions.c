@@ -1008,6 +1008,50 @@ static void note_save(void *owner)
     ((struct world *)owner)->saves++;
 }
 
+static void await_checkpoint(struct world *world, const char *line)
+{
+    char path[256], text[256] = "";
+
+    snprintf(path, sizeof(path), "%s/replication-offset-checkpoint", world->path);
+    store_checkpoint(world->store, STORE_HIGH_WATERMARKS);
+    for (int i = 0; i < 60000 && strstr(text, line) == NULL; i++) {
+        turn(world);
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) continue;
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+    }
+    ck_assert_msg(strstr(text, line) != NULL, "%s", text);
+}
+
+START_TEST(a_cut_in_a_batch_below_what_the_checkpoints_say_waits_for_them)
+{
+    struct world world;
+    struct follower_view view;
+    enum err err = ERR_BUSY;
+
+    open_world(&world);
+    ck_assert_int_eq(apply(&world, "t", FOLLOWER, 7, 2, 2, 1), ERR_OK);
+    ck_assert_int_eq(replicate(&world, 0, 4, 0, &view), ERR_OK);
+    ck_assert_int_eq(replicate(&world, 4, 4, 0, &view), ERR_OK);
+    ck_assert_int_eq(partitions_truncate(world.partitions, SLICE("t"), 0, 7, 6, &view), ERR_OK);
+    await_checkpoint(&world, "t 0 6\n");
+    ck_assert_int_eq(replicate(&world, 4, 4, 6, &view), ERR_BUSY);
+    ck_assert_int_eq(world.saves, 1);
+    ck_assert_int_eq(log_end_offset(log_of(&world, "t")), 6); /* nothing was cut yet */
+    store_checkpoint(world.store, STORE_HIGH_WATERMARKS | STORE_RECOVERY_POINTS);
+    for (int i = 0; i < 60000 && err == ERR_BUSY; i++) {
+        turn(&world);
+        usleep(1000);
+        err = replicate(&world, 4, 4, 6, &view);
+    }
+    ck_assert_int_eq(err, ERR_OK);
+    ck_assert_int_eq(view.end, 8);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_cut_below_what_the_checkpoints_say_waits_for_them)
 {
     struct world world;
@@ -1020,11 +1064,7 @@ START_TEST(a_cut_below_what_the_checkpoints_say_waits_for_them)
     batch_set_leader_epoch(world.batch.ptr, 7);
     ck_assert_int_eq(partitions_replicate(world.partitions, SLICE("t"), 0, 7, batch, 4, 0, &view),
                      ERR_OK);
-    store_checkpoint(world.store, STORE_HIGH_WATERMARKS);
-    for (int i = 0; i < 200; i++) {
-        turn(&world);
-        usleep(1000);
-    }
+    await_checkpoint(&world, "t 0 4\n");
     ck_assert_int_eq(partitions_truncate(world.partitions, SLICE("t"), 0, 7, 0, &view), ERR_BUSY);
     ck_assert_int_eq(world.saves, 1);
     ck_assert_int_eq(log_end_offset(log_of(&world, "t")), 4);
@@ -1819,6 +1859,8 @@ UNIT(a_walk_is_in_pieces_between_which_partitions_may_go_and_come,
      a_replica_that_lost_what_it_promised_does_not_lead,
      a_replica_that_lost_what_it_promised_follows_another,
      an_unclean_election_makes_a_short_log_lead,
-     a_cut_below_what_the_checkpoints_say_waits_for_them, a_topic_lives_where_its_hash_says,
-     retention_keeps_to_its_interval, epochs_are_saved_when_leaders_rest_or_have_not_for_long,
+     a_cut_below_what_the_checkpoints_say_waits_for_them,
+     a_cut_in_a_batch_below_what_the_checkpoints_say_waits_for_them,
+     a_topic_lives_where_its_hash_says, retention_keeps_to_its_interval,
+     epochs_are_saved_when_leaders_rest_or_have_not_for_long,
      compacted_logs_are_cleaned_and_may_leave_meanwhile, the_cleaner_keeps_to_its_rate)

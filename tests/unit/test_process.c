@@ -204,6 +204,11 @@ START_TEST(steps_follow_each_other_and_none_holds_up_the_end)
     ck_assert_str_eq(trace, "a b c "); /* not inside the call */
     loop_until(&shard, strcmp(trace, "a b c end") == 0);
     ck_assert(!process_is_ending(&ending));
+    ck_assert(ending.has_left_behind); /* nothing that b may still use is to be given back */
+
+    process_end_start(&ending, &shard, steps, 1, NULL, ended);
+    loop_until(&shard, !process_is_ending(&ending));
+    ck_assert(!ending.has_left_behind);
     stop();
 }
 END_TEST
