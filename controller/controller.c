@@ -442,7 +442,8 @@ static void elected(void *owner, enum err err, const struct recipe_election *ele
         become_active(c, election);
         return;
     }
-    if (election->controller_id == c->id && !election->is_kraft) {
+    bool is_own = election->controller_id == c->id && !election->is_kraft;
+    if (is_own && !is_wanted) {
         /* Left by an earlier process with our id, which is gone, since we could register; or by
          * ourselves, who have resigned. */
         c->leader_id = c->id;
@@ -450,7 +451,8 @@ static void elected(void *owner, enum err err, const struct recipe_election *ele
         depose(c);
         return;
     }
-    if (election->controller_id >= 0) follow(c, election->controller_id, election->czxid);
+    if (election->controller_id >= 0 && !is_own)
+        follow(c, election->controller_id, election->czxid);
     if (election->controller_id < 0 || is_wanted) elect(c);
 }
 
