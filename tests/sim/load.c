@@ -173,6 +173,59 @@ bool load_topic_exists(struct load *load, const char *name)
     return exists;
 }
 
+bool load_topic_stays(struct load *load, const char *name)
+{
+    struct sim_heap *was = sim_heap_use_world();
+
+    arena_reset(&load->arena);
+    bool stays = znode(load, path_topic(&load->arena, slice_text(name))) != NULL &&
+                 znode(load, path_delete_topic(&load->arena, slice_text(name))) == NULL;
+    sim_heap_use(was);
+    return stays;
+}
+
+static struct slice configured(const struct doc_config *config, const char *key)
+{
+    for (int32_t i = 0; i < config->count; i++)
+        if (slice_is(config->entries[i].name, key)) return config->entries[i].value;
+    return SLICE_NULL;
+}
+
+static bool is_planned(struct load *load, const struct load_topic *topic)
+{
+    struct slice name = slice_text(topic->name);
+    const struct tree_node *node = znode(load, path_topic(&load->arena, name));
+    const struct tree_node *settings = znode(load, path_config_topic(&load->arena, name));
+    struct doc_topic doc = {0};
+    struct doc_config config = {0};
+    char min_insync[8];
+
+    if (node == NULL || settings == NULL ||
+        doc_topic_read(node->data, &load->arena, &doc) != ERR_OK ||
+        doc_config_read(settings->data, &load->arena, &config) != ERR_OK)
+        return false;
+    for (int32_t i = 0; i < doc.partition_count; i++)
+        if (doc.partitions[i].replicas.count != topic->replicas) return false;
+    snprintf(min_insync, sizeof(min_insync), "%d", topic->min_insync);
+    bool is_short_lived = !slice_is_null(configured(&config, "retention.ms")) ||
+                          !slice_is_null(configured(&config, "retention.bytes"));
+    return doc.partition_count == topic->partitions && is_short_lived == topic->is_short_lived &&
+           slice_is(configured(&config, "min.insync.replicas"), min_insync) &&
+           slice_is(configured(&config, "unclean.leader.election.enable"), "true") ==
+               topic->is_unclean &&
+           slice_is(configured(&config, "cleanup.policy"), "compact") == topic->is_compacted;
+}
+
+bool load_topic_is_planned(struct load *load, const struct load_topic *topic)
+{
+    struct sim_heap *was = sim_heap_use_world();
+
+    arena_reset(&load->arena);
+    bool is = is_planned(load, topic);
+    sim_heap_use(was);
+    return is;
+}
+
 static void copy_ints(const struct doc_ints *from, int32_t *to, int32_t *count)
 {
     *count = 0;

@@ -30,7 +30,10 @@ struct load_topic {
     bool is_short_lived; /* records go by age or size */
     bool is_trimmed;     /* records may be deleted by order */
     bool was_reassigned; /* a partition of this incarnation was */
-    int deletions_asked;
+    bool asks_to_cancel; /* its reassignments next, then for its deletion again */
+    /* Asked for more than once: a request that was given up may be done later yet, after others. */
+    int creations_asked, deletions_asked;
+    bool may_come_again, may_go_again;
     int users; /* requests under way that name it */
     struct oracle_topic *oracle;
 };

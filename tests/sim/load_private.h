@@ -127,6 +127,10 @@ int64_t client_draw(struct client *client, int64_t low, int64_t high);
 struct instant client_after_ms(struct client *client, int64_t ms);
 /* In ZooKeeper, now. */
 bool load_topic_exists(struct load *load, const char *name);
+/* It is there, and not marked for deletion. */
+bool load_topic_stays(struct load *load, const char *name);
+/* What is there under its name is what was planned last. */
+bool load_topic_is_planned(struct load *load, const struct load_topic *topic);
 /* Sets one override of a topic as a tool does that writes to ZooKeeper itself. False: the topic or the
  * ensemble is away. */
 bool load_configure(struct load *load, const char *topic, const char *key, const char *value);

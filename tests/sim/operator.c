@@ -108,6 +108,7 @@ static void create(struct client *client, struct load_topic *topic)
          topic->name, topic->partitions, topic->replicas, topic->min_insync, topic->is_unclean,
          topic->is_compacted ? "c" : "", topic->is_short_lived ? "s" : "",
          topic->is_trimmed ? "t" : "");
+    if (topic->creations_asked++ > 0) topic->may_come_again = true;
     ask(client, API_CREATE_TOPICS, 5, &create_topics_request_wire, &request);
 }
 
@@ -121,6 +122,7 @@ static void delete_topic(struct client *client, struct load_topic *topic)
     request.topic_names.count = 1;
     request.timeout_ms = OPERATION_MS;
     NAME(client, "delete %s", topic->name);
+    if (topic->deletions_asked++ > 0) topic->may_go_again = true;
     ask(client, API_DELETE_TOPICS, 4, &delete_topics_request_wire, &request);
 }
 
@@ -322,7 +324,8 @@ static void plan(struct client *client, struct load_topic *topic)
         !topic->is_compacted && client_draw(client, 0, 99) < client->load->short_lived;
     topic->is_trimmed = !topic->is_compacted && client_draw(client, 0, 99) < client->load->trimmed;
     topic->was_reassigned = false;
-    topic->deletions_asked = 0;
+    topic->deletions_asked = topic->creations_asked = 0;
+    topic->asks_to_cancel = false;
     topic->state = TOPIC_CREATING;
 }
 
@@ -345,9 +348,18 @@ static bool drive(struct client *client, int t)
 
     switch (topic->state) {
     case TOPIC_ABSENT:
-    case TOPIC_LIVE:
         return false;
+    case TOPIC_LIVE:
+        if (!topic->may_go_again || load_topic_stays(load, topic->name)) return false;
+        topic->state = TOPIC_DRAINING;
+        return true;
     case TOPIC_CREATING:
+        if (topic->may_come_again && load_topic_stays(load, topic->name) &&
+            !load_topic_is_planned(load, topic)) {
+            topic->state = TOPIC_DELETING;
+            client->asked[t] = INSTANT_ZERO;
+            return true;
+        }
         if (is_complete(load, topic)) {
             topic->state = TOPIC_LIVE;
             for (int p = 0; topic->is_unclean && p < ORACLE_PARTITIONS_MAX; p++)
@@ -378,10 +390,11 @@ static bool drive(struct client *client, int t)
     }
     if (is_due && !client->is_operating && load_topic_exists(load, topic->name)) {
         client->asked[t] = now;
-        if (topic->was_reassigned && ++topic->deletions_asked % 2 == 0)
+        if (topic->was_reassigned && topic->asks_to_cancel)
             cancel_reassignments(client, topic);
         else
             delete_topic(client, topic);
+        topic->asks_to_cancel = !topic->asks_to_cancel;
     }
     return true;
 }
@@ -444,8 +457,8 @@ static void give_up(struct client *client, struct load_topic *topic, int partiti
     if (!topic->is_unclean &&
         strcmp(cluster_setting(client->load->cluster, "inter.broker.protocol.version"), "3.2") <
             0) {
-        topic->is_unclean = load_configure(client->load, topic->name,
-                                           "unclean.leader.election.enable", "true");
+        topic->is_unclean =
+            load_configure(client->load, topic->name, "unclean.leader.election.enable", "true");
         if (!topic->is_unclean) return; /* ZooKeeper is away: tried again */
     }
     elect(client, topic, partition, true);
