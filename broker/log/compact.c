@@ -41,6 +41,7 @@ struct compact {
     int count;
     struct filter_producer *producers;
     int producer_count;
+    struct epochs epochs;
     struct aborted *aborted;
     int aborted_count;
 
@@ -173,6 +174,8 @@ enum err compact_start(struct log *log, const struct compact_settings *settings,
             (struct source){log->segments[i]->base, log_upper(log, i), log->segments[i]->size,
                             log->segments[i]->has_aborted};
     take_producers(compact, log);
+    epochs_init(&compact->epochs);
+    epochs_copy(&compact->epochs, &log->epochs);
     secret[0] = env_random(log->env, "compact");
     secret[1] = env_random(log->env, "compact");
     keys_init(&compact->keys, secret, settings->dedupe_bytes_max, settings->load_max);
@@ -271,6 +274,7 @@ static void new_filter(struct compact *compact)
                                       .aborted_count = compact->aborted_count,
                                       .producers = compact->producers,
                                       .producer_count = compact->producer_count,
+                                      .epochs = &compact->epochs,
                                       .inflated_max = INFLATED_MAX,
                                   });
     compact->has_filter = true;
@@ -639,6 +643,7 @@ static void fini(struct compact *compact)
     buf_fini(&compact->pending);
     free(compact->sources);
     free(compact->producers);
+    epochs_fini(&compact->epochs);
     free(compact->aborted);
     free(compact->path);
     free(compact);

@@ -219,11 +219,29 @@ static bool must_stay(const struct filter *filter, const struct scan_batch *head
     return (head->attributes & BATCH_CONTROL) != 0 && producer->epoch == head->producer_epoch;
 }
 
-static void write_empty(const struct batch *batch, struct buf *out)
+/* Before the earliest there is nothing to tell it from. */
+static bool begins_epoch(const struct filter *filter, const struct scan_batch *head)
+{
+    const struct epochs *epochs = filter->options.epochs;
+
+    for (int32_t i = 1; epochs != NULL && head->magic >= 2 && i < epochs->count; i++)
+        if (epochs->at[i].epoch == head->leader_epoch && epochs->at[i].start == head->base_offset)
+            return true;
+    return false;
+}
+
+static void write_empty(const struct batch *batch, bool keeps_producer, struct buf *out)
 {
     struct batch empty = *batch;
 
     empty.attributes &= BATCH_APPEND_TIME | BATCH_TRANSACTIONAL | BATCH_CONTROL;
+    if (!keeps_producer) {
+        /* Of a transaction nothing but this may be left, not even its end. */
+        empty.attributes &= BATCH_APPEND_TIME;
+        empty.producer_id = -1;
+        empty.producer_epoch = -1;
+        empty.base_sequence = -1;
+    }
     empty.base_timestamp = -1;
     empty.record_count = 0;
     batch_write_header(buf_extend(out, BATCH_HEADER_SIZE), BATCH_HEADER_SIZE, &empty);
@@ -372,7 +390,8 @@ static enum err rewrite_batch(struct filter *filter, const struct scan_batch *he
         if (err != ERR_OK) return err;
     }
     if (kept == 0) {
-        if (must_stay(filter, head)) write_empty(batch, out);
+        bool keeps_producer = must_stay(filter, head);
+        if (keeps_producer || begins_epoch(filter, head)) write_empty(batch, keeps_producer, out);
         return ERR_OK;
     }
     if ((has_tombstone && !has_horizon(batch)) || verdict.wants_horizon)

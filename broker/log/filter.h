@@ -7,10 +7,14 @@
  * the first rewrite has stamped on its batch; records of aborted transactions go; a marker goes
  * when nothing of its transaction is left, after a horizon of its own. A batch keeps its offsets
  * and its producer's sequence; one that holds what a live producer wrote last stays as an empty
- * one. Where every record stays, the batch is copied byte for byte. */
+ * one. So does, without its producer, the one with which a leader epoch began (Ottla's own): a
+ * follower learns from batches where epochs began, and were it gone would take the next one for it,
+ * and what a deposed leader wrote in between for what the log has. Where every record stays, the
+ * batch is copied byte for byte. */
 #pragma once
 #include "base/buf.h"
 #include "broker/log/aborted.h"
+#include "broker/log/epochs.h"
 #include "broker/log/keys.h"
 #include "broker/log/scan.h"
 
@@ -32,7 +36,8 @@ struct filter_options {
     int aborted_count;
     const struct filter_producer *producers; /* ascending by id; borrowed */
     int producer_count;
-    size_t inflated_max; /* a compressed batch that holds more cannot be cleaned */
+    const struct epochs *epochs; /* of the log; borrowed; NULL: none */
+    size_t inflated_max;         /* a compressed batch that holds more cannot be cleaned */
 };
 
 struct filter_txn; /* of filter.c */

@@ -34,6 +34,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9201157 --set safety-s=1330
 # A directory failed while a log was created in it, and the log was created in another: with both back the broker did not start.
 "$sim" --seed 9200182 --set safety-s=1360
+# Of the record with which an epoch began compaction left nothing, and a deposed leader kept its own at that offset.
+"$sim" --seed 9305646 --set safety-s=2360
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.

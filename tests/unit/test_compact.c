@@ -41,6 +41,8 @@ struct how {
     int codec;
 };
 
+static int32_t leader_epoch = 1;
+
 static enum err append_bytes(struct buf *bytes)
 {
     struct log_appended appended;
@@ -54,7 +56,7 @@ static enum err append_bytes(struct buf *bytes)
                                     .max_timestamp = batch.max_timestamp,
                                     .max_timestamp_offset = batch.last_offset_delta,
                                     .append_time_ms = -1};
-    enum err err = log_append_leader(one.log, &checked, 1, one.w->wall_ms, &appended);
+    enum err err = log_append_leader(one.log, &checked, leader_epoch, one.w->wall_ms, &appended);
     log_set_high_watermark(one.log, log_end_offset(one.log));
     return err;
 }
@@ -345,6 +347,52 @@ START_TEST(what_a_producer_wrote_last_stays_as_an_empty_batch)
     roll();
     ck_assert_int_eq(clean(), ERR_OK); /* now the empty one is not the last */
     ck_assert_str_eq(content(), "3:a=3 4:b=3 5:c=1");
+    end();
+}
+END_TEST
+
+/* A follower that has the log as it is now knows all the same where each epoch began, though of the
+ * records with which they began nothing is left. */
+START_TEST(the_beginning_of_an_epoch_stays_as_an_empty_batch)
+{
+    begin();
+    put("a", "1"); /* of the earliest: nothing came before */
+    put("b", "1");
+    leader_epoch = 2;
+    ck_assert_int_eq(
+        put_how(&(struct put){"a", "2"}, 1, &(struct how){.producer_id = 7, .in_txn = true}),
+        ERR_OK);
+    put("c", "2");
+    mark(7, RECORD_MARKER_COMMIT);
+    leader_epoch = 4;
+    put_all((struct put[]){{"b", "4"}, {"c", "4"}}, 2);
+    put("a", "4");
+    leader_epoch = 5;
+    put("b", "5");
+    put("c", "5");
+    ck_assert_int_eq(
+        put_how(&(struct put){"a", "5"}, 1, &(struct how){.producer_id = 7, .sequence = 1}),
+        ERR_OK);
+    roll();
+    for (int i = 0; i < 2; i++) { /* the horizon of the marker is set, and is over */
+        ck_assert_int_eq(clean(), ERR_OK);
+        one.w->wall_ms += one.config.delete_retention_ms * 3;
+        put("d", "1");
+        roll();
+    }
+    ck_assert_int_eq(clean(), ERR_OK);
+    leader_epoch = 1;
+    ck_assert_str_eq(content(), "2-2:empty 5-6:empty 8:b=5 9:c=5 10:a=5 12:d=1");
+    world_delete(one.w, "t-0/leader-epoch-checkpoint");
+    ck_assert_int_eq(one_log_reopen(&one, false, 0, 0), ERR_OK);
+    static const struct epoch_entry began[] = {{2, 2}, {4, 5}, {5, 8}};
+    const struct epochs *epochs = log_epochs(one.log);
+    ck_assert_int_eq(epochs->count, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(epochs->at[i].epoch, began[i].epoch);
+        ck_assert_int_eq(epochs->at[i].start, began[i].start);
+    }
+    ck_assert_int_eq(log_last_stable(one.log, 13), 13); /* no transaction is open */
     end();
 }
 END_TEST
@@ -774,7 +822,8 @@ END_TEST
 UNIT(what_is_cleaned_is_as_old_as_its_last_source, the_last_record_of_each_key_stays,
      every_codec_is_opened_and_closed_again, a_tombstone_stays_until_its_horizon,
      a_horizon_leaves_timestamps_as_they_were, records_without_a_key_go,
-     what_a_producer_wrote_last_stays_as_an_empty_batch, aborted_records_go_and_markers_after_them,
+     what_a_producer_wrote_last_stays_as_an_empty_batch,
+     the_beginning_of_an_epoch_stays_as_an_empty_batch, aborted_records_go_and_markers_after_them,
      an_open_transaction_stops_the_cleaner, young_segments_wait, the_dirty_ratio_and_the_lag_decide,
      a_small_table_takes_several_rounds, keys_take_no_more_than_their_buffer,
      steps_may_be_as_small_as_one_batch, old_formats_are_cleaned_message_by_message,
