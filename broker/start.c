@@ -113,7 +113,7 @@ static void register_now(struct broker *broker)
         broker->zk, path_broker(&broker->arena, broker->process.broker_id), buf_slice(&json),
         broker->session_registered,
         options_int(broker->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS) + EXPIRY_LATE_MS,
-        on_registered, broker);
+        store_lost_cache(broker->store), on_registered, broker);
     buf_fini(&json);
 }
 

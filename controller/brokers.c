@@ -298,6 +298,7 @@ static void read_brokers(struct context *context, struct changed *c)
         }
         read->id = c->listed.at[i];
         read->epoch = r->stat.czxid;
+        read->version = r->stat.version;
     }
 }
 
@@ -362,6 +363,7 @@ static void admit(struct context *context, struct changed *c, const struct ids *
             if (read->id != ids->at[i]) continue;
             broker_clear_endpoints(broker);
             broker->epoch = read->epoch;
+            broker->version = read->version;
             broker->endpoints = read->endpoints;
             broker->endpoint_count = read->endpoint_count;
             broker->rack = read->rack;
@@ -473,8 +475,9 @@ static void modified_run(struct context *context, struct task *task)
     }
     /* Gone, or another registration: the change of the children says so. */
     const struct request *r = &task->requests.at[0];
-    if (broker != NULL && r->stat.czxid == broker->epoch && document_read_broker(r, &read) &&
-        !has_same_endpoints(broker, &read)) {
+    bool is_it = broker != NULL && r->err == ERR_OK && r->stat.czxid == broker->epoch;
+    if (is_it) broker->version = r->stat.version;
+    if (is_it && document_read_broker(r, &read) && !has_same_endpoints(broker, &read)) {
         broker_clear_endpoints(broker);
         broker->endpoints = read.endpoints;
         broker->endpoint_count = read.endpoint_count;

@@ -116,7 +116,8 @@ struct control_endpoint {
 
 struct broker {
     int32_t id;
-    int64_t epoch; /* czxid of its registration */
+    int64_t epoch;   /* czxid of its registration */
+    int32_t version; /* of that node's data */
     struct control_endpoint *endpoints;
     int32_t endpoint_count;
     char *rack; /* NULL: none */
@@ -262,13 +263,19 @@ struct request {
     /* Somebody leaves an ISR: not to be done later than decided. ERR_ZK_LOSS when the connection
      * was lost: done or not. */
     bool is_for_now;
-    struct ids guards; /* brokers: fenced, and nothing is done unless all of them are registered */
+    struct guard *guards; /* owned; fenced, and nothing is done unless all of them hold */
+    int32_t guard_count;
     /* the answer */
     enum err err;
     struct zk_stat stat;
     struct slice answer;    /* owned */
     struct slice *children; /* owned, as are the texts */
     int32_t child_count;
+};
+
+/* The broker's registration is the one that the controller knows. */
+struct guard {
+    int32_t broker, version;
 };
 
 struct requests {

@@ -551,7 +551,7 @@ static void register_now(struct controller *c)
                                 buf_slice(&c->registration), c->session_registered,
                                 options_int(c->options, OPTION_ZOOKEEPER_SESSION_TIMEOUT_MS) +
                                     REGISTRATION_EXTRA_MS,
-                                registered, c);
+                                false, registered, c);
     arena_fini(&arena);
 }
 

@@ -276,7 +276,7 @@ static void ask_writes(struct context *context, struct to_online *t)
             struct request *r = task_set(
                 &t->task, path_state(&arena, slice_text(p->topic->name), p->id), buf_slice(&json),
                 planted(election_without_version) ? -1 : c->read.partition_epoch);
-            request_guard_leaving(context, r, &c->read.isr, &c->next.isr);
+            request_guard_isr(context, r, &c->read.isr, &c->next.isr);
         }
         arena_reset(&arena);
     }
@@ -343,11 +343,11 @@ static bool take_writes(struct context *context, struct to_online *t)
             c->has_read = c->has_terms = false;
             c->answer = ANSWER_UNKNOWN_ERROR;
             is_again = true;
-        } else if (r->err == ERR_ZK_SKIPPED && r->guards.count > 0) {
+        } else if (r->err == ERR_ZK_SKIPPED && r->guard_count > 0) {
             adopt_read(context, c);
             context_warn(context,
-                         "partition %s-%d state not written: of its ISR one is not "
-                         "registered any more",
+                         "partition %s-%d state not written: of its ISR one is registered no "
+                         "more, or anew",
                          c->partition->topic->name, c->partition->id);
             candidate_done(c, ANSWER_UNKNOWN_ERROR);
         } else if (r->err != ERR_EXISTS || c->todo != INITIALISE) {

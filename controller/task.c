@@ -51,7 +51,7 @@ static void requests_clear(struct requests *requests)
 
         free(r->path);
         free((void *)r->data.ptr);
-        ids_fini(&r->guards);
+        free(r->guards);
         free((void *)r->answer.ptr);
         for (int32_t c = 0; c < r->child_count; c++)
             free((void *)r->children[c].ptr);
@@ -335,13 +335,16 @@ struct request *task_set(struct task *task, struct slice path, struct slice data
     return r;
 }
 
-void request_guard_leaving(const struct context *context, struct request *request,
-                           const struct ids *isr, const struct ids *next)
+void request_guard_isr(const struct context *context, struct request *request,
+                       const struct ids *isr, const struct ids *next)
 {
-    if (ids_include(next, isr)) return;
-    request->is_for_now = true;
-    for (int32_t i = 0; i < next->count; i++)
-        if (broker_is_live(context, next->at[i])) ids_add(&request->guards, next->at[i]);
+    request->is_for_now = !ids_include(next, isr);
+    request->guards = ensure_zalloc((size_t)(next->count + 1) * sizeof(*request->guards));
+    for (int32_t i = 0; i < next->count; i++) {
+        if (!broker_is_live(context, next->at[i])) continue;
+        request->guards[request->guard_count++] =
+            (struct guard){next->at[i], context_broker(context, next->at[i])->version};
+    }
 }
 
 struct request *task_delete(struct task *task, struct slice path)

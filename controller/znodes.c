@@ -172,27 +172,39 @@ static void group_done(struct zk_call *call, enum err err, const struct zk_resul
     finish(batch);
 }
 
+static void add_guard(struct guard *guards, int32_t *count, const struct guard *guard)
+{
+    for (int32_t i = 0; i < *count; i++)
+        if (guards[i].broker == guard->broker && guards[i].version == guard->version) return;
+    guards[(*count)++] = *guard;
+}
+
 static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fenced)
 {
     const struct request *requests = &batch->task->requests.at[first];
     struct group *group = ensure_zalloc(sizeof(*group));
-    struct ids guards = {0};
+    struct guard *guards;
+    int32_t guard_count = 0, guard_capacity = 0;
     struct arena arena;
     bool is_for_now = false;
     int n = 0;
 
     if (planted(unfenced_writes)) is_fenced = false;
-    for (int32_t i = 0; i < count; i++)
+    for (int32_t i = 0; i < count; i++) {
         is_for_now |= requests[i].is_for_now;
+        guard_capacity += requests[i].guard_count;
+    }
+    guards = ensure_zalloc((size_t)(guard_capacity + 1) * sizeof(*guards));
     for (int32_t i = 0; i < count && is_fenced; i++)
-        for (int32_t g = 0; g < requests[i].guards.count; g++)
-            ids_add_once(&guards, requests[i].guards.at[g]);
+        for (int32_t g = 0; g < requests[i].guard_count; g++)
+            add_guard(guards, &guard_count, &requests[i].guards[g]);
     arena_init(&arena, PATHS_MAX);
-    struct zk_op *ops = ensure_zalloc((size_t)(1 + guards.count + count) * sizeof(*ops));
+    struct zk_op *ops = ensure_zalloc((size_t)(1 + guard_count + count) * sizeof(*ops));
     if (is_fenced) ops[n++] = recipe_fence(batch->epoch_version);
-    for (int32_t g = 0; g < guards.count; g++)
-        ops[n++] = (struct zk_op){
-            .kind = ZK_CHECK, .path = path_broker(&arena, guards.at[g]), .version = ZK_ANY_VERSION};
+    for (int32_t g = 0; g < guard_count; g++)
+        ops[n++] = (struct zk_op){.kind = ZK_CHECK,
+                                  .path = path_broker(&arena, guards[g].broker),
+                                  .version = guards[g].version};
     *group = (struct group){
         .call = {.done = group_done, .retry_loss = !is_for_now},
         .batch = batch,
@@ -207,7 +219,7 @@ static void submit(struct batch *batch, int32_t first, int32_t count, bool is_fe
     zk_submit(batch->znodes->zk, &group->call, ops, n);
     free(ops);
     arena_fini(&arena);
-    ids_fini(&guards);
+    free(guards);
 }
 
 static void answered_now(struct post *post)

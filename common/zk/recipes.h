@@ -52,10 +52,12 @@ recipe_read_children(struct zk *zk, struct slice path, bool watch_list, bool wat
  * `session_registered`: the session of the last success of this process, or of its predecessor if
  * that is known to have ended (0: none); a node that is left of it is replaced. A node of another
  * session: while less than `wait_ms` has passed it is asked for again, for it may be of our earlier
- * process, whose session has not ended; then ERR_EXISTS. `done` gets the node's czxid (the broker
- * epoch) and the session for the next time. */
+ * process, whose session has not ended; then ERR_EXISTS. `is_told_apart`: its data version is hardly
+ * ever that of a registration of another session (2 to 30; else 1, as Kafka's), so that a check of
+ * the version that was read fails when this one has taken its place. `done` gets the node's czxid
+ * (the broker epoch) and the session for the next time. */
 struct recipe *recipe_register(struct zk *zk, struct slice path, struct slice json,
-                               int64_t session_registered, int64_t wait_ms,
+                               int64_t session_registered, int64_t wait_ms, bool is_told_apart,
                                void (*done)(void *owner, enum err err, int64_t czxid,
                                             int64_t session_id),
                                void *owner);

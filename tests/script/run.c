@@ -323,6 +323,11 @@ static void broker_vanishes_at_write(struct world *world, struct words *words)
     world->vanishing = words_at(words, 1);
 }
 
+static void broker_loses_at_write(struct world *world, struct words *words)
+{
+    world->losing = words_at(words, 1);
+}
+
 static void quiet(struct world *world, struct words *words)
 {
     world->is_quiet = strcmp(words->at[1], "on") == 0;
@@ -351,6 +356,7 @@ static const struct {
     {"broker-down", broker_down},
     {"broker-up", broker_up},
     {"broker-vanished", broker_vanished},
+    {"broker-loses-at-write", broker_loses_at_write},
     {"broker-vanishes-at-write", broker_vanishes_at_write},
     {"brokers", brokers},
     {"brokers-lost", brokers_lost},

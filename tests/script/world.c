@@ -177,9 +177,10 @@ static bool guard_fails(struct world *world, const struct request *r)
 {
     char path[64];
 
-    for (int32_t i = 0; i < r->guards.count; i++) {
-        snprintf(path, sizeof(path), "/brokers/ids/%d", r->guards.at[i]);
-        if (node_at(world, path) == NULL) return true;
+    for (int32_t i = 0; i < r->guard_count; i++) {
+        snprintf(path, sizeof(path), "/brokers/ids/%d", r->guards[i].broker);
+        const struct node *node = node_at(world, path);
+        if (node == NULL || node->version != r->guards[i].version) return true;
     }
     return false;
 }
@@ -198,6 +199,10 @@ static void perform_write(struct world *world, struct request *r)
     if (world->vanishing != 0 && strstr(r->path, "/state") != NULL) {
         world_broker_gone(world, world->vanishing);
         world->vanishing = 0;
+    }
+    if (world->losing != 0 && strstr(r->path, "/state") != NULL) {
+        world_broker(world, world->losing, NULL, 0);
+        world->losing = 0;
     }
     if (guard_fails(world, r)) {
         print_write(world, "set", r, ERR_ZK_SKIPPED);
@@ -410,6 +415,7 @@ void world_broker(struct world *world, int32_t id, const char *rack, int64_t los
     doc_broker_write(&json, &doc);
     world_remove(world, path);
     world_node(world, path, buf_slice(&json));
+    if (lost_since >= 0) world_node(world, path, buf_slice(&json)); /* told apart by its version */
     buf_fini(&json);
 }
 

@@ -19,6 +19,7 @@ struct world {
     /* So many are done, but their answers are lost: sent again, they meet their own version. */
     int lost_answers;
     int32_t vanishing; /* its registration goes before the next write of a state; 0: nobody's */
+    int32_t losing;    /* loses power, and is registered anew, before that; 0: nobody does */
 };
 
 void world_init(struct world *world);

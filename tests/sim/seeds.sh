@@ -36,6 +36,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9200182 --set safety-s=1360
 # Of the record with which an epoch began compaction left nothing, and a deposed leader kept its own at that offset.
 "$sim" --seed 9305646 --set safety-s=2360
+# A controller whose ZooKeeper server lagged had a broker lead that had lost power and was registered anew.
+"$sim" --seed 9402146 --set safety-s=740
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.

@@ -71,7 +71,7 @@ static enum err register_broker(struct client *client, const char *json)
 {
     struct told told = {0};
 
-    recipe_register(client->zk, SLICE("/brokers/ids/1"), slice_text(json), 0, 0, told_two, &told);
+    recipe_register(client->zk, SLICE("/brokers/ids/1"), slice_text(json), 0, 0, false, told_two, &told);
     UNTIL(client, told.is_done);
     return told.err;
 }

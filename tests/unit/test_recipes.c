@@ -81,7 +81,7 @@ static void begin(void)
 static struct recipe *start_registration(int64_t session_registered)
 {
     struct recipe *recipe = recipe_register(fake.zk, SLICE("/brokers/ids/1"), SLICE("{}"),
-                                            session_registered, 0, told_two, NULL);
+                                            session_registered, 0, false, told_two, NULL);
     fake_run();
     expect(0, REGISTER);
     ck_assert(fake.requests[0]->ops[0].is_ephemeral && fake.requests[0]->ops[1].version == 0);
@@ -94,6 +94,28 @@ START_TEST(a_registration_tells_czxid_and_session)
     start_registration(0);
     answer_multi(ERR_OK, ERR_OK, ERR_OK, (struct zk_stat){.czxid = 77});
     ck_assert(told.times == 1 && told.err == ERR_OK && told.a == 77 && told.b == 101);
+    fake_end();
+}
+END_TEST
+
+/* The version of the node's data is one of its session's own: as often as it is written. */
+START_TEST(a_registration_is_told_apart_by_its_version)
+{
+    struct zk_result results[1 + 30] = {0};
+
+    begin();
+    recipe_register(fake.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, true, told_two, NULL);
+    fake_run();
+    int count = fake.requests[0]->count;
+    ck_assert_int_eq(count, 1 + 2 + 101 % 29);
+    for (int i = 1; i < count; i++) {
+        ck_assert_int_eq(fake.requests[0]->ops[i].kind, ZK_SET);
+        ck_assert_int_eq(fake.requests[0]->ops[i].version, i - 1);
+    }
+    results[count - 1].stat.czxid = 77;
+    fake_answer_all(ERR_OK, results, count);
+    fake_run();
+    ck_assert(told.times == 1 && told.err == ERR_OK && told.a == 77);
     fake_end();
 }
 END_TEST
@@ -457,8 +479,8 @@ START_TEST(expiry_and_closing_end_recipes)
 }
 END_TEST
 
-UNIT(a_registration_tells_czxid_and_session, a_registration_knows_its_own_lost_success,
-     a_registration_replaces_what_its_last_session_left,
+UNIT(a_registration_tells_czxid_and_session, a_registration_is_told_apart_by_its_version,
+     a_registration_knows_its_own_lost_success, a_registration_replaces_what_its_last_session_left,
      what_an_ended_process_registered_is_removed, a_registration_leaves_a_strangers_node_alone,
      an_election_is_won_with_the_next_epoch, the_first_election_makes_the_epoch,
      a_lost_answer_may_have_been_a_victory,

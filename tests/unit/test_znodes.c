@@ -33,7 +33,7 @@ static void begin(void)
 
     fake_begin();
     context_init(&context, &config, 1);
-    context_add_broker(&context, 2);
+    context_add_broker(&context, 2)->version = 3;
     znodes = znodes_create(&fake.shard, fake.zk, NULL, on_answered, on_moved, NULL);
     task = task_push(&context, sizeof(*task), run, NULL);
     answered = moved = 0;
@@ -59,7 +59,7 @@ static void leave(struct request *request)
 
     ids_set(&isr, both, 2);
     ids_set(&next, other, 1);
-    request_guard_leaving(&context, request, &isr, &next);
+    request_guard_isr(&context, request, &isr, &next);
     ids_fini(&isr);
     ids_fini(&next);
 }
@@ -83,6 +83,7 @@ START_TEST(writes_leave_together_behind_the_fence_and_the_guards)
     ck_assert_int_eq(fake.count, 1);
     ck_assert_str_eq(fake_request(0),
                      MULTI_HEAD "check:/brokers/ids/2 set:/a=x set:/b=x set:/c=x");
+    ck_assert_int_eq(fake.requests[0]->ops[1].version, 3);
     answer_multi(5);
     ck_assert_int_eq(answered, 1);
     for (int i = 0; i < 3; i++)
