@@ -38,6 +38,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9305646 --set safety-s=2360
 # A controller whose ZooKeeper server lagged had a broker lead that had lost power and was registered anew.
 "$sim" --seed 9402146 --set safety-s=740
+# After an unclean election a broker wrote over what it was sending: a client's checksum found it.
+"$sim" --seed 9500167 --set safety-s=2235
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # Power goes everywhere at once, and what was flushed by order is there.
