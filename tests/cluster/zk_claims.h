@@ -247,7 +247,7 @@ START_TEST(a_process_that_slept_too_long_gets_a_new_session)
     UNTIL(&sleeper, sleeper.connected == 1);
     client_open(&other);
     ck_assert_int_eq(ensure_start_paths(&sleeper), ERR_OK);
-    recipe_register(sleeper.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, told_two, &told);
+    recipe_register(sleeper.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, false, told_two, &told);
     UNTIL(&sleeper, told.is_done);
     ck_assert(told.err == ERR_OK && told.b == zk_session_id(sleeper.zk));
     int64_t first_session = told.b, first_epoch = told.a;
@@ -269,8 +269,8 @@ START_TEST(a_process_that_slept_too_long_gets_a_new_session)
     ck_assert_int_ne(zk_session_id(sleeper.zk), first_session);
 
     told.is_done = false;
-    recipe_register(sleeper.zk, SLICE("/brokers/ids/1"), SLICE("{}"), first_session, 0, told_two,
-                    &told);
+    recipe_register(sleeper.zk, SLICE("/brokers/ids/1"), SLICE("{}"), first_session, 0, false,
+                    told_two, &told);
     UNTIL(&sleeper, told.is_done);
     ck_assert(told.err == ERR_OK && told.a > first_epoch);
     client_close(&other);
@@ -286,7 +286,8 @@ START_TEST(registration_waits_for_its_predecessor_and_yields_to_a_stranger)
     client_open(&old);
     client_open(&new);
     ck_assert_int_eq(ensure_start_paths(&old), ERR_OK);
-    recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{\"a\":1}"), 0, 0, told_two, &told);
+    recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{\"a\":1}"), 0, 0, false, told_two,
+                    &told);
     UNTIL(&old, told.is_done);
     ck_assert_int_eq(told.err, ERR_OK);
     struct asked asked = get(&new, "/brokers/ids/1");
@@ -296,17 +297,18 @@ START_TEST(registration_waits_for_its_predecessor_and_yields_to_a_stranger)
     /* Again in the same session: the node is ours, as after a lost answer. */
     int64_t epoch = told.a;
     told.is_done = false;
-    recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, told_two, &told);
+    recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, false, told_two, &told);
     UNTIL(&old, told.is_done);
     ck_assert(told.err == ERR_OK && told.a == epoch);
 
     told.is_done = false;
-    recipe_register(new.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, told_two, &told);
+    recipe_register(new.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, 0, false, told_two, &told);
     UNTIL(&new, told.is_done);
     ck_assert_int_eq(told.err, ERR_EXISTS);
 
     told.is_done = false;
-    recipe_register(new.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, WAIT_MS, told_two, &told);
+    recipe_register(new.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, WAIT_MS, false, told_two,
+                    &told);
     ck_assert_int_eq(get(&new, "/brokers/ids/1").err, ERR_OK);
     ck_assert(!told.is_done);
     client_close(&old); /* its node goes with it, at once */
@@ -316,8 +318,8 @@ START_TEST(registration_waits_for_its_predecessor_and_yields_to_a_stranger)
     /* One that was cancelled while it waits says nothing. */
     client_open(&old);
     told.is_done = false;
-    struct recipe *recipe =
-        recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0, WAIT_MS, told_two, &told);
+    struct recipe *recipe = recipe_register(old.zk, SLICE("/brokers/ids/1"), SLICE("{}"), 0,
+                                            WAIT_MS, false, told_two, &told);
     ck_assert_int_eq(get(&old, "/brokers/ids/1").err, ERR_OK);
     ck_assert_int_eq(get(&old, "/brokers/ids/1").err, ERR_OK);
     recipe_cancel(&recipe);
@@ -397,7 +399,7 @@ START_TEST(ids_are_given_out_once)
     ck_assert_str_eq(get(&client, "/cluster/id").text, "{\"version\":\"1\",\"id\":\"first\"}");
     for (int i = 0; i < 2; i++) {
         told.is_done = false;
-        recipe_producer_ids(client.zk, 3, told_two, &told);
+        recipe_producer_ids(client.zk, 3, false, told_two, &told);
         UNTIL(&client, told.is_done);
         ck_assert(told.err == ERR_OK && told.a == 1000 * i && told.b == 1000 * i + 999);
     }
@@ -431,12 +433,12 @@ START_TEST(trees_are_made_read_and_taken_down)
         ck_assert_int_eq(create(&client, path, slice_text(path + 5)), ERR_OK);
     }
     told.is_done = false;
-    recipe_read_children(client.zk, SLICE("/t/u"), false, false, told_children, &told);
+    recipe_read_children(client.zk, SLICE("/t/u"), false, told_children, &told);
     UNTIL(&client, told.is_done);
     ck_assert(told.err == ERR_OK && told.a == 41 && told.b == 41);
     ck_assert_int_eq(strncmp(told.text, "c00=c00 c01=c01 ", 16), 0);
     told.is_done = false;
-    recipe_read_children(client.zk, SLICE("/none"), false, false, told_children, &told);
+    recipe_read_children(client.zk, SLICE("/none"), false, told_children, &told);
     UNTIL(&client, told.is_done);
     ck_assert(told.err == ERR_NOT_FOUND && told.a == 0);
 
