@@ -399,7 +399,7 @@ START_TEST(ids_are_given_out_once)
     ck_assert_str_eq(get(&client, "/cluster/id").text, "{\"version\":\"1\",\"id\":\"first\"}");
     for (int i = 0; i < 2; i++) {
         told.is_done = false;
-        recipe_producer_ids(client.zk, 3, false, told_two, &told);
+        recipe_producer_ids(client.zk, 3, told_two, &told);
         UNTIL(&client, told.is_done);
         ck_assert(told.err == ERR_OK && told.a == 1000 * i && told.b == 1000 * i + 999);
     }
@@ -433,12 +433,12 @@ START_TEST(trees_are_made_read_and_taken_down)
         ck_assert_int_eq(create(&client, path, slice_text(path + 5)), ERR_OK);
     }
     told.is_done = false;
-    recipe_read_children(client.zk, SLICE("/t/u"), false, told_children, &told);
+    recipe_read_children(client.zk, SLICE("/t/u"), false, false, told_children, &told);
     UNTIL(&client, told.is_done);
     ck_assert(told.err == ERR_OK && told.a == 41 && told.b == 41);
     ck_assert_int_eq(strncmp(told.text, "c00=c00 c01=c01 ", 16), 0);
     told.is_done = false;
-    recipe_read_children(client.zk, SLICE("/none"), false, told_children, &told);
+    recipe_read_children(client.zk, SLICE("/none"), false, false, told_children, &told);
     UNTIL(&client, told.is_done);
     ck_assert(told.err == ERR_NOT_FOUND && told.a == 0);
 
