@@ -258,23 +258,43 @@ static enum err roll_in_freed_room(struct log *log, int64_t offset, int64_t now_
     return err;
 }
 
+/* The new segment is made before the others go, so that where there is no room for it the log stays
+ * one: its last segment does, at least. */
+static enum err roll_ahead(struct log *log, int64_t offset, int64_t now_ms)
+{
+    enum err err = log_roll_at(log, offset, now_ms);
+
+    if (err == ERR_FULL) {
+        err = log_delete_segments(log, 0, log->count - 1, now_ms);
+        move_start(log, log->segments[0]->base);
+        if (err == ERR_OK) err = roll_in_freed_room(log, offset, now_ms);
+    }
+    if (err == ERR_OK) log->end = offset;
+    return err;
+}
+
 enum err log_truncate_fully(struct log *log, int64_t offset, int64_t start)
 {
     int64_t now_ms = env_wall_ms(log->env);
+    bool is_ahead = offset > log->end;
 
     if (log_is_offline(log)) return ERR_OFFLINE;
     log_remove_swap(log);
-    enum err err = log_delete_segments(log, 0, log->count, now_ms);
-    if (err != ERR_OK && log->count > 0) {
+    enum err err = is_ahead ? roll_ahead(log, offset, now_ms) : ERR_OK;
+    if (err != ERR_OK) return err;
+    int kept = is_ahead ? 1 : 0;
+    err = log_delete_segments(log, 0, log->count - kept, now_ms);
+    if (err != ERR_OK && log->count > kept) {
         move_start(log, log->segments[0]->base);
         return err;
     }
-    log->was_allocated = false;
+    if (!is_ahead) log->was_allocated = false;
     producers_clear(&log->producers);
     log->noted = 0;
     if (err == ERR_OK) err = log_settle(log, snapshots_drop_above(log, -1));
-    if (err == ERR_OK) err = log_roll_at(log, offset, now_ms);
-    if (err == ERR_FULL) err = roll_in_freed_room(log, offset, now_ms);
+    if (err == ERR_OK && !is_ahead) err = log_roll_at(log, offset, now_ms);
+    if (err == ERR_FULL)
+        err = is_ahead ? snapshots_drop_above(log, -1) : roll_in_freed_room(log, offset, now_ms);
     if (err != ERR_OK) {
         /* A log without a segment is no log; this one, which nobody reads, is for who asks where it
          * ends. */

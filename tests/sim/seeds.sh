@@ -42,6 +42,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9500167 --set safety-s=2235
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
+# A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.
+"$sim" --scenario a_disk_is_full_for_a_while --seed 3
 # Power goes everywhere at once, and what was flushed by order is there.
 "$sim" --scenario everything_loses_power_but_what_was_flushed --seed 1
 if [[ ${OTTLA_SIM_MINUTES:-0} != 0 ]]; then

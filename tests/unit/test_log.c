@@ -662,6 +662,33 @@ START_TEST(a_full_disk_does_not_stop_starting_over)
 }
 END_TEST
 
+/* Others take the room that it frees. */
+START_TEST(a_disk_that_stays_full_leaves_the_log_one)
+{
+    begin();
+    one.config.segment_bytes_max = 1500;
+    one_log_create(&one);
+    for (int i = 0; i < 5; i++)
+        append_at(&one, 1, 300, 1000 + i, 1, NULL);
+    ck_assert_int_eq(log_segment_count(one.log), 2);
+    struct sim_nth full = {.kinds = SIM_CREATE | SIM_WRITE, .err = ERR_FULL, .goes_on = true};
+    sim_files_plan(one.w->files, &full);
+    ck_assert_int_eq(log_truncate_fully(one.log, 100, -1), ERR_FULL);
+    sim_files_plan(one.w->files, NULL);
+    int64_t last = log_start_offset(one.log);
+    ck_assert_int_gt(last, 0);
+    ck_assert(!one.dir.is_offline);
+    ck_assert_int_eq(log_end_offset(one.log), 5);
+    ck_assert_int_eq(append_one(&one, 1), 5);
+    ck_assert_int_eq(read_all(&one, last, 1 << 20), 6);
+    ck_assert_int_eq(log_truncate_fully(one.log, 100, -1), ERR_OK);
+    ck_assert_int_eq(log_start_offset(one.log), 100);
+    ck_assert_int_eq(log_segment_count(one.log), 1);
+    ck_assert_int_eq(append_one(&one, 2), 100);
+    end();
+}
+END_TEST
+
 START_TEST(the_log_start_moves_up_to_the_watermark_only)
 {
     begin_log();
@@ -983,8 +1010,8 @@ UNIT(a_crash_in_a_truncation_leaves_a_shorter_log_without_a_gap, a_new_log_has_k
      truncating_at_the_end_still_drops_a_bogus_epoch,
      a_follower_that_restarts_keeps_what_its_leader_has, an_old_leader_cuts_back_to_where_it_agrees,
      starting_over_leaves_nothing_of_the_old, a_full_disk_does_not_stop_starting_over,
-     the_log_start_moves_up_to_the_watermark_only, retention_removes_old_segments_in_two_steps,
-     the_recovery_point_moves_when_the_device_has_it,
+     a_disk_that_stays_full_leaves_the_log_one, the_log_start_moves_up_to_the_watermark_only,
+     retention_removes_old_segments_in_two_steps, the_recovery_point_moves_when_the_device_has_it,
      what_was_synced_while_it_was_written_still_lacks_its_indexes,
      a_sync_that_failed_proves_nothing,
      a_sync_that_failed_for_want_of_room_has_lost_what_it_was_to_keep,
