@@ -104,7 +104,7 @@ static void ask_alter(struct context *context, struct alter *a)
             task_set(&a->task, path_state(&arena, slice_text(p->topic->name), p->id),
                      buf_slice(&json),
                      planted(isr_without_partition_epoch) ? -1 : item->state.partition_epoch);
-        request_guard_isr(context, r, &p->now.isr, &next.isr);
+        request_guard_isr(context, r, &next.isr);
         arena_reset(&arena);
     }
     leadership_fini(&next);

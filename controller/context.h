@@ -260,8 +260,8 @@ struct request {
     bool is_fenced;
     bool is_watching;
     bool is_warm_enough; /* a standby's copy that has not changed since will do */
-    /* Somebody leaves an ISR: not to be done later than decided. ERR_ZK_LOSS when the connection
-     * was lost: done or not. */
+    /* Not to be done later than decided, as with guards. ERR_ZK_LOSS when the connection was lost:
+     * done or not. */
     bool is_for_now;
     struct guard *guards; /* owned; fenced, and nothing is done unless all of them hold */
     int32_t guard_count;

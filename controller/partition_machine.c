@@ -276,7 +276,7 @@ static void ask_writes(struct context *context, struct to_online *t)
             struct request *r = task_set(
                 &t->task, path_state(&arena, slice_text(p->topic->name), p->id), buf_slice(&json),
                 planted(election_without_version) ? -1 : c->read.partition_epoch);
-            request_guard_isr(context, r, &c->read.isr, &c->next.isr);
+            request_guard_isr(context, r, &c->next.isr);
         }
         arena_reset(&arena);
     }

@@ -297,7 +297,7 @@ static void ask_writes(struct context *context, struct to_offline *t)
         struct request *r =
             task_set(&t->task, path_state(&arena, slice_text(p->topic->name), p->id),
                      buf_slice(&json), l->read.partition_epoch);
-        request_guard_isr(context, r, &l->read.isr, &l->next.isr);
+        request_guard_isr(context, r, &l->next.isr);
         arena_reset(&arena);
     }
     arena_fini(&arena);

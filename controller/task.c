@@ -336,9 +336,9 @@ struct request *task_set(struct task *task, struct slice path, struct slice data
 }
 
 void request_guard_isr(const struct context *context, struct request *request,
-                       const struct ids *isr, const struct ids *next)
+                       const struct ids *next)
 {
-    request->is_for_now = !ids_include(next, isr);
+    request->is_for_now = true;
     request->guards = ensure_zalloc((size_t)(next->count + 1) * sizeof(*request->guards));
     for (int32_t i = 0; i < next->count; i++) {
         if (!broker_is_live(context, next->at[i])) continue;

@@ -31,14 +31,14 @@ struct request *task_children(struct task *task, struct slice path, bool watch);
 struct request *task_create(struct task *task, struct slice path, struct slice data);
 struct request *task_set(struct task *task, struct slice path, struct slice data, int32_t version);
 struct request *task_delete(struct task *task, struct slice path);
-/* Of a write that makes `next` of `isr`: it is done only while the registrations stand that we know
- * of those in it whom we know as live. What we know may be old, above all when the connection has
- * just come back: a broker that lost power, and with it what it had not synced, has registered anew
- * since, and must not lead, nor be in an ISR that is younger than that, which says to a later
- * controller that its loss was known. Where somebody leaves in favour of the others it is done now
- * or never: ERR_ZK_LOSS says that it has to be decided anew. */
+/* Of a write of a state with the ISR `next`: it is done only while the registrations stand that we
+ * know of those in it whom we know as live. What we know may be old, above all when the connection
+ * has just come back: a broker that lost power, and with it what it had not synced, has registered
+ * anew since, and must not lead, nor be in an ISR that is younger than that, which says to a later
+ * controller that its loss was known. For the same reason it is done now or never: ERR_ZK_LOSS says
+ * that it has to be decided anew, and that it may have been done. */
 void request_guard_isr(const struct context *context, struct request *request,
-                           const struct ids *isr, const struct ids *next);
+                       const struct ids *next);
 /* They leave; `run` comes again when all have answers. Without requests it comes again at once. */
 void task_ask(struct context *context, struct task *task);
 

@@ -191,7 +191,7 @@ static void perform_write(struct world *world, struct request *r)
     struct zk_stat stat = {0};
     enum err err = ERR_OK;
 
-    if (world->is_late && r->is_for_now) {
+    if (world->is_late && r->is_for_now && world->lost_answers == 0) {
         print_write(world, "set", r, ERR_ZK_LOSS);
         request_answer(r, ERR_ZK_LOSS, &stat, SLICE_NULL, NULL, 0);
         return;
@@ -231,7 +231,7 @@ static void perform_write(struct world *world, struct request *r)
             change(world, node), put(node, r->data);
         if (err == ERR_OK && world->lost_answers > 0 && strstr(r->path, "/state") != NULL) {
             world->lost_answers--;
-            err = ERR_ZK_VERSION;
+            err = r->is_for_now ? ERR_ZK_LOSS : ERR_ZK_VERSION;
         }
         print_write(world, "set", r, err);
         break;

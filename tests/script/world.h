@@ -16,7 +16,7 @@ struct world {
     struct task *unanswered; /* what was asked meanwhile; a machine asks one thing at a time */
     /* This many writes of states from now on meet another writer first. */
     int conflicts;
-    /* So many are done, but their answers are lost: sent again, they meet their own version. */
+    /* So many are done, but their answers are lost: what is sent again meets its own version. */
     int lost_answers;
     int32_t vanishing; /* its registration goes before the next write of a state; 0: nobody's */
     int32_t losing;    /* loses power, and is registered anew, before that; 0: nobody does */

@@ -59,7 +59,7 @@ static void leave(struct request *request)
 
     ids_set(&isr, both, 2);
     ids_set(&next, other, 1);
-    request_guard_isr(&context, request, &isr, &next);
+    request_guard_isr(&context, request, &next);
     ids_fini(&isr);
     ids_fini(&next);
 }
