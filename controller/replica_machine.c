@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "controller/documents.h"
 #include "controller/outbox.h"
+#include "controller/partition_machine.h"
 #include "zk/paths.h"
 #include <stdlib.h>
 
@@ -335,9 +336,30 @@ static bool take_writes(struct context *context, struct to_offline *t)
     return is_again;
 }
 
+/* Whose leader went is Offline before its replicas go. But it may be written only here that a
+ * partition was led by who goes, by our own write whose answer was lost: then nobody leads it now.
+ */
+static void take_leaderless(struct context *context, const struct to_offline *t,
+                            struct partition_set *out)
+{
+    for (int32_t i = 0; i < t->count; i++) {
+        struct partition *p = t->at[i].replica.partition;
+
+        if (p->topic->is_deleting || !p->has_leadership || p->now.leader >= 0 ||
+            p->state != PARTITION_ONLINE)
+            continue;
+        struct partition_set one = {0};
+        partition_set_add(&one, p);
+        partitions_mark(context, &one, PARTITION_OFFLINE);
+        partition_set_fini(&one);
+        partition_set_add(out, p);
+    }
+}
+
 static void to_offline_run(struct context *context, struct task *task)
 {
     struct to_offline *t = (struct to_offline *)task;
+    struct partition_set leaderless = {0};
 
     switch (task->phase++) {
     case GROUP:
@@ -346,7 +368,10 @@ static void to_offline_run(struct context *context, struct task *task)
             t->end++;
         if (t->first == t->count) {
             outbox_send(context);
+            take_leaderless(context, t, &leaderless);
             task_end(context, task);
+            if (leaderless.count > 0)
+                partitions_to_online(context, &leaderless, ELECTION_OFFLINE, NULL);
         }
         return;
     case READ:
