@@ -369,11 +369,20 @@ static int by_base(const void *a, const void *b)
     return (x->file.base > y->file.base) - (x->file.base < y->file.base);
 }
 
+/* -1: none. The active segment is never cleaned: a line that says so is of an earlier topic of the
+ * same name, and its log's directory went after the checkpoint was written. */
+static int64_t cleaned_offset(const struct loading *l)
+{
+    bool is_ours = l->log->count > 0 && l->request->cleaned <= log_active(l->log)->base;
+
+    return is_ours ? l->request->cleaned : -1;
+}
+
 /* Compaction leaves holes that mean nothing. That the log has been compacted its directory says:
  * what its topic asks for may not be known yet, and may have changed. */
 static bool is_compacted(const struct loading *l)
 {
-    return l->log->config.is_compacted || l->listing.has_compacted || l->request->cleaned >= 0;
+    return l->log->config.is_compacted || l->listing.has_compacted || cleaned_offset(l) >= 0;
 }
 
 /* From here on no offset is missing within a segment. What was synced was as it is, whoever wrote
@@ -499,6 +508,20 @@ static enum err cut_overlap(struct loading *l, int i, int64_t *next)
     return err == ERR_OK ? segment_next_offset(segment, &place, next, &l->last_epoch) : err;
 }
 
+/* What is no batch, behind all that belongs to a segment, is of a write that failed: the device has
+ * not heard that it was taken back. Elsewhere in it, it is damage: whoever reads there will say so.
+ */
+static enum err cut_leftover(struct loading *l, int i)
+{
+    struct segment *segment = l->log->segments[i];
+    struct segment_place place = log_place(l->log, segment->base);
+    enum err err = segment_cut_behind(segment, &place, log_upper(l->log, i) - 1);
+
+    if (err == ERR_OK)
+        log_damaged_segment(l, segment->base, NAMES_LOG, "cut behind the last good batch");
+    return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? ERR_OK : err;
+}
+
 /* The segment before the one at which recovery begins is believed, but for its end. */
 static enum err check_end_before(struct loading *l, int from)
 {
@@ -511,7 +534,7 @@ static enum err check_end_before(struct loading *l, int from)
     struct segment_place place = log_place(log, segment->base);
     enum err err = segment_load_times(segment, &place);
     if (err == ERR_OK) err = segment_next_offset(segment, &place, &next, &l->last_epoch);
-    if (err == ERR_CORRUPT) return ERR_OK; /* whoever reads there will say so */
+    if (err == ERR_CORRUPT) return cut_leftover(l, from - 1);
     return err == ERR_OK ? cut_overlap(l, from - 1, &next) : err;
 }
 
@@ -784,7 +807,7 @@ static enum err settle_bounds(struct loading *l)
     log_publish(log);
     find_loss(l);
     atomic_store(&log->saved[0], request->recovery_point);
-    log_set_cleaned_offset(log, request->cleaned);
+    log_set_cleaned_offset(log, cleaned_offset(l));
     atomic_store(&log->saved[1], request->high_watermark);
     return ERR_OK;
 }

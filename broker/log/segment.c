@@ -95,10 +95,11 @@ enum err segment_index(struct segment *segment, const struct segment_place *plac
 }
 
 /* A write that failed may have left bytes: the next recovery must not meet them behind later ones.
- */
+ * Until the next sync they may come back, though all records before them were synced. */
 static enum err take_back(struct segment *segment, const struct segment_place *place,
                           struct log_file *file, enum err why)
 {
+    segment->indexed = -1;
     if (file_truncate(place->files->env, file->file, (uint64_t)segment->size) != ERR_OK)
         return ERR_IO;
     return why;
@@ -322,6 +323,28 @@ enum err segment_truncate(struct segment *segment, const struct segment_place *p
     /* The highest timestamp: of the time index, and of what follows its last entry. */
     err = segment_load_times(segment, place);
     return err == ERR_OK ? segment_next_offset(segment, place, &position, &epoch) : err;
+}
+
+enum err segment_cut_behind(struct segment *segment, const struct segment_place *place,
+                            int64_t last_offset)
+{
+    struct log_file *file = NULL;
+    struct scan_batch batch;
+    int64_t position = 0;
+
+    enum err err = segment_find(segment, place, last_offset, &position, &batch);
+    if (err == ERR_OK && batch.last_offset != last_offset) err = ERR_NOT_FOUND;
+    if (err == ERR_OK) err = use(segment, place, 0, &file);
+    if (err != ERR_OK) return err;
+    position += batch.size;
+    err = file_truncate(place->files->env, file->file, (uint64_t)position);
+    handles_drop(&file);
+    if (err != ERR_OK) return err;
+
+    segment->size = position;
+    if (segment->synced > position) segment->synced = position;
+    segment->indexed = -1;
+    return ERR_OK;
 }
 
 enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place,

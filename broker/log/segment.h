@@ -74,6 +74,10 @@ MUST_CHECK enum err segment_seal(struct segment *segment, const struct segment_p
 /* Cuts at the first batch that reaches `offset`. */
 MUST_CHECK enum err segment_truncate(struct segment *segment, const struct segment_place *place,
                                      int64_t offset);
+/* Cuts what stands behind the batch that ends with `last_offset`, whatever it is. ERR_NOT_FOUND:
+ * none ends there; ERR_CORRUPT: what stands before it is no batch. */
+MUST_CHECK enum err segment_cut_behind(struct segment *segment, const struct segment_place *place,
+                                       int64_t last_offset);
 /* Renames its files to ….deleted; absent ones are fine. `keeps_producers`: but its snapshot, for
  * another segment of that base takes its place. */
 MUST_CHECK enum err segment_mark_deleted(struct segment *segment, const struct segment_place *place,

@@ -626,6 +626,23 @@ START_TEST(what_follows_a_hole_between_segments_goes)
     ck_assert_int_eq(log_end_offset(one.log), 12);
     end();
 
+    for (int cleaned = 6; cleaned < 8; cleaned++) {
+        fill_segments(); /* a line of the checkpoint says so, unless it is of an earlier topic's log
+                          */
+        world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
+        one_log_gone(&one);
+        one.w = world_restart(one.w);
+        struct recover_request request = one_log_request(&one);
+        request.is_clean = false;
+        request.cleaned = cleaned;
+        request.high_watermark = INT64_MAX;
+        ck_assert_int_eq(recover_log(&request, &one.recovered, &one.log), ERR_OK);
+        log_attach(one.log, one.files);
+        ck_assert_int_eq(log_end_offset(one.log), cleaned == 6 ? 12 : 3);
+        ck_assert_int_eq(log_cleaned_offset(one.log), cleaned == 6 ? 6 : -1);
+        end();
+    }
+
     fill_segments(); /* the topic's configuration is not known at the start, but the directory's */
     world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
     world_put(one.w, "t-0/" NAMES_COMPACTED, SLICE(""));
@@ -658,6 +675,74 @@ START_TEST(a_segment_ends_where_the_next_begins)
         buf_fini(&old);
         end();
     }
+}
+END_TEST
+
+/* A full disk took a part of a batch, which was cut off again; there was room for the next segment,
+ * and of the cut the device has not heard. */
+START_TEST(what_a_failed_write_left_does_not_come_back)
+{
+    struct log_appended appended;
+    struct log_sync *sync = NULL;
+    struct buf bytes;
+
+    for (int i = 0; i < 40; i++) {
+        bool synced = i > 0;
+        int64_t ends[2];
+        one = (struct one_log){.w = world_on(NULL, (uint64_t)i + 1)};
+        log_config_default(&one.config);
+        one_log_create(&one);
+        ck_assert_int_eq(files_sync_directory(one.w->real, one.w->dir), ERR_OK);
+        fill(2, ends);
+        ck_assert_int_eq(log_finish(one.log, 0), ERR_OK);
+        reopen(true, 0);
+        ck_assert_int_eq(log_recovery_point(one.log), 6);
+
+        buf_init(&bytes);
+        make_batch(&bytes, 5, 100, 1000);
+        const struct checked checked = {.bytes = bytes.ptr, .len = bytes.len, .offset_count = 5};
+        world_fault(one.w, FAULT_FAIL, ERR_FULL, 0);
+        ck_assert_int_eq(log_append_leader(one.log, &checked, 1, 0, &appended), ERR_FULL);
+        world_fault(one.w, FAULT_NONE, ERR_OK, 0);
+        ck_assert_int_eq(world_size(one.w, LOG_0), ends[1]);
+        ck_assert_int_eq(log_roll(one.log, 0), ERR_OK);
+        append_at(&one, 2, 40, 2000, 1, NULL);
+        if (synced) {
+            /* The recovery point leaves it behind: nothing looks there any more. */
+            ck_assert_int_eq(log_sync_plan(one.log, 0, &sync), ERR_OK);
+            log_sync_run(sync);
+            ck_assert_int_eq(log_sync_done(one.log, &sync), ERR_OK);
+            one_log_gone(&one);
+            one.w = world_restart_after_power_loss(one.w, SIM_FATE_MIXED);
+        } else {
+            /* What came back: a part of it. */
+            struct buf file;
+            buf_init(&file);
+            world_get(one.w, LOG_0, &file);
+            buf_add(&file, bytes.ptr, 100);
+            world_put(one.w, LOG_0, buf_slice(&file));
+            buf_fini(&file);
+        }
+        reopen(false, synced ? 8 : 6);
+        ck_assert_int_eq(world_size(one.w, LOG_0), ends[1]);
+        ck_assert_int_eq(log_end_offset(one.log), 8);
+        ck_assert_int_eq(read_all(&one, 0, 500), 8);
+        buf_fini(&bytes);
+        end();
+    }
+
+    /* Damage within it costs no more than itself. */
+    fill_segments();
+    struct buf file;
+    buf_init(&file);
+    world_get(one.w, LOG_0, &file);
+    file.ptr[file.len / 2 + 16] ^= 1; /* the magic of its second batch */
+    world_put(one.w, LOG_0, buf_slice(&file));
+    reopen(false, 6);
+    ck_assert_int_eq(world_size(one.w, LOG_0), (int64_t)file.len);
+    ck_assert_int_eq(log_end_offset(one.log), 12);
+    buf_fini(&file);
+    end();
 }
 END_TEST
 
@@ -774,9 +859,9 @@ UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_
      an_index_that_lies_makes_finding_slow_not_wrong, an_index_without_its_segment_goes,
      compaction_that_was_cut_off_is_undone_or_done, epochs_are_learnt_again_from_the_batches,
      a_damaged_table_of_epochs_is_learnt_anew_and_a_damaged_topic_id_is_not,
-     a_topic_id_that_was_not_synced_may_be_lost,
-     the_log_start_of_the_checkpoint_counts, a_preallocated_segment_is_trimmed,
-     death_at_any_change_leaves_a_log, what_follows_a_hole_between_segments_goes,
+     a_topic_id_that_was_not_synced_may_be_lost, the_log_start_of_the_checkpoint_counts,
+     a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log,
+     what_follows_a_hole_between_segments_goes, what_a_failed_write_left_does_not_come_back,
      a_segment_ends_where_the_next_begins,
      epochs_are_those_of_the_batches_not_of_a_table_that_came_first,
      an_epoch_begins_at_its_first_batch_though_a_later_index_is_lost,
