@@ -317,18 +317,27 @@ static void check_replicas(struct oracle_controller *oracle, struct slice topic,
                   p->partition, p->adding.at[i]);
 }
 
+static bool adds_of_isr(struct oracle_controller *oracle, const struct doc_ints *before,
+                        const struct doc_ints *removing, const struct doc_ints *isr)
+{
+    struct doc_ints added = without(&oracle->arena, removing, before);
+
+    return added.count > 0 && is_subset(before, removing) && is_subset(&added, isr);
+}
+
 /* Who was removed, but is what the ISR has, is a replica again, to be removed later. */
 static bool keeps_isr(struct oracle_controller *oracle, struct slice topic,
                       const struct doc_partition *before, const struct doc_partition *p)
 {
     struct doc_ints stays = without(&oracle->arena, &p->replicas, &p->removing);
+    struct doc_ints stayed = without(&oracle->arena, &before->replicas, &before->removing);
     struct slice text = data_of(oracle, path_state(&oracle->arena, topic, p->partition));
     struct doc_state state = {0};
 
-    if (p->removing.count == 0 || !is_same_set(&stays, &before->replicas) ||
+    if (!is_same_set(&stays, &stayed) || !is_same_set(&p->adding, &before->adding) ||
         doc_state_read(text, &oracle->arena, &state) != ERR_OK)
         return false;
-    return is_subset(&p->removing, &state.isr);
+    return adds_of_isr(oracle, &before->removing, &p->removing, &state.isr);
 }
 
 /* Of an existing partition. Origin: what was there before a reassignment; target: what it will be.

@@ -40,6 +40,15 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9402146 --set safety-s=740
 # After an unclean election a broker wrote over what it was sending: a client's checksum found it.
 "$sim" --seed 9500167 --set safety-s=2235
+# Led by who was elected in a write whose answer was lost, and gone at once: nobody led, and nobody was elected.
+"$sim" --seed 9624123
+# A sync failed and a whole segment was gone; a line of the cleaner's checkpoint was of an earlier topic of the name, and
+# said that holes mean nothing.
+"$sim" --seed 9628198
+# The rest of a write that a full disk had stopped came back at the end of a segment that was believed.
+"$sim" --seed 9628955
+# Of the model: who is in the ISR is kept as a replica by a reassignment that is under way, too.
+"$sim" --seed 9628660
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.

@@ -71,7 +71,8 @@ static enum err register_broker(struct client *client, const char *json)
 {
     struct told told = {0};
 
-    recipe_register(client->zk, SLICE("/brokers/ids/1"), slice_text(json), 0, 0, false, told_two, &told);
+    recipe_register(client->zk, SLICE("/brokers/ids/1"), slice_text(json), 0, 0, false, told_two,
+                    &told);
     UNTIL(client, told.is_done);
     return told.err;
 }
@@ -324,6 +325,38 @@ START_TEST(what_takes_more_than_one_write_is_seen_too)
 }
 END_TEST
 
+/* A leader named who was removed before; so it is a replica again, though the next reassignment has
+ * begun. */
+START_TEST(who_is_in_the_isr_is_kept_by_a_reassignment_under_way)
+{
+    const char *moving = "{\"removing_replicas\":{\"0\":[2]},\"partitions\":{\"0\":[4,1,2]},"
+                         "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{\"0\":[4]},\"version\":3}";
+    const char *keeping =
+        "{\"removing_replicas\":{\"0\":[2,3]},\"partitions\":{\"0\":[4,1,2,3]},"
+        "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{\"0\":[4]},\"version\":3}";
+    const char *too_many =
+        "{\"removing_replicas\":{\"0\":[2,3,5]},\"partitions\":{\"0\":[4,1,2,3,5]},"
+        "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{\"0\":[4]},\"version\":3}";
+
+    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 0), ERR_OK);
+    ck_assert_int_eq(
+        fenced(make(ZK_SET, "/brokers/topics/t",
+                    "{\"removing_replicas\":{\"0\":[3]},\"partitions\":{\"0\":[1,2,3]},"
+                    "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{},\"version\":3}",
+                    -1)),
+        ERR_OK);
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", TOPIC("{\"0\":[1,2]}", ID_1), -1)),
+                     ERR_OK);
+    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,3]"), 1)).err,
+                     ERR_OK);
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", moving, -1)), ERR_OK);
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", keeping, -1)), ERR_OK);
+    ck_assert_str_eq(heard, "");
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", too_many, -1)), ERR_OK);
+    expect("assignment"); /* 5 has nothing */
+}
+END_TEST
+
 /* It may not have heard who is no replica any more; nor may that stay so. */
 START_TEST(a_leader_that_writes_its_isr_may_name_who_was_a_replica_but_not_for_good)
 {
@@ -365,6 +398,7 @@ int main(void)
     TCase *of_2_6 = tcase_create("2.6");
     tcase_set_timeout(of_2_6, 120);
     tcase_add_checked_fixture(of_2_6, begin_scene_of_2_6, end_scene);
+    tcase_add_test(of_2_6, who_is_in_the_isr_is_kept_by_a_reassignment_under_way);
     tcase_add_test(of_2_6,
                    a_leader_that_writes_its_isr_may_name_who_was_a_replica_but_not_for_good);
     suite_add_tcase(suite, of_2_6);
