@@ -369,20 +369,19 @@ static int by_base(const void *a, const void *b)
     return (x->file.base > y->file.base) - (x->file.base < y->file.base);
 }
 
-/* -1: none. The active segment is never cleaned: a line that says so is of an earlier topic of the
- * same name, and its log's directory went after the checkpoint was written. */
-static int64_t cleaned_offset(const struct loading *l)
+/* A line of the cleaner's checkpoint. The active segment is never cleaned: one that says so is of
+ * an earlier topic of the same name, whose log went after the checkpoint was written. */
+static bool was_cleaned(const struct loading *l)
 {
-    bool is_ours = l->log->count > 0 && l->request->cleaned <= log_active(l->log)->base;
-
-    return is_ours ? l->request->cleaned : -1;
+    return l->request->cleaned >= 0 && l->log->count > 0 &&
+           l->request->cleaned <= log_active(l->log)->base;
 }
 
 /* Compaction leaves holes that mean nothing. That the log has been compacted its directory says:
  * what its topic asks for may not be known yet, and may have changed. */
 static bool is_compacted(const struct loading *l)
 {
-    return l->log->config.is_compacted || l->listing.has_compacted || cleaned_offset(l) >= 0;
+    return l->log->config.is_compacted || l->listing.has_compacted || was_cleaned(l);
 }
 
 /* From here on no offset is missing within a segment. What was synced was as it is, whoever wrote
@@ -807,7 +806,7 @@ static enum err settle_bounds(struct loading *l)
     log_publish(log);
     find_loss(l);
     atomic_store(&log->saved[0], request->recovery_point);
-    log_set_cleaned_offset(log, cleaned_offset(l));
+    log_set_cleaned_offset(log, request->cleaned <= log->end ? request->cleaned : -1);
     atomic_store(&log->saved[1], request->high_watermark);
     return ERR_OK;
 }
