@@ -44,6 +44,8 @@ enum err check_replicated(struct slice bytes, struct check_run *out)
     while ((err = scan_head(bytes, &batch)) == ERR_OK && batch.size <= (int64_t)bytes.len) {
         if (!scan_is_intact(slice_of(bytes.ptr, (size_t)batch.size))) return ERR_CORRUPT;
         if (run.batches > 0 && batch.last_offset <= run.last_offset) return ERR_RANGE;
+        run.has_holes |=
+            run.batches > 0 && batch.magic == 2 && batch.base_offset > run.last_offset + 1;
         if (run.batches++ == 0) run.first_offset = batch.base_offset;
         run.last_offset = batch.last_offset;
         run.len += (size_t)batch.size;

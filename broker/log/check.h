@@ -73,5 +73,6 @@ struct check_run {
     int64_t max_timestamp;        /* -1: none */
     int64_t max_timestamp_offset; /* last offset of the first batch that has it; -1: none */
     bool is_legacy;               /* a batch of v0/v1 is there */
+    bool has_holes;               /* offsets are missing between two batches: compacted away */
 };
 MUST_CHECK enum err check_replicated(struct slice bytes, struct check_run *out);

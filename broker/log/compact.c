@@ -448,19 +448,6 @@ static enum err keep_time(const struct compact *compact)
     return err;
 }
 
-/* The next start may not know yet what the topic asks for, and must not take what is missing
- * between segments for lost. */
-static enum err note_holes(const struct compact *compact)
-{
-    char path[FILES_PATH_MAX];
-    struct file *file = NULL;
-
-    enum err err = names_join(path, compact->path, NAMES_COMPACTED);
-    if (err == ERR_OK) err = files_open(compact->env, path, FILE_WRITE | FILE_CREATE, &file);
-    file_close(compact->env, &file);
-    return err;
-}
-
 /* The new segment is whole and on the device, under its first name. */
 static enum err finish_segment(struct compact *compact)
 {
@@ -478,7 +465,7 @@ static enum err finish_segment(struct compact *compact)
     if (err == ERR_OK) err = sync_one(compact, NAMES_OFFSETS);
     if (err == ERR_OK) err = sync_one(compact, NAMES_TIMES);
     if (err == ERR_OK && segment->has_aborted) err = sync_one(compact, NAMES_ABORTED);
-    if (err == ERR_OK) err = note_holes(compact);
+    if (err == ERR_OK) err = log_say_compacted(compact->env, compact->path);
     if (err == ERR_OK) err = files_sync_directory(compact->env, compact->path);
     handles_forget(&segment->slot);
     handles_forget(&segment->offsets.slot);

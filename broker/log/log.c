@@ -648,6 +648,30 @@ enum err log_append_leader(struct log *log, const struct checked *batch, int32_t
     return err;
 }
 
+enum err log_say_compacted(const struct env *env, const char *directory)
+{
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
+
+    enum err err = names_join(path, directory, NAMES_COMPACTED);
+    if (err == ERR_OK) err = files_open(env, path, FILE_WRITE | FILE_CREATE, &file);
+    file_close(env, &file);
+    return err;
+}
+
+/* What the leader has compacted comes with its holes, before this log is compacted itself. */
+static enum err note_holes(struct log *log, const struct check_run *run)
+{
+    bool is_empty = log->count == 1 && log_active(log)->size == 0;
+    bool has_holes =
+        run->has_holes || (!is_empty && !run->is_legacy && run->first_offset > log->end);
+
+    if (!has_holes || log->says_compacted) return ERR_OK;
+    enum err err = log_say_compacted(log->env, log->path);
+    if (err == ERR_OK) log->says_compacted = log->directory_dirty = true;
+    return log_settle(log, err);
+}
+
 enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms,
                              struct log_appended *out)
 {
@@ -671,6 +695,7 @@ enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms
      * a later one known, would seem to begin here, and what it wrote before would be another's. */
     log->epochs_dirty |= epochs_truncate_end(&log->epochs, log->end);
     err = note_epochs(log, &plan);
+    if (err == ERR_OK) err = note_holes(log, &run);
     return err == ERR_OK ? append(log, &plan, now_ms, out) : err;
 }
 

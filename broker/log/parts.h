@@ -41,6 +41,7 @@ struct log {
     struct uuid topic_id;
     struct epochs epochs;
     bool topic_id_dirty, epochs_dirty; /* to be synced */
+    bool says_compacted;               /* its directory says that offsets may be missing */
     bool has_id_file;                  /* partition.metadata says topic_id, on the device or not */
     /* The log is new, and its id not on the device: no checkpoint may say that it holds anything,
      * for a file that is lost or empty then means that it does not. */
@@ -128,6 +129,10 @@ MUST_CHECK enum err log_save_topic_id(struct log *log);
 /* Writes the topic id if there is no file of it, without waiting for the device: the next sync of
  * the log does that. */
 MUST_CHECK enum err log_write_topic_id(struct log *log);
+/* Says in a log's directory that offsets may be missing in it: what its topic asks for may not be
+ * known at the next start, which must not take them for lost. The directory's sync makes it last.
+ */
+MUST_CHECK enum err log_say_compacted(const struct env *env, const char *directory);
 /* Clean shutdown of one log: closing time entry, indexes, everything synced. Blocks: from a job,
  * with files attached that are its own. */
 MUST_CHECK enum err log_finish(struct log *log, int64_t now_ms);

@@ -678,6 +678,39 @@ START_TEST(a_segment_ends_where_the_next_begins)
 }
 END_TEST
 
+/* Its leader has compacted its own log; this one has only what is left, and no configuration yet.
+ */
+START_TEST(the_holes_of_a_leader_are_not_taken_for_a_loss)
+{
+    static const int64_t second[] = {3, 10}; /* after 0-2: without a hole, and with one */
+    struct log_appended appended;
+    struct buf first, next;
+
+    for (int is_one = 0; is_one < 2; is_one++)
+        for (int k = 0; k < 2; k++) {
+            begin();
+            buf_init(&first);
+            buf_init(&next);
+            make_batch(&first, 3, 10, 1000);
+            make_batch(&next, 3, 10, 1000);
+            batch_set_base_offset(next.ptr, second[k]);
+            if (is_one) buf_add_slice(&first, buf_slice(&next));
+            ck_assert_int_eq(log_append_follower(one.log, buf_slice(&first), 0, &appended), ERR_OK);
+            if (!is_one)
+                ck_assert_int_eq(log_append_follower(one.log, buf_slice(&next), 0, &appended),
+                                 ERR_OK);
+            ck_assert_int_eq(world_has(one.w, "t-0/" NAMES_COMPACTED), k == 1);
+            int64_t size = world_size(one.w, LOG_0);
+            reopen(false, 0);
+            ck_assert_int_eq(log_end_offset(one.log), second[k] + 3);
+            ck_assert_int_eq(world_size(one.w, LOG_0), size);
+            buf_fini(&first);
+            buf_fini(&next);
+            end();
+        }
+}
+END_TEST
+
 /* A full disk took a part of a batch, which was cut off again; there was room for the next segment,
  * and of the cut the device has not heard. */
 START_TEST(what_a_failed_write_left_does_not_come_back)
@@ -862,7 +895,7 @@ UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_
      a_topic_id_that_was_not_synced_may_be_lost, the_log_start_of_the_checkpoint_counts,
      a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log,
      what_follows_a_hole_between_segments_goes, what_a_failed_write_left_does_not_come_back,
-     a_segment_ends_where_the_next_begins,
+     the_holes_of_a_leader_are_not_taken_for_a_loss, a_segment_ends_where_the_next_begins,
      epochs_are_those_of_the_batches_not_of_a_table_that_came_first,
      an_epoch_begins_at_its_first_batch_though_a_later_index_is_lost,
      the_device_hears_of_a_truncation_with_the_next_sync,
