@@ -36,7 +36,7 @@ static void forget(struct oracle_partition *partition)
     partition->place_count = 0;
     partition->capacity = partition->known_end = 0;
     partition->is_lifted = false;
-    partition->trimmed_to = 0;
+    partition->trimmed_to = partition->gone_to = 0;
 }
 
 void oracle_log_destroy(struct oracle_log **it)
@@ -259,11 +259,13 @@ static void reserve(struct oracle_partition *partition, int64_t end)
     sim_heap_use(was);
 }
 
+/* A replica that began where its leader's log began does not know the producers of what was gone by
+ * then: one that asks again is new to it (as with Kafka). */
 static void check_once(struct oracle_partition *partition, int64_t offset, uint64_t number)
 {
     if (number >= partition->place_count || partition->places[number] == 0) return;
     int64_t *place = &partition->places[number];
-    if (*place > 0 && *place != offset + 1 && !partition->is_lifted)
+    if (*place > partition->gone_to && *place != offset + 1 && !partition->is_lifted)
         world_wrong(partition->topic->oracle->world,
                     "%s-%d: record %llu of an idempotent producer stands at %lld and at %lld",
                     partition->topic->name, partition->partition, (unsigned long long)number,

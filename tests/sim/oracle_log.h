@@ -36,6 +36,7 @@ struct oracle_partition {
     int64_t *places; /* per number: 0 may be written twice, else 1 + offset; −1 unknown */
     uint64_t place_count;
     int64_t trimmed_to;            /* below it operators have asked to delete records */
+    int64_t gone_to;               /* below it a leader has said that there are none any more */
     int64_t acked, read, repeated; /* records, for the report */
     bool is_lifted;
 };

@@ -49,6 +49,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9628955
 # A follower of a compacted leader was killed: its holes were taken for a loss at the next start, and what came after cut.
 "$sim" --seed 9632678
+# Of the model: a replica that began where its leader's log began does not know the producers of what was gone.
+"$sim" --seed 9632669
 # Of the model: who is in the ISR is kept as a replica by a reassignment that is under way, too.
 "$sim" --seed 9628660
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.

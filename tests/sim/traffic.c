@@ -427,7 +427,7 @@ static void on_start_told(struct peer_call *call, enum err err, struct slice ans
 {
     struct client *client = list_entry(call, struct client, start_call);
     struct load_topic *topic = &client->load->topics[client->start_topic];
-    const struct oracle_partition *oracle = &topic->oracle->partitions[client->start_partition];
+    struct oracle_partition *oracle = &topic->oracle->partitions[client->start_partition];
     struct client_partition *at = &client->topics[client->start_topic].at[client->start_partition];
     struct list_offsets_response in;
 
@@ -446,6 +446,7 @@ static void on_start_told(struct peer_call *call, enum err err, struct slice ans
         world_wrong(client->load->world, "%s-%d begins at %lld, records below %lld were deleted",
                     topic->name, client->start_partition, (long long)told->offset,
                     (long long)oracle->trimmed_to);
+    if (told->offset > oracle->gone_to) oracle->gone_to = told->offset;
     if (told->offset > at->position) client_seek(at, told->offset);
 }
 
@@ -584,6 +585,7 @@ static void on_fetched_partition(struct client *client, int t, int32_t broker, i
     }
     if (leader_epoch >= 0 && leader_epoch == at->leader_epoch)
         oracle_log_watermark(oracle, &at->watermark, told->high_watermark, leader_epoch);
+    if (told->log_start_offset > oracle->gone_to) oracle->gone_to = told->log_start_offset;
     /* The position may have moved: while an old leader was asked, another answered. */
     int64_t next = asked;
     struct oracle_pass pass = at->pass;
