@@ -324,6 +324,7 @@ enum err store_open(const struct store_options *options, struct buf *problem, st
     store->broker_id = -1;
     store->dir_count = options->path_count;
     store->dirs = ensure_zalloc((size_t)options->path_count * sizeof(*store->dirs));
+    list_init(&store->makings);
     map_init(&store->logs);
     map_init(&store->busy);
     map_init(&store->futures);
@@ -332,6 +333,10 @@ enum err store_open(const struct store_options *options, struct buf *problem, st
     for (int i = 0; i < store->dir_count; i++) {
         struct store_dir *dir = &store->dirs[i];
         dir->store = store;
+        dir->departures = 1;
+        /* What this one says of a log that is not here is remembered instead, in `missing`. */
+        for (int k = 0; k < STORE_CHECKPOINTS; k++)
+            dir->checkpoints[k].departures = 1 << k == STORE_HIGH_WATERMARKS;
         dir->path = ensure_strdup(options->paths[i]);
         dir->dir.index = i;
         dir->dir.path = dir->path;

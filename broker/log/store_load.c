@@ -644,6 +644,7 @@ struct creation {
 
 struct create {
     struct disk_job job;
+    struct store_making making;
     struct store *store;
     struct store_new_log *logs;
     struct creation *creations;
@@ -721,7 +722,7 @@ static void create_run(struct disk_job *job)
     int made = 0;
 
     for (int i = 0; i < create->count; i++)
-        if (create->creations[i].is_ours)
+        if (create->creations[i].is_ours && create->logs[i].err == ERR_OK)
             create_one(create, &create->logs[i], &create->creations[i], files,
                        made++ < CREATE_IDS_AT_ONCE);
     log_files_destroy(&files);
@@ -780,12 +781,23 @@ static void prepare(struct store *store, struct store_new_log *new, struct creat
     free(promised);
 }
 
+static void create_begin(struct store_making *making)
+{
+    struct create *create = list_entry(making, struct create, making);
+
+    for (int i = 0; i < create->count; i++)
+        if (create->creations[i].is_ours)
+            create->logs[i].err =
+                store_may_make(&create->store->dirs[create->creations[i].dir->index]);
+}
+
 void store_create_many(struct store *store, struct store_new_log *logs, int count,
                        void (*done)(void *to), void *to)
 {
     struct create *create = ensure_zalloc(sizeof(*create));
 
     *create = (struct create){.job = {.run = create_run, .done = create_done},
+                              .making = {.job = &create->job, .begin = create_begin},
                               .store = store,
                               .logs = logs,
                               .count = count,
@@ -794,7 +806,7 @@ void store_create_many(struct store *store, struct store_new_log *logs, int coun
     create->creations = ensure_zalloc((size_t)(count + 1) * sizeof(*create->creations));
     for (int i = 0; i < count; i++)
         prepare(store, &logs[i], &create->creations[i]);
-    store_submit(store, DISK_SOON, &create->job);
+    store_make(store, &create->making);
 }
 
 struct create_single {
@@ -868,7 +880,7 @@ static void leaving_done(struct disk_job *job)
                               env_wall_ms(store->options.env) + leaving->delay_ms);
             leaving->to_path = NULL;
         }
-        store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_LOG_STARTS | STORE_HIGH_WATERMARKS);
+        store_departed(leaving->dir);
     } else {
         store_dir_failed(leaving->dir, err);
     }

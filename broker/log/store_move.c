@@ -61,6 +61,7 @@ void store_prefer(struct store *store, struct slice topic, int32_t partition, st
 
 struct create_future {
     struct disk_job job;
+    struct store_making making;
     struct store *store;
     struct store_dir *dir;
     char live[NAMES_MAX + 1], name[NAMES_MAX + 1];
@@ -74,6 +75,13 @@ struct create_future {
     void (*done)(void *to, enum err err, struct log *future);
     void *to;
 };
+
+static void create_begin(struct store_making *making)
+{
+    struct create_future *create = list_entry(making, struct create_future, making);
+
+    create->err = store_may_make(create->dir);
+}
 
 static void create_run(struct disk_job *job)
 {
@@ -93,7 +101,7 @@ static void create_run(struct disk_job *job)
         .now_ms = env_wall_ms(options->env),
     };
 
-    create->err = recover_create(&request, &create->future);
+    if (create->err == ERR_OK) create->err = recover_create(&request, &create->future);
     if (create->err == ERR_OK && options->keeps_topic_ids && !uuid_is_zero(create->topic_id)) {
         create->err = log_set_topic_id(create->future, create->topic_id);
         if (create->err == ERR_OK) create->err = log_save_topic_id(create->future);
@@ -152,8 +160,9 @@ void store_create_future(struct store *store, const struct log *current, struct 
     create->config = current->config;
     create->done = done;
     create->to = to;
+    create->making = (struct store_making){.job = &create->job, .begin = create_begin};
     create->dir->log_count++;
-    store_submit(store, DISK_SOON, &create->job);
+    store_make(store, &create->making);
 }
 
 /* ---- the end of one ---- */
@@ -191,6 +200,7 @@ static void moved_done(struct disk_job *job)
         store_add_deleted(moved->from, moved->path,
                           env_wall_ms(store->options.env) + moved->delay_ms);
         moved->path = NULL;
+        store_departed(moved->from);
         store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_LOG_STARTS | STORE_HIGH_WATERMARKS |
                                     STORE_CLEANED);
     } else {

@@ -3,6 +3,7 @@
  * were given. */
 #pragma once
 #include "base/conf.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/parts.h"
@@ -37,14 +38,26 @@ struct store_dir {
         bool is_writing, is_wanted;
         uint32_t crc; /* of the text last written, 0 with len 0: none */
         size_t len;
+        uint32_t departures_writing, departures; /* that the text knows of */
+        enum err err;                            /* of the last write */
     } checkpoints[STORE_CHECKPOINTS];
-    uint32_t sealed; /* of dir.sealed, when recovery points were last written for it */
+    uint32_t departures; /* of logs, 1 for those before this process: see store_make */
+    uint32_t sealed;     /* of dir.sealed, when recovery points were last written for it */
     struct store_deleted *deleted;
     int deleted_count;
 };
 
+/* What makes the directory of a log, see store_make. */
+struct store_making {
+    struct list_node waiting;
+    struct disk_job *job;
+    /* Before the job is submitted: who asks store_may_make. */
+    void (*begin)(struct store_making *making);
+};
+
 struct store {
     struct store_options options;
+    struct list makings; /* that wait for checkpoints */
     struct store_dir *dirs;
     int dir_count;
     struct map logs;    /* "topic-partition" → struct log * */
@@ -73,8 +86,19 @@ void store_job_ended(struct store *store);
 void store_submit_close(struct store *store); /* when the other jobs have ended */
 /* Takes a directory that gave an I/O error offline; tells the owner, once. */
 void store_dir_failed(struct store_dir *dir, enum err why);
-/* Renames the directory of `log`, which is of `of` or nowhere, and deletes it later; takes `log`. */
+/* Renames the directory of `log`, which is of `of` or nowhere, and deletes it later; takes `log`.
+ */
 void store_delete_of(struct store *store, struct map *of, struct log **log,
                      void (*done)(void *to, enum err err), void *to);
+/* Writes every checkpoint of a directory that a log has left; to be called whenever one has. */
+void store_departed(struct store_dir *dir);
+/* Submits a job that makes directories of logs, as soon as each checkpoint of each directory has
+ * been written since a log left it, or could not be. Else the line of a log that is gone would be
+ * believed of the next one of its name after a crash: a recovery point below which nothing was
+ * synced, or that holes are compaction's. */
+void store_make(struct store *store, struct store_making *making);
+/* ERR_OK; or why `dir` is to have no new log: ERR_FULL, ERR_TOO_MANY, ERR_OFFLINE, ERR_CANCELLED.
+ */
+enum err store_may_make(const struct store_dir *dir);
 /* Adds to the directories that wait to be removed; takes `path`. */
 void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms);

@@ -44,6 +44,7 @@ static void note_saved(struct store_dir *dir, int which)
 {
     int place = saved_place(which);
 
+    dir->checkpoints[which].departures = dir->checkpoints[which].departures_writing;
     if (place < 0) return;
     for (int k = 0; k < 2; k++) {
         map_each (entry, k == 0 ? &dir->store->logs : &dir->store->futures) {
@@ -117,6 +118,7 @@ static void write_run(struct disk_job *job)
 }
 
 static void write_one(struct store_dir *dir, int which);
+static void make_what_may_be(struct store *store);
 
 static void write_done(struct disk_job *job)
 {
@@ -126,6 +128,7 @@ static void write_done(struct disk_job *job)
     int which = write->which;
 
     dir->checkpoints[which].is_writing = false;
+    dir->checkpoints[which].err = write->err;
     if (write->err == ERR_OK) {
         note_saved(dir, which);
     } else {
@@ -140,6 +143,7 @@ static void write_done(struct disk_job *job)
     bool again = dir->checkpoints[which].is_wanted;
     dir->checkpoints[which].is_wanted = false;
     if (again && !dir->dir.is_offline && store->stage == STORE_OPEN) write_one(dir, which);
+    make_what_may_be(store);
     buf_fini(&write->text);
     free(write);
     store_job_ended(store);
@@ -155,6 +159,7 @@ static void write_one(struct store_dir *dir, int which)
     write->job = (struct disk_job){.run = write_run, .done = write_done};
     write->dir = dir;
     write->which = which;
+    dir->checkpoints[which].departures_writing = dir->departures;
     write_text(dir, which, &write->text);
 
     uint32_t crc = crc32c(buf_slice(&write->text));
@@ -191,6 +196,69 @@ void store_checkpoint_sealed(struct store *store)
         dir->sealed = sealed;
         write_one(dir, 0);
     }
+}
+
+/* ---- logs that go, and logs that come ---- */
+
+static bool knows_departures(const struct store_dir *dir, int which)
+{
+    return dir->checkpoints[which].departures == dir->departures;
+}
+
+static void write_departures(struct store_dir *dir)
+{
+    struct store *store = dir->store;
+
+    if (dir->dir.is_offline || !dir->is_loaded || store->stage != STORE_OPEN) return;
+    for (int k = 0; k < STORE_CHECKPOINTS; k++) {
+        bool is_coming = dir->checkpoints[k].is_writing &&
+                         dir->checkpoints[k].departures_writing == dir->departures;
+        if (!knows_departures(dir, k) && !is_coming) write_one(dir, k);
+    }
+}
+
+void store_departed(struct store_dir *dir)
+{
+    dir->departures++;
+    write_departures(dir);
+}
+
+enum err store_may_make(const struct store_dir *dir)
+{
+    for (int k = 0; k < STORE_CHECKPOINTS; k++) {
+        if (knows_departures(dir, k)) continue;
+        if (dir->dir.is_offline) return ERR_OFFLINE;
+        return dir->checkpoints[k].err != ERR_OK ? dir->checkpoints[k].err : ERR_CANCELLED;
+    }
+    return ERR_OK;
+}
+
+static bool is_awaited(const struct store_dir *dir)
+{
+    for (int k = 0; k < STORE_CHECKPOINTS; k++)
+        if (dir->checkpoints[k].is_writing && !knows_departures(dir, k)) return true;
+    return false;
+}
+
+/* Every end of a write comes here, so that nothing waits for one that is not under way. */
+static void make_what_may_be(struct store *store)
+{
+    for (int i = 0; i < store->dir_count; i++)
+        if (is_awaited(&store->dirs[i])) return;
+    while (!list_is_empty(&store->makings)) {
+        struct store_making *making =
+            list_entry(list_pop(&store->makings), struct store_making, waiting);
+        making->begin(making);
+        store_submit(store, DISK_SOON, making->job);
+    }
+}
+
+void store_make(struct store *store, struct store_making *making)
+{
+    for (int i = 0; i < store->dir_count; i++)
+        write_departures(&store->dirs[i]);
+    list_push(&store->makings, &making->waiting);
+    make_what_may_be(store);
 }
 
 /* ---- deleted directories ---- */

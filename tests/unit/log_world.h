@@ -56,15 +56,22 @@ static inline void world_submit(struct disk *disk, enum disk_class class, struct
     *the_world->last_job = job;
     the_world->last_job = &job->next;
 }
+/* False: there is none. */
+static inline bool world_run_job(struct world *w)
+{
+    struct disk_job *job = w->first_job;
+
+    if (job == NULL) return false;
+    w->first_job = job->next;
+    if (w->first_job == NULL) w->last_job = &w->first_job;
+    job->run(job);
+    job->done(job);
+    return true;
+}
 /* Runs jobs, and what they start, until there are none. */
 static inline void world_run_jobs(struct world *w)
 {
-    while (w->first_job != NULL) {
-        struct disk_job *job = w->first_job;
-        w->first_job = job->next;
-        if (w->first_job == NULL) w->last_job = &w->first_job;
-        job->run(job);
-        job->done(job);
+    while (world_run_job(w)) {
     }
 }
 

@@ -786,6 +786,110 @@ START_TEST(deletion_renames_and_removes_later)
 }
 END_TEST
 
+/* What a checkpoint says of a name must not be of the log before. */
+static bool is_spoken_of(const char *checkpoint)
+{
+    struct buf text;
+    char path[64];
+
+    snprintf(path, sizeof(path), "d0/%s", checkpoint);
+    if (!world_has(w, path)) return false;
+    buf_init(&text);
+    world_get(w, path, &text);
+    buf_add(&text, "", 1);
+    bool is = strstr((const char *)text.ptr, "\na 0 ") != NULL;
+    buf_fini(&text);
+    return is;
+}
+
+static const char *const checkpoints[] = {CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START,
+                                          CHECKPOINT_CLEANER, CHECKPOINT_REPLICATION};
+static void say_much_of_a(struct log *a)
+{
+    append_some(a, 2);
+    log_set_cleaned_offset(a, 3);
+    log_set_high_watermark(a, 3);
+    struct log_files *files = log_files_create(&w->env, 4);
+    log_attach(a, files);
+    ck_assert_int_eq(log_advance_start(a, 3), ERR_OK);
+    log_detach(a);
+    log_files_destroy(&files);
+    store_checkpoint(store, STORE_RECOVERY_POINTS | STORE_LOG_STARTS | STORE_HIGH_WATERMARKS |
+                                STORE_CLEANED);
+    world_run_jobs(w);
+    for (int i = 0; i < 4; i++)
+        ck_assert(is_spoken_of(checkpoints[i]));
+}
+static void create_a_step_by_step(int files)
+{
+    struct uuid id = {{9, 1}};
+
+    created = NULL;
+    store_create(store, SLICE("a"), 0, id, &config, true, on_created, NULL);
+    do {
+        for (int i = 0; i < files && world_has(w, "d0/a-0"); i++)
+            ck_assert_msg(!is_spoken_of(checkpoints[i]), "%s", checkpoints[i]);
+    } while (world_run_job(w));
+    ck_assert_ptr_nonnull(created);
+}
+
+/* After a crash the cleaner's line would have said of the next log of that name that its holes mean
+ * nothing, the recovery point's that it was synced. */
+START_TEST(a_name_is_made_again_when_no_checkpoint_speaks_of_the_one_before)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    say_much_of_a(a);
+    deletions = 0;
+    store_delete(store, &a, on_deleted, NULL);
+    store_checkpoint(store, STORE_RECOVERY_POINTS); /* a write that knows of nothing is no answer */
+    while (deletions == 0)
+        ck_assert(world_run_job(w));
+    create_a_step_by_step(4);
+
+    /* The process ended between the rename and the checkpoints. What the watermark's says is
+     * compared with the time at which the log was made (find_loss). */
+    a = created;
+    say_much_of_a(a);
+    deletions = 0;
+    store_delete(store, &a, on_deleted, NULL);
+    while (deletions == 0)
+        ck_assert(world_run_job(w));
+    while (w->first_job != NULL) { /* they are not run */
+        struct disk_job *job = w->first_job;
+        w->first_job = job->next;
+        job->done(job);
+    }
+    w->last_job = &w->first_job;
+    for (int i = 0; i < 4; i++)
+        ck_assert(is_spoken_of(checkpoints[i]));
+    start_again(1);
+    create_a_step_by_step(3);
+    end();
+}
+END_TEST
+
+START_TEST(no_log_is_made_where_checkpoints_cannot_be_written)
+{
+    begin(1);
+    struct log *a = create("a", 0);
+    say_much_of_a(a);
+    struct sim_device *device = sim_disk_device(w->machine, w->dir);
+    sim_device_fill(device, sim_device_usable(device));
+    deletions = 0;
+    store_delete(store, &a, on_deleted, NULL);
+    world_run_jobs(w);
+    ck_assert_int_eq(deletions, 1);
+    ck_assert_ptr_null(create("a", 0));
+    ck_assert_int_eq(created_err, ERR_FULL);
+    ck_assert(!world_has(w, "d0/a-0"));
+    ck_assert_int_eq(told.failed, 0);
+    sim_device_fill(device, 0);
+    create_a_step_by_step(4);
+    end();
+}
+END_TEST
+
 START_TEST(what_is_put_aside_stays_until_people_remove_it)
 {
     begin(1);
@@ -901,7 +1005,7 @@ START_TEST(a_synced_roll_moves_the_recovery_point_on_disk)
     append_some(log, 2);
     store_checkpoint_sealed(store);
     world_run_jobs(w);
-    ck_assert(!world_has(w, "d0/recovery-point-offset-checkpoint"));
+    expect_file("d0/recovery-point-offset-checkpoint", "0\n0\n"); /* of the creation */
 
     struct log_files *files = log_files_create(&w->env, 4);
     log_attach(log, files);
@@ -1397,8 +1501,11 @@ UNIT(an_empty_directory_becomes_a_brokers, a_damaged_identity_is_named,
      of_a_partition_that_is_there_twice_with_records_nobody_says_which_is_right,
      an_empty_log_that_once_was_not_is_no_leftover, creation_answers_once_for_each,
      a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_try,
-     deletion_renames_and_removes_later, what_is_put_aside_stays_until_people_remove_it,
-     a_broken_disk_takes_one_directory, a_directory_whose_failure_nobody_told_is_found_offline,
+     deletion_renames_and_removes_later,
+     a_name_is_made_again_when_no_checkpoint_speaks_of_the_one_before,
+     no_log_is_made_where_checkpoints_cannot_be_written,
+     what_is_put_aside_stays_until_people_remove_it, a_broken_disk_takes_one_directory,
+     a_directory_whose_failure_nobody_told_is_found_offline,
      a_checkpoint_that_did_not_change_is_not_written, no_marker_when_a_log_could_not_be_closed,
      a_synced_roll_moves_the_recovery_point_on_disk,
      a_checkpoint_says_nothing_of_a_log_whose_id_is_not_on_the_device,
