@@ -35,7 +35,8 @@ struct compact {
     struct log_config config;
     struct compact_settings settings;
     char *path;
-    uint32_t cuts; /* of the log, at the start */
+    uint32_t cuts;        /* of the log, at the start */
+    int64_t compacted_to; /* what NAMES_COMPACTED says by now, see log.compacted_to */
     int64_t now_ms, first_dirty;
     struct source *sources;
     int count;
@@ -162,6 +163,7 @@ enum err compact_start(struct log *log, const struct compact_settings *settings,
         .settings = *settings,
         .path = ensure_strdup(log->path),
         .cuts = log->cuts,
+        .compacted_to = log->compacted_to,
         .now_ms = now_ms,
         .first_dirty = first_dirty,
         .count = count,
@@ -324,6 +326,17 @@ static enum err gather(struct compact *compact, const struct scan_batch *head, s
     return filter_gather(&compact->filter, head, batch, &compact->latest, is_full);
 }
 
+/* It was sealed, and may not have been synced since. For what a record of it is newer than goes,
+ * and would be missed if only that was left. */
+static enum err sync_source(struct compact *compact)
+{
+    enum err err = open_source(compact);
+
+    if (err != ERR_OK || file_sync(compact->env, compact->file) == ERR_OK) return err;
+    file_drop_cached(compact->env, compact->file); /* see log_sync_run */
+    return ERR_IO;
+}
+
 static void next_group(struct compact *compact);
 
 static enum err gather_step(struct compact *compact)
@@ -332,7 +345,10 @@ static enum err gather_step(struct compact *compact)
     enum err err = walk(compact, gather, &is_full);
 
     if (err != ERR_OK) return err;
-    if (!is_full && compact->position >= compact->sources[compact->at].size) {
+    bool is_read = compact->position >= compact->sources[compact->at].size;
+    if (is_full || is_read) err = sync_source(compact);
+    if (err != ERR_OK) return err;
+    if (!is_full && is_read) {
         /* What follows in the log follows in offsets. */
         compact->latest = compact->sources[compact->at].end - 1;
         close_source(compact);
@@ -448,6 +464,18 @@ static enum err keep_time(const struct compact *compact)
     return err;
 }
 
+/* That segments end before the next ones is no loss up to the end of the group: all of that is on
+ * the device by now, the sources too, should they stay. */
+static enum err say_compacted(struct compact *compact)
+{
+    int64_t end = compact->sources[compact->group_to - 1].end;
+
+    if (end <= compact->compacted_to) return ERR_OK;
+    enum err err = log_say_compacted(compact->env, compact->path, end);
+    if (err == ERR_OK) compact->compacted_to = end;
+    return err;
+}
+
 /* The new segment is whole and on the device, under its first name. */
 static enum err finish_segment(struct compact *compact)
 {
@@ -465,8 +493,8 @@ static enum err finish_segment(struct compact *compact)
     if (err == ERR_OK) err = sync_one(compact, NAMES_OFFSETS);
     if (err == ERR_OK) err = sync_one(compact, NAMES_TIMES);
     if (err == ERR_OK && segment->has_aborted) err = sync_one(compact, NAMES_ABORTED);
-    if (err == ERR_OK) err = log_say_compacted(compact->env, compact->path);
     if (err == ERR_OK) err = files_sync_directory(compact->env, compact->path);
+    if (err == ERR_OK) err = say_compacted(compact);
     handles_forget(&segment->slot);
     handles_forget(&segment->offsets.slot);
     handles_forget(&segment->times.slot);
@@ -669,11 +697,24 @@ static enum err end(struct log *log, const struct compact *compact)
     }
 }
 
+/* Unless a segment that began far away has noted more meanwhile (log.c), over which a job wrote. */
+static void take_compacted_to(struct log *log, struct compact *compact)
+{
+    if (log->compacted_to <= compact->compacted_to) {
+        log->compacted_to = compact->compacted_to;
+        return;
+    }
+    compact->compacted_to = log->compacted_to;
+    compact->err = log_say_compacted(compact->env, compact->path, log->compacted_to);
+    if (compact->err != ERR_OK) compact->stage = STAGE_FAILED;
+}
+
 bool compact_done(struct log *log, struct compact **compact, enum err *err)
 {
     struct compact *c = *compact;
     bool was_offline = log_is_offline(log);
 
+    if (!was_offline && c->stage == STAGE_WRITTEN) take_compacted_to(log, c);
     if (!was_offline) {
         if (c->stage == STAGE_WRITTEN)
             begin_swap(log, c);

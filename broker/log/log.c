@@ -9,6 +9,7 @@
 #include "broker/log/snapshots.h"
 #include "wire/batch.h"
 #include "wire/prim.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PROBE_BYTES  (128 * 1024) /* what comes from the device at once, about */
@@ -30,7 +31,7 @@ struct log *log_create(const struct env *env, struct log_dir *dir, char *path, s
     log_uncut(log);
     epochs_init(&log->epochs);
     producers_init(&log->producers);
-    log->cleaned = log->swap_base = -1;
+    log->cleaned = log->swap_base = log->compacted_to = -1;
     log_forget_recent(log);
     return log;
 }
@@ -512,6 +513,18 @@ static int64_t new_base(const struct log *log, const struct planned *plan)
     return plan->is_legacy ? plan->chunk.last_offset - INT32_MAX : plan->first_offset;
 }
 
+/* What begins further away is noted: after it the log has a hole at the end of a segment. That this
+ * waits for the device is seen once in two billion offsets. */
+static enum err roll_for(struct log *log, const struct planned *plan, int64_t now_ms)
+{
+    int64_t base = new_base(log, plan);
+
+    enum err err = base > log->end ? log_say_compacted(log->env, log->path, base) : ERR_OK;
+    if (err != ERR_OK) return err;
+    if (base > log->end) log->compacted_to = base;
+    return log_roll_at(log, base, now_ms);
+}
+
 static enum err append(struct log *log, const struct planned *plan, int64_t now_ms,
                        struct log_appended *out)
 {
@@ -519,7 +532,7 @@ static enum err append(struct log *log, const struct planned *plan, int64_t now_
 
     enum err err = log_write_topic_id(log);
     if (err == ERR_OK) err = must_roll(log, plan, now_ms, &roll);
-    if (err == ERR_OK && roll) err = log_roll_at(log, new_base(log, plan), now_ms);
+    if (err == ERR_OK && roll) err = roll_for(log, plan, now_ms);
     if (err != ERR_OK) return log_settle(log, err);
 
     struct segment *active = log_active(log);
@@ -648,28 +661,33 @@ enum err log_append_leader(struct log *log, const struct checked *batch, int32_t
     return err;
 }
 
-enum err log_say_compacted(const struct env *env, const char *directory)
+enum err log_say_compacted(const struct env *env, const char *directory, int64_t to)
 {
-    char path[FILES_PATH_MAX];
-    struct file *file = NULL;
+    char path[FILES_PATH_MAX], text[24];
+    int len = snprintf(text, sizeof(text), "%lld\n", (long long)to);
 
     enum err err = names_join(path, directory, NAMES_COMPACTED);
-    if (err == ERR_OK) err = files_open(env, path, FILE_WRITE | FILE_CREATE, &file);
-    file_close(env, &file);
-    return err;
+    return err == ERR_OK ? files_replace(env, path, slice_of(text, (size_t)len)) : err;
 }
 
-/* What the leader has compacted comes with its holes, before this log is compacted itself. */
+/* What the leader has compacted comes with its holes, before this log is compacted itself. The next
+ * sync makes it last. */
 static enum err note_holes(struct log *log, const struct check_run *run)
 {
     bool is_empty = log->count == 1 && log_active(log)->size == 0;
     bool has_holes =
         run->has_holes || (!is_empty && !run->is_legacy && run->first_offset > log->end);
+    char path[FILES_PATH_MAX];
+    struct file *file = NULL;
 
-    if (!has_holes || log->says_compacted) return ERR_OK;
-    enum err err = log_say_compacted(log->env, log->path);
-    if (err == ERR_OK) log->says_compacted = log->directory_dirty = true;
-    return log_settle(log, err);
+    if (!has_holes || log->compacted_to >= 0) return ERR_OK;
+    enum err err = names_join(path, log->path, NAMES_COMPACTED);
+    if (err == ERR_OK) err = files_open(log->env, path, FILE_WRITE | FILE_CREATE, &file);
+    file_close(log->env, &file);
+    if (err != ERR_OK) return log_settle(log, err);
+    log->compacted_to = 0;
+    log->directory_dirty = true;
+    return ERR_OK;
 }
 
 enum err log_append_follower(struct log *log, struct slice bytes, int64_t now_ms,

@@ -11,8 +11,9 @@
 #define NAMES_DELETED   ".deleted"
 #define NAMES_CLEANED   ".cleaned"
 #define NAMES_SWAP      ".swap"
-/* In a partition's directory, and empty: its log has been compacted, so that offsets are missing.
- */
+/* In a partition's directory: its log has been compacted, here or by its leader, so that offsets
+ * are missing. Below the one that it says in decimal (none: 0) a segment may end before the next
+ * one begins. */
 #define NAMES_COMPACTED "ottla-compacted"
 #define NAMES_MAX       255 /* bytes of one name */
 

@@ -41,7 +41,7 @@ struct log {
     struct uuid topic_id;
     struct epochs epochs;
     bool topic_id_dirty, epochs_dirty; /* to be synced */
-    bool says_compacted;               /* its directory says that offsets may be missing */
+    int64_t compacted_to;              /* what NAMES_COMPACTED says; -1: it is not there */
     bool has_id_file;                  /* partition.metadata says topic_id, on the device or not */
     /* The log is new, and its id not on the device: no checkpoint may say that it holds anything,
      * for a file that is lost or empty then means that it does not. */
@@ -130,9 +130,10 @@ MUST_CHECK enum err log_save_topic_id(struct log *log);
  * the log does that. */
 MUST_CHECK enum err log_write_topic_id(struct log *log);
 /* Says in a log's directory that offsets may be missing in it: what its topic asks for may not be
- * known at the next start, which must not take them for lost. The directory's sync makes it last.
- */
-MUST_CHECK enum err log_say_compacted(const struct env *env, const char *directory);
+ * known at the next start, which must not take them for lost. A segment begins where the one before
+ * ended, and only compaction changes that: what is missing at the end of a segment from `to` on is
+ * a loss. Waits for the device. */
+MUST_CHECK enum err log_say_compacted(const struct env *env, const char *directory, int64_t to);
 /* Clean shutdown of one log: closing time entry, indexes, everything synced. Blocks: from a job,
  * with files attached that are its own. */
 MUST_CHECK enum err log_finish(struct log *log, int64_t now_ms);

@@ -4,15 +4,17 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/planted.h"
+#include "base/text.h"
 #include "broker/log/aborted.h"
 #include "broker/log/checkpoint.h"
 #include "broker/log/names.h"
 #include "broker/log/snapshots.h"
 #include <stdlib.h>
 
-#define SCAN_BYTES         (256 * 1024) /* read at once; grows for a larger batch */
-#define EPOCHS_BYTES_MAX   ((size_t)64 << 20)
-#define TOPIC_ID_BYTES_MAX 4096
+#define SCAN_BYTES          (256 * 1024) /* read at once; grows for a larger batch */
+#define EPOCHS_BYTES_MAX    ((size_t)64 << 20)
+#define TOPIC_ID_BYTES_MAX  4096
+#define COMPACTED_BYTES_MAX 64
 
 /* ---- one segment ---- */
 
@@ -487,7 +489,17 @@ static bool is_hole(const struct loading *l, int i, int64_t next)
 {
     const struct log *log = l->log;
 
-    return !is_compacted(l) && i + 1 < log->count && log->segments[i + 1]->base > next;
+    return i + 1 < log->count && log->segments[i + 1]->base > next;
+}
+
+/* Compaction may leave the end of a segment empty, but only where it has been: what was not synced
+ * of a compacted log can be lost as that of any other. */
+static int64_t compacted_to(const struct loading *l)
+{
+    if (l->log->compacted_to >= 0) return l->log->compacted_to;
+    if (l->request->is_foreign)
+        return l->log->config.is_compacted || was_cleaned(l) ? INT64_MAX : 0;
+    return was_cleaned(l) ? l->request->cleaned : 0;
 }
 
 /* A truncation that the device has not heard of leaves a segment which reaches over the beginning
@@ -553,7 +565,7 @@ static enum err recover_segments(struct loading *l)
 {
     struct log *log = l->log;
     int from = l->request->is_clean ? log->count : log_floor(log, l->request->recovery_point);
-    int64_t next = 0;
+    int64_t next = 0, holes_to = 0;
     bool was_cut = false;
 
     l->is_scanned = from <= 0;
@@ -573,7 +585,11 @@ static enum err recover_segments(struct loading *l)
                                 "missing, built anew");
         err = recover_from(l, segment, &at, &next, &was_cut);
         if (err == ERR_OK) err = cut_overlap(l, i, &next);
-        if (err == ERR_OK && i >= from && (was_cut || is_hole(l, i, next))) {
+        if (err != ERR_OK || i < from) continue;
+        bool has_hole = is_hole(l, i, next);
+        if (has_hole && !was_cut && log->segments[i + 1]->base <= compacted_to(l)) {
+            holes_to = log->segments[i + 1]->base;
+        } else if (has_hole || was_cut) {
             log_warn("log", "tail_cut", "partition=%.*s-%d segment=%lld end=%lld",
                      SLICE_ARGS(log->topic), log->partition, (long long)segment->base,
                      (long long)next);
@@ -581,6 +597,11 @@ static enum err recover_segments(struct loading *l)
         }
     }
     log->epochs_dirty |= !epochs_equal(&log->epochs, &l->epochs_before);
+    /* What made others believe them may not be here next time. */
+    if (err == ERR_OK && holes_to > log->compacted_to) {
+        err = log_say_compacted(l->request->env, log->path, holes_to);
+        log->compacted_to = holes_to;
+    }
     return err;
 }
 
@@ -807,6 +828,7 @@ static enum err settle_bounds(struct loading *l)
     find_loss(l);
     atomic_store(&log->saved[0], request->recovery_point);
     log_set_cleaned_offset(log, request->cleaned <= log->end ? request->cleaned : -1);
+    if (log->compacted_to > log->end) log->compacted_to = log->end;
     atomic_store(&log->saved[1], request->high_watermark);
     return ERR_OK;
 }
@@ -820,6 +842,28 @@ static enum err read_small(struct loading *l, const char *name, size_t size_max,
 
     if (err == ERR_OK) err = files_read_all(l->request->env, path, size_max, text);
     return err == ERR_LIMIT ? ERR_CORRUPT : err;
+}
+
+/* What is no number, and not empty, is damaged: then nothing is known of its holes. */
+static enum err load_compacted_to(struct loading *l)
+{
+    int64_t *to = &l->log->compacted_to;
+    struct buf text;
+
+    *to = -1;
+    if (!l->listing.has_compacted) return ERR_OK;
+    buf_init(&text);
+    enum err err = read_small(l, NAMES_COMPACTED, COMPACTED_BYTES_MAX, &text);
+    if (err == ERR_OK && text.len == 0)
+        *to = 0;
+    else if (err == ERR_CORRUPT ||
+             (err == ERR_OK && text_int(text_trim(buf_slice(&text)), 0, INT64_MAX, to) != ERR_OK)) {
+        log_damaged(l, NAMES_COMPACTED, "is no offset");
+        *to = INT64_MAX;
+        err = ERR_OK;
+    }
+    buf_fini(&text);
+    return err;
 }
 
 static enum err load_epochs(struct loading *l)
@@ -914,6 +958,7 @@ enum err recover_log(const struct recover_request *request, struct recover_resul
     if (err == ERR_OK) err = load_topic_id(&l);
     if (err == ERR_OK) err = load_epochs(&l);
     if (err == ERR_OK) err = remove_leftovers(&l);
+    if (err == ERR_OK) err = load_compacted_to(&l);
     if (err == ERR_OK) err = finish_swaps(&l);
     if (err == ERR_OK) err = load_segments(&l);
     if (err == ERR_OK) err = recover_segments(&l);

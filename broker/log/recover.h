@@ -23,6 +23,7 @@ struct recover_request {
     bool is_future; /* future.h */
     bool keeps_topic_ids;
     bool is_same_boot;      /* the page cache is that of whoever wrote here last */
+    bool is_foreign;        /* that was not Ottla, which notes what it has compacted */
     int64_t recovery_point; /* of the checkpoints; 0: none */
     int64_t log_start;
     int64_t high_watermark;

@@ -144,9 +144,11 @@ static void read_note(const struct env *env, struct store_dir *dir)
     uint64_t session = 0, boot = 0, since = 0, now = env_boot(env);
     size_t n = 0;
 
+    dir->is_foreign = true;
     if (dir->lock == NULL || file_read_at(env, dir->lock, 0, text, NOTE_TEXT_MAX, &n) != ERR_OK ||
         !read_line(&at, &session))
         return;
+    dir->is_foreign = false;
     if (store->last_session == 0) store->last_session = (int64_t)session;
     if (!read_line(&at, &boot)) return;
     dir->is_same_boot = boot == now && boot != 0;

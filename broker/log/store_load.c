@@ -218,6 +218,7 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
         .is_future = found->parsed.kind == NAMES_FUTURE,
         .keeps_topic_ids = options->keeps_topic_ids,
         .is_same_boot = load->dir->is_same_boot,
+        .is_foreign = load->dir->is_foreign,
         .recovery_point = offset_of(&load->recovery, found->live),
         .log_start = offset_of(&load->start, found->live),
         .high_watermark = offset_of(&load->high_watermark, found->live),

@@ -28,6 +28,7 @@ struct store_dir {
     struct conf meta;    /* meta.properties as found */
     bool was_clean;      /* it had the clean-shutdown marker */
     bool is_same_boot;   /* who wrote here last did so since this machine started */
+    bool is_foreign;     /* no broker of ours has been registered with it */
     bool has_failed;     /* and everybody was told */
     enum err failed_why; /* found before anybody could be told */
     uint64_t reserve;    /* bytes of its reserve; 0: none */

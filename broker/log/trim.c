@@ -185,6 +185,8 @@ static void clamp_to_end(struct log *log)
     log->cuts++;
     if (log_cleaned_offset(log) > log_active(log)->base)
         log_set_cleaned_offset(log, log_active(log)->base);
+    /* The file says so when it is next written: until then less is known of what is lost. */
+    if (log->compacted_to > log->end) log->compacted_to = log->end;
     log->behind = 0;
 }
 

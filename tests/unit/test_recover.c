@@ -619,36 +619,65 @@ START_TEST(what_follows_a_hole_between_segments_goes)
     ck_assert_int_eq(append_one(&one, 1), 3);
     end();
 
-    fill_segments(); /* compaction leaves holes */
+    fill_segments(); /* a compacted topic's as well: nothing has been compacted here yet */
     world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
     one.config.is_compacted = true;
     reopen(false, 0);
-    ck_assert_int_eq(log_end_offset(one.log), 12);
+    ck_assert_int_eq(log_end_offset(one.log), 3);
     end();
+}
+END_TEST
 
-    for (int cleaned = 6; cleaned < 8; cleaned++) {
-        fill_segments(); /* a line of the checkpoint says so, unless it is of an earlier topic's log
-                          */
+static void recover_as(bool is_foreign, int64_t cleaned)
+{
+    one_log_gone(&one);
+    one.w = world_restart(one.w);
+    struct recover_request request = one_log_request(&one);
+    request.is_clean = false;
+    request.is_foreign = is_foreign;
+    request.cleaned = cleaned;
+    request.high_watermark = INT64_MAX;
+    ck_assert_int_eq(recover_log(&request, &one.recovered, &one.log), ERR_OK);
+    log_attach(one.log, one.files);
+}
+
+/* Compaction leaves such holes, as far as it has come. */
+START_TEST(a_hole_where_the_log_was_compacted_is_none)
+{
+    static const struct {
+        const char *text; /* of NAMES_COMPACTED; NULL: it is not there */
+        int64_t cleaned;  /* the line of the checkpoint; it may be of an earlier topic's log */
+        bool is_foreign, is_compacted;
+        int64_t end;
+    } cases[] = {
+        {"6\n", -1, false, false, 12}, {"7\n", -1, false, false, 12},
+        {"5\n", -1, false, true, 3},   {"5\n", -1, true, true, 3},
+        {"", -1, false, true, 3},      {"much\n", -1, false, false, 12}, /* damaged */
+        {NULL, 6, false, false, 12},   {NULL, 5, false, false, 3},
+        {NULL, 7, false, false, 3},    {NULL, -1, true, true, 12},
+        {NULL, 6, true, false, 12},    {NULL, -1, true, false, 3},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fill_segments();
         world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
-        one_log_gone(&one);
-        one.w = world_restart(one.w);
-        struct recover_request request = one_log_request(&one);
-        request.is_clean = false;
-        request.cleaned = cleaned;
-        request.high_watermark = INT64_MAX;
-        ck_assert_int_eq(recover_log(&request, &one.recovered, &one.log), ERR_OK);
-        log_attach(one.log, one.files);
-        ck_assert_int_eq(log_end_offset(one.log), cleaned == 6 ? 12 : 3);
-        ck_assert_int_eq(log_cleaned_offset(one.log), cleaned == 6 ? 6 : -1); /* ends at 3 */
+        if (cases[i].text != NULL)
+            world_put(one.w, "t-0/" NAMES_COMPACTED, slice_text(cases[i].text));
+        one.config.is_compacted = cases[i].is_compacted;
+        recover_as(cases[i].is_foreign, cases[i].cleaned);
+        ck_assert_msg(log_end_offset(one.log) == cases[i].end, "case %d: %lld", (int)i,
+                      (long long)log_end_offset(one.log));
+        if (cases[i].text == NULL && cases[i].cleaned != 5)
+            ck_assert_int_eq(log_cleaned_offset(one.log),
+                             cases[i].end == 3 ? -1 : cases[i].cleaned);
+
+        /* What was believed once is believed again, whatever is known then. */
+        one.config.is_compacted = false;
+        recover_as(false, -1);
+        ck_assert_int_eq(log_end_offset(one.log), cases[i].end);
+        ck_assert(cases[i].end == 3 || world_has(one.w, "t-0/" NAMES_COMPACTED));
         end();
     }
-
-    fill_segments(); /* the topic's configuration is not known at the start, but the directory's */
-    world_cut(one.w, LOG_0, world_size(one.w, LOG_0) / 2);
-    world_put(one.w, "t-0/" NAMES_COMPACTED, SLICE(""));
-    reopen(false, 0);
-    ck_assert_int_eq(log_end_offset(one.log), 12);
-    end();
 }
 END_TEST
 
@@ -700,6 +729,7 @@ START_TEST(the_holes_of_a_leader_are_not_taken_for_a_loss)
                 ck_assert_int_eq(log_append_follower(one.log, buf_slice(&next), 0, &appended),
                                  ERR_OK);
             ck_assert_int_eq(world_has(one.w, "t-0/" NAMES_COMPACTED), k == 1);
+            ck_assert_int_eq(one.log->compacted_to, k == 1 ? 0 : -1);
             int64_t size = world_size(one.w, LOG_0);
             reopen(false, 0);
             ck_assert_int_eq(log_end_offset(one.log), second[k] + 3);
@@ -708,6 +738,32 @@ START_TEST(the_holes_of_a_leader_are_not_taken_for_a_loss)
             buf_fini(&next);
             end();
         }
+}
+END_TEST
+
+/* Offsets in a segment are 31 bits behind its base: behind so long a hole another segment begins.
+ */
+START_TEST(a_hole_as_long_as_a_segment_may_be_is_noted)
+{
+    const int64_t far = (int64_t)INT32_MAX + 100;
+    struct log_appended appended;
+    struct buf batch;
+
+    begin();
+    buf_init(&batch);
+    make_batch(&batch, 3, 10, 1000);
+    ck_assert_int_eq(log_append_follower(one.log, buf_slice(&batch), 0, &appended), ERR_OK);
+    batch_set_base_offset(batch.ptr, far);
+    ck_assert_int_eq(log_append_follower(one.log, buf_slice(&batch), 0, &appended), ERR_OK);
+    ck_assert_int_eq(log_segment_count(one.log), 2);
+    ck_assert_int_eq(one.log->compacted_to, far);
+    reopen(false, 0);
+    ck_assert_int_eq(log_end_offset(one.log), far + 3);
+    /* Cut below it, it is no longer so. */
+    ck_assert_int_eq(log_truncate_to(one.log, 2), ERR_OK);
+    ck_assert_int_eq(one.log->compacted_to, log_end_offset(one.log));
+    buf_fini(&batch);
+    end();
 }
 END_TEST
 
@@ -894,7 +950,8 @@ UNIT(a_roll_on_a_full_disk_leaves_nothing_behind, a_clean_log_is_loaded_without_
      a_damaged_table_of_epochs_is_learnt_anew_and_a_damaged_topic_id_is_not,
      a_topic_id_that_was_not_synced_may_be_lost, the_log_start_of_the_checkpoint_counts,
      a_preallocated_segment_is_trimmed, death_at_any_change_leaves_a_log,
-     what_follows_a_hole_between_segments_goes, what_a_failed_write_left_does_not_come_back,
+     what_follows_a_hole_between_segments_goes, a_hole_where_the_log_was_compacted_is_none,
+     a_hole_as_long_as_a_segment_may_be_is_noted, what_a_failed_write_left_does_not_come_back,
      the_holes_of_a_leader_are_not_taken_for_a_loss, a_segment_ends_where_the_next_begins,
      epochs_are_those_of_the_batches_not_of_a_table_that_came_first,
      an_epoch_begins_at_its_first_batch_though_a_later_index_is_lost,
