@@ -39,6 +39,8 @@ struct zk {
     enum readiness root;
     struct zk_call root_call;
     int root_len; /* of the chroot: how much of it is known to be there */
+    /* A write was lost: it may have been done, and the next server need not have heard of it. */
+    bool must_sync;
 
     struct list waiting;   /* not sent yet */
     struct list again;     /* lost and to be resent; also what must come before all else */
@@ -208,6 +210,7 @@ static void drop_session(struct zk *zk)
     zk->session = NULL;
     zk->session_id = 0;
     zk->is_connected = false;
+    zk->must_sync = false; /* a new session begins behind all that there was */
 }
 
 void zk_close(struct zk **zk_at, void (*closed)(void *owner), void *owner)
@@ -444,6 +447,13 @@ static bool is_in_the_way(struct send *send)
     return send->bytes > REQUEST_PLAIN && ++send->losses >= LOSSES_TO_DOUBT;
 }
 
+static bool is_read(const struct send *send)
+{
+    enum zk_kind kind = send->ops[0].kind;
+
+    return kind == ZK_GET || kind == ZK_EXISTS || kind == ZK_CHILDREN;
+}
+
 static void session_answer(void *owner, struct zk_request *request, enum err err,
                            struct zk_result *results, int count)
 {
@@ -452,6 +462,7 @@ static void session_answer(void *owner, struct zk_request *request, enum err err
 
     list_remove(&send->node);
     zk->in_flight_count--;
+    if (err == ERR_ZK_LOSS && !is_read(send)) zk->must_sync = true;
     if (err == ERR_ZK_LOSS && send->call->retry_loss && is_in_the_way(send)) {
         log_error("zk", "too-large", "path=%.*s bytes=%zu losses=%d", SLICE_ARGS(send->ops[0].path),
                   send->bytes, send->losses);
@@ -478,12 +489,29 @@ static struct send *next_to_send(struct zk *zk)
     return node == NULL ? NULL : list_entry(node, struct send, node);
 }
 
+static void synced(struct zk_call *call, enum err err, const struct zk_result *results, int count)
+{
+    (void)err, (void)results, (void)count; /* lost, it is sent again */
+    free(call);
+}
+
+/* Servers answer a session's requests in order: what is read behind it shows what was lost. */
+static struct send *make_sync(struct zk *zk)
+{
+    struct zk_call *call = ensure_zalloc(sizeof(*call));
+
+    call->done = synced;
+    zk->must_sync = false;
+    return make_send(zk, SLICE(""), call, &(struct zk_op){.kind = ZK_SYNC, .path = SLICE("/")}, 1);
+}
+
 static void send_waiting(struct zk *zk)
 {
     while (zk->is_connected && zk->in_flight_count < zk->in_flight_max && !has_old_requests(zk)) {
-        struct send *send = next_to_send(zk);
+        bool is_sync = zk->must_sync;
+        struct send *send = is_sync ? make_sync(zk) : next_to_send(zk);
         if (send == NULL) break;
-        list_remove(&send->node);
+        if (!is_sync) list_remove(&send->node);
         send->call->resent = send->connection != 0;
         send->connection = zk->connection;
         list_push(&zk->in_flight, &send->node);

@@ -10,7 +10,9 @@
  * and the result says so (`resent`): then ERR_EXISTS or ERR_ZK_VERSION may be one's own success.
  * Without it, it is for now or never: it ends with ERR_ZK_LOSS, and so does one that could not be
  * sent before the connection broke, or that is submitted while there is none: who decided it knows
- * more when there is one again. On expiry everything unanswered ends with ERR_ZK_EXPIRED.
+ * more when there is one again. What is read from then on shows what a lost operation has done,
+ * though servers may lag: a sync goes first. On expiry everything unanswered ends with
+ * ERR_ZK_EXPIRED.
  *
  * Watches are one-shot. A read with `watch` arms one; its event comes before any answer that shows
  * the new state. Watches survive a reconnect; none survives expiry. */

@@ -68,6 +68,30 @@ START_TEST(reads_lag_until_a_sync)
 }
 END_TEST
 
+/* By a server that has not heard of it. */
+START_TEST(what_is_read_after_a_lost_write_shows_it)
+{
+    struct client client;
+    struct asked write, read;
+    struct zk_op op = {.kind = ZK_CREATE, .path = SLICE("/done")};
+
+    client_open(&client);
+    freeze_all(true);
+    sim_zookeeper_lose_next(zookeeper, client.process, true);
+    ask_start(&client, &write, &op, 1);
+    write.call.retry_loss = false;
+    UNTIL(&client, write.is_done);
+    ck_assert_int_eq(write.err, ERR_ZK_LOSS);
+    UNTIL(&client, zk_is_connected(client.zk));
+    ask_get(&client, &read, "/done", false);
+    run_ms(500);
+    freeze_all(false);
+    UNTIL(&client, read.is_done);
+    ck_assert_int_eq(read.err, ERR_OK);
+    ck_assert_int_eq(client.expired, 0);
+}
+END_TEST
+
 START_TEST(ones_own_writes_are_seen_and_read_in_order)
 {
     struct client client;
@@ -430,6 +454,7 @@ int main(void)
         ZK_CLAIMS,
         a_lost_write_was_done_or_not,
         reads_lag_until_a_sync,
+        what_is_read_after_a_lost_write_shows_it,
         ones_own_writes_are_seen_and_read_in_order,
         a_session_never_goes_back_behind_what_it_has_seen,
         watches_tell_after_a_reconnect_what_happened_meanwhile,

@@ -105,7 +105,9 @@ START_TEST(after_a_loss_only_what_is_not_for_now_is_written)
     fake_answer(ERR_ZK_LOSS, (struct zk_result){0});
     ck_assert_int_eq(answered, 0);
     fake_state(ZK_SESSION_CONNECTED);
-    ck_assert_int_eq(fake.count, 2);
+    ck_assert_int_eq(fake.count, 3);
+    ck_assert_str_eq(fake_request(0), "sync:/");
+    fake_answer(ERR_OK, (struct zk_result){0});
     ck_assert_str_eq(fake_request(0), MULTI_HEAD "set:/a=x");
     ck_assert_str_eq(fake_request(1), MULTI_HEAD "set:/c=x");
     answer_multi(2);
