@@ -496,10 +496,12 @@ static bool is_hole(const struct loading *l, int i, int64_t next)
  * of a compacted log can be lost as that of any other. */
 static int64_t compacted_to(const struct loading *l)
 {
-    if (l->log->compacted_to >= 0) return l->log->compacted_to;
-    if (l->request->is_foreign)
-        return l->log->config.is_compacted || was_cleaned(l) ? INT64_MAX : 0;
-    return was_cleaned(l) ? l->request->cleaned : 0;
+    int64_t noted = l->log->compacted_to, cleaned = was_cleaned(l) ? l->request->cleaned : 0;
+
+    if (noted < 0 && l->request->is_foreign && (l->log->config.is_compacted || cleaned > 0))
+        return INT64_MAX;
+    /* Kafka may have been here in between, which writes the checkpoint alone. */
+    return noted > cleaned ? noted : cleaned;
 }
 
 /* A truncation that the device has not heard of leaves a segment which reaches over the beginning

@@ -53,6 +53,9 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9632669
 # Of the model: who is in the ISR is kept as a replica by a reassignment that is under way, too.
 "$sim" --seed 9628660
+# The answer to a write of the ISR was lost, a lagging server did not show the write, and the leader was told that it was
+# refused: it went on without one that was in the ISR.
+"$sim" --seed 9658995
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.

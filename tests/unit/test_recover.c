@@ -650,12 +650,13 @@ START_TEST(a_hole_where_the_log_was_compacted_is_none)
         bool is_foreign, is_compacted;
         int64_t end;
     } cases[] = {
-        {"6\n", -1, false, false, 12}, {"7\n", -1, false, false, 12},
-        {"5\n", -1, false, true, 3},   {"5\n", -1, true, true, 3},
-        {"", -1, false, true, 3},      {"much\n", -1, false, false, 12}, /* damaged */
-        {NULL, 6, false, false, 12},   {NULL, 5, false, false, 3},
-        {NULL, 7, false, false, 3},    {NULL, -1, true, true, 12},
-        {NULL, 6, true, false, 12},    {NULL, -1, true, false, 3},
+        {"6\n", -1, false, false, 12},    {"7\n", -1, false, false, 12},
+        {"5\n", -1, false, true, 3},      {"5\n", -1, true, true, 3},
+        {"5\n", 6, false, false, 12},     {"", -1, false, true, 3},
+        {"much\n", -1, false, false, 12}, /* damaged */
+        {NULL, 6, false, false, 12},      {NULL, 5, false, false, 3},
+        {NULL, 7, false, false, 3},       {NULL, -1, true, true, 12},
+        {NULL, 6, true, false, 12},       {NULL, -1, true, false, 3},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
