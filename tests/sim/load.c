@@ -486,6 +486,17 @@ bool load_is_drained(struct load *load, char *why, size_t size)
     return true;
 }
 
+int64_t load_read_to(const struct load *load)
+{
+    int64_t sum = 0;
+
+    for (int c = 0; c < load->client_count; c++)
+        for (int t = 0; t < LOAD_TOPICS_MAX; t++)
+            for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
+                sum += load->clients[c].topics[t].at[p].position;
+    return sum;
+}
+
 static void wake_client(void *arg)
 {
     traffic_kick(arg);

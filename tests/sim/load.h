@@ -51,6 +51,8 @@ void load_calm(struct load *load);
 void load_give_up(struct load *load);
 /* Nothing is under way, and every consumer has read all to the end; `why` says what is not. */
 bool load_is_drained(struct load *load, char *why, size_t size);
+/* Of all consumers and partitions together: whether they get on. */
+int64_t load_read_to(const struct load *load);
 /* Topics are what they should be, every partition has a leader and all its replicas in sync, in
  * ZooKeeper: the healed end of a run. */
 bool load_is_whole(struct load *load, char *why, size_t size);

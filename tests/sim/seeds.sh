@@ -56,6 +56,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 # The answer to a write of the ISR was lost, a lagging server did not show the write, and the leader was told that it was
 # refused: it went on without one that was in the ISR.
 "$sim" --seed 9658995
+# Of the model: a network that carries a kilobyte at a time takes longer than a quarter of an hour for all there is to read.
+"$sim" --seed 9680082
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.
