@@ -325,6 +325,22 @@ START_TEST(what_takes_more_than_one_write_is_seen_too)
 }
 END_TEST
 
+/* 3 leaves the replicas, and the leader, which has not heard of it, has it in the ISR. */
+static void name_who_was_a_replica(void)
+{
+    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 0), ERR_OK);
+    ck_assert_int_eq(
+        fenced(make(ZK_SET, "/brokers/topics/t",
+                    "{\"removing_replicas\":{\"0\":[3]},\"partitions\":{\"0\":[1,2,3]},"
+                    "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{},\"version\":3}",
+                    -1)),
+        ERR_OK);
+    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", TOPIC("{\"0\":[1,2]}", ID_1), -1)),
+                     ERR_OK);
+    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,3]"), 1)).err,
+                     ERR_OK);
+}
+
 /* A leader named who was removed before; so it is a replica again, though the next reassignment has
  * begun. */
 START_TEST(who_is_in_the_isr_is_kept_by_a_reassignment_under_way)
@@ -338,17 +354,7 @@ START_TEST(who_is_in_the_isr_is_kept_by_a_reassignment_under_way)
         "{\"removing_replicas\":{\"0\":[2,3,5]},\"partitions\":{\"0\":[4,1,2,3,5]},"
         "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{\"0\":[4]},\"version\":3}";
 
-    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 0), ERR_OK);
-    ck_assert_int_eq(
-        fenced(make(ZK_SET, "/brokers/topics/t",
-                    "{\"removing_replicas\":{\"0\":[3]},\"partitions\":{\"0\":[1,2,3]},"
-                    "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{},\"version\":3}",
-                    -1)),
-        ERR_OK);
-    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", TOPIC("{\"0\":[1,2]}", ID_1), -1)),
-                     ERR_OK);
-    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,3]"), 1)).err,
-                     ERR_OK);
+    name_who_was_a_replica();
     ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", moving, -1)), ERR_OK);
     ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", keeping, -1)), ERR_OK);
     ck_assert_str_eq(heard, "");
@@ -360,17 +366,7 @@ END_TEST
 /* It may not have heard who is no replica any more; nor may that stay so. */
 START_TEST(a_leader_that_writes_its_isr_may_name_who_was_a_replica_but_not_for_good)
 {
-    ck_assert_int_eq(set_state(STATE(1, 1, 0, "[1,2]"), 0), ERR_OK);
-    ck_assert_int_eq(
-        fenced(make(ZK_SET, "/brokers/topics/t",
-                    "{\"removing_replicas\":{\"0\":[3]},\"partitions\":{\"0\":[1,2,3]},"
-                    "\"topic_id\":\"" ID_1 "\",\"adding_replicas\":{},\"version\":3}",
-                    -1)),
-        ERR_OK);
-    ck_assert_int_eq(fenced(make(ZK_SET, "/brokers/topics/t", TOPIC("{\"0\":[1,2]}", ID_1), -1)),
-                     ERR_OK);
-    ck_assert_int_eq(ask(&broker, make(ZK_SET, STATE_PATH, STATE(1, 1, 0, "[1,2,3]"), 1)).err,
-                     ERR_OK);
+    name_who_was_a_replica();
     oracle_controller_audit(oracle, false);
     ck_assert_str_eq(heard, "");
     oracle_controller_audit(oracle, true);
