@@ -164,8 +164,8 @@ static void note_returned(struct context *context, struct take_over *t, struct p
     int32_t leader = p->now.leader;
     bool leads_on =
         broker_is_live(context, leader) && (sure == 0 || !has_lost(context, leader, since));
-    if (broker_is_live(context, leader) && !is_still_there(context, leader, mzxid))
-        partition_hosted(p, leader)->led_before = true;
+    if (leader >= 0 && !is_still_there(context, leader, mzxid))
+        partition_hosted(p, leader)->led_before = true; /* or will have, when it comes */
     if (still_there == 0 && leads_on) partition_set_add(&t->again, p);
 }
 
