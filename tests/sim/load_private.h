@@ -39,6 +39,7 @@ struct client_partition {
     struct oracle_pass pass; /* up to the position */
     int32_t sequence;        /* of the idempotent producer: the next */
     bool is_sending;         /* one of its batches is under way */
+    bool has_strays; /* one of its batches was sent more than once: it may still be on the way */
 };
 
 struct client_topic {
@@ -131,8 +132,8 @@ bool load_topic_exists(struct load *load, const char *name);
 bool load_topic_stays(struct load *load, const char *name);
 /* What is there under its name is what was planned last. */
 bool load_topic_is_planned(struct load *load, const struct load_topic *topic);
-/* Sets one override of a topic as a tool does that writes to ZooKeeper itself. False: the topic or the
- * ensemble is away. */
+/* Sets one override of a topic as a tool does that writes to ZooKeeper itself. False: the topic or
+ * the ensemble is away. */
 bool load_configure(struct load *load, const char *topic, const char *key, const char *value);
 /* Makes a topic as a tool does that writes to ZooKeeper itself, all brokers its replicas. It is not
  * one of the load's: nobody writes to it. */

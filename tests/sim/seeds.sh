@@ -58,6 +58,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9658995
 # Of the model: a network that carries a kilobyte at a time takes longer than a quarter of an hour for all there is to read.
 "$sim" --seed 9680082
+# Of the model: a batch that stood still in the network came when its topic had been deleted and made again.
+"$sim" --seed 9708108 --set safety-s=750
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.

@@ -132,6 +132,7 @@ static void idempotent_ended(struct send *send, bool is_done)
 
     if (send->producer_id < 0) return;
     at->is_sending = false;
+    at->has_strays |= send->attempts > 1;
     if (send->producer_id != client->producer_id) return;
     if (is_done)
         at->sequence = batch_sequence_after(send->sequence, send->parts[0].count);
@@ -741,6 +742,10 @@ void traffic_forget(struct load *load, int topic)
 {
     for (int c = 0; c < load->client_count; c++) {
         struct client_topic *known = &load->clients[c].topics[topic];
+        /* What stands still in the network would be let in as the first of its producer, when the
+         * topic has been made again. */
+        for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
+            if (known->at[p].has_strays) load->clients[c].producer_id = -1;
         *known = (struct client_topic){0};
         for (int p = 0; p < ORACLE_PARTITIONS_MAX; p++)
             known->at[p] = (struct client_partition){.leader = -1, .leader_epoch = -1};
