@@ -351,7 +351,8 @@ struct watch {
      * segment). It watches no more. Not inside partitions_watch. */
     void (*ready)(struct watch *watch);
 };
-/* Watches what `reads` have just read (each ERR_OK and not diverging; the others are left out). */
+/* Watches what `reads` have just read (each ERR_OK and not diverging; the others are left out). One
+ * that is here no more is something that happened. */
 void partitions_watch(struct partitions *partitions, struct watch *watch,
                       const struct read_by *reader, const struct read *reads, int count);
 /* One that does not watch is fine. */

@@ -552,6 +552,8 @@ static bool look(struct watch_part *part)
 void partitions_watch(struct partitions *partitions, struct watch *watch,
                       const struct read_by *reader, const struct read *reads, int count)
 {
+    bool is_one_gone = false;
+
     watch->reader = *reader;
     watch->reader.is_first = false;
     watch->reader.rack = SLICE_NULL;
@@ -562,8 +564,11 @@ void partitions_watch(struct partitions *partitions, struct watch *watch,
         struct hosted *hosted = partitions_find(partitions, read->topic, read->partition);
         struct watch_part *part = &watch->parts[watch->count];
 
-        if (read->err != ERR_OK || read->diverges || read->preferred >= 0 || hosted == NULL)
+        if (read->err != ERR_OK || read->diverges || read->preferred >= 0) continue;
+        if (hosted == NULL) {
+            is_one_gone = true; /* since the read, which another shard may have asked for */
             continue;
+        }
         *part = (struct watch_part){
             .watch = watch,
             .at = hosted,
@@ -578,10 +583,8 @@ void partitions_watch(struct partitions *partitions, struct watch *watch,
         /* It may have moved since the read (another partition's read can move it): look again. */
         serve_touch(hosted, false);
     }
-    gauge_add(&partitions->counts.waiting_fetch, 1);
-    if (watch->count == 0) { /* nothing to wait for but time */
-        gauge_add(&partitions->counts.waiting_fetch, -1);
-    }
+    if (watch->count > 0 || is_one_gone) gauge_add(&partitions->counts.waiting_fetch, 1);
+    if (is_one_gone) serve_fire(partitions, watch);
 }
 
 void serve_touch(struct hosted *hosted, bool all)

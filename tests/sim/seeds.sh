@@ -60,6 +60,8 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9680082
 # Of the model: a batch that stood still in the network came when its topic had been deleted and made again.
 "$sim" --seed 9708108 --set safety-s=750
+# Told to end, a broker whose one shard had been asked by another to watch a partition that was gone by then kept the fetch.
+"$sim" --seed 9719693
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.

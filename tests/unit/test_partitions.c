@@ -610,6 +610,22 @@ START_TEST(a_watch_ends_with_data_that_its_reader_may_see)
 }
 END_TEST
 
+/* Read for another shard, whose word to watch it comes when it is gone: nothing would end that. */
+START_TEST(a_watch_of_what_has_gone_since_it_was_read_ends)
+{
+    struct read gone = {.topic = SLICE("gone"), .preferred = -1};
+    struct world world;
+    struct watching it;
+
+    open_world(&world);
+    watch(&world, &it, &gone, -1, 1);
+    ck_assert(!it.is_ready); /* not inside */
+    turn(&world);
+    ck_assert(it.is_ready);
+    close_world(&world);
+}
+END_TEST
+
 START_TEST(a_watch_counts_bytes_and_ends_with_leadership)
 {
     struct world world;
@@ -1851,7 +1867,8 @@ UNIT(a_walk_is_in_pieces_between_which_partitions_may_go_and_come,
      what_is_produced_is_read_back_byte_for_byte, acks_all_waits_for_the_fetch_that_follows,
      lost_leadership_and_time_end_a_wait, too_small_an_isr_refuses_acks_all_only,
      a_follower_that_has_it_all_is_proposed_and_counts_when_decided,
-     a_watch_ends_with_data_that_its_reader_may_see, a_watch_counts_bytes_and_ends_with_leadership,
+     a_watch_ends_with_data_that_its_reader_may_see,
+     a_watch_of_what_has_gone_since_it_was_read_ends, a_watch_counts_bytes_and_ends_with_leadership,
      control_answers_each_partition, bad_batches_leave_nothing,
      a_follower_writes_what_the_leader_sent, a_follower_that_ends_in_a_batch_goes_on_with_it,
      divergence_is_told_and_not_noted, offsets_are_found_up_to_what_is_committed,
