@@ -138,7 +138,10 @@ bool sender_send(struct sender *sender, int64_t count)
                 RD_KAFKA_V_OPAQUE((void *)(intptr_t)number), RD_KAFKA_V_END);
             if (err == RD_KAFKA_RESP_ERR_NO_ERROR) break;
             if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-                fprintf(stderr, "produce: %s\n", rd_kafka_err2str(err));
+                char why[512] = "";
+                if (err == RD_KAFKA_RESP_ERR__FATAL)
+                    (void)!rd_kafka_fatal_error(sender->producer, why, sizeof(why));
+                fprintf(stderr, "produce: %s %s\n", rd_kafka_err2str(err), why);
                 sender->offsets[number] = FAILED;
                 sender->answered++;
                 free(value);
