@@ -88,7 +88,7 @@ struct broker {
     char cluster_id[64];
     struct recipe *recipe_paths, *recipe_cluster, *recipe_id, *recipe_peers, *recipe_register,
         *recipe_left;
-    struct timer retry, connect_limit;
+    struct timer retry, connect_limit, load_again;
     struct zk_call feature_exists, feature_get;
     bool feature_busy, feature_again;
     struct arena arena;

@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RETRY_MS 1000
+#define RETRY_MS      1000
+#define LOAD_AGAIN_MS 5000 /* where a log directory has no room for what a start has to write */
 /* ZooKeeper ends a session at the next of its ticks after the time-out, not at once. */
 #define EXPIRY_LATE_MS               5000
 #define DEFAULT_VERSION              5
@@ -347,7 +348,17 @@ void start_logs_loaded(void *owner, enum err err, const char *text)
         broker_fail(broker, err, "the log directories cannot be loaded");
         return;
     }
+    timer_cancel(&broker->main->shard, &broker->load_again);
     need_met(broker, NEED_LOGS);
+}
+
+static void on_load_again(struct timer *timer)
+{
+    struct broker *broker = CONTAINER(timer, struct broker, load_again);
+
+    store_load_again(broker->store);
+    timer_arm(&broker->main->shard, &broker->load_again,
+              instant_add_ms(shard_now(&broker->main->shard), LOAD_AGAIN_MS));
 }
 
 /* ---- sessions ---- */
@@ -500,6 +511,7 @@ enum err start_begin(struct broker *broker)
 
     broker->retry.fire = on_retry;
     broker->connect_limit.fire = on_connect_limit;
+    broker->load_again.fire = on_load_again;
     broker->needs = NEED_LOGS | NEED_PATHS | NEED_CLUSTER_ID | NEED_CONFIGS | NEED_FEATURE |
                     NEED_PEERS | NEED_BROKER_CONFIGS;
     if (options_level(options) < LEVEL_2_7_IV0) broker->needs &= ~(unsigned)NEED_FEATURE;
@@ -512,6 +524,8 @@ enum err start_begin(struct broker *broker)
     timer_arm(
         &broker->main->shard, &broker->connect_limit,
         instant_add_ms(env_now(broker->env), options_zookeeper_connection_timeout_ms(options)));
+    timer_arm(&broker->main->shard, &broker->load_again,
+              instant_add_ms(env_now(broker->env), LOAD_AGAIN_MS));
     store_load(broker->store);
     return ERR_OK;
 }
@@ -526,6 +540,7 @@ void start_end(struct broker *broker)
         recipe_cancel(all[i]);
     timer_cancel(&broker->main->shard, &broker->retry);
     timer_cancel(&broker->main->shard, &broker->connect_limit);
+    timer_cancel(&broker->main->shard, &broker->load_again);
     topic_configs_set_zk(control_topic_configs(broker->control), NULL, NULL, NULL);
     broker_configs_set_zk(broker->configs, NULL, NULL, NULL);
     autocreate_set_zk(control_autocreate(broker->control), NULL);

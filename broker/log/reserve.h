@@ -2,9 +2,10 @@
  *
  * A file of nothing, as long as the reserve. A start after a crash has to write (indexes,
  * checkpoints), and so has an orderly end: where the file system is full then, the file goes, and
- * the directory works in what it leaves. While it is away nothing is appended: producers get an
- * error that passes, followers wait, reads and deletes go on. As soon as there is room for it the
- * file is back, and appending goes on. Kafka ignores it: it is no directory. */
+ * the directory works in what it leaves; a start for which that is not enough waits for room.
+ * While it is away nothing is appended: producers get an error that passes, followers wait, reads
+ * and deletes go on. As soon as there is room for it the file is back, and appending goes on. Kafka
+ * ignores it: it is no directory. */
 #pragma once
 #include "base/err.h"
 #include "runtime/env.h"

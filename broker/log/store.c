@@ -615,7 +615,7 @@ void store_submit(struct store *store, enum disk_class class, struct disk_job *j
     disk_submit(store->options.env, store->options.disk, class, store->options.home, job);
 }
 
-static void abandoned(struct store *store)
+static void ended(struct store *store)
 {
     store->stage = STORE_CLOSED;
     store->options.events->closed(store->options.owner);
@@ -626,8 +626,15 @@ void store_job_ended(struct store *store)
     ensure(store->jobs_running > 0);
     store->jobs_running--;
     if (store->jobs_running > 0) return;
-    if (store->stage == STORE_DRAINING) store_submit_close(store);
-    if (store->stage == STORE_ABANDONING) abandoned(store);
+    if (store->stage == STORE_DRAINING)
+        store_submit_close(store);
+    else if (store->stage == STORE_CLOSING || store->stage == STORE_ABANDONING)
+        ended(store);
+}
+
+bool store_is_closing(const struct store *store)
+{
+    return store->stage == STORE_CLOSING || store->stage == STORE_CLOSED;
 }
 
 void store_abandon(struct store *store)
@@ -635,7 +642,8 @@ void store_abandon(struct store *store)
     ensure(store->stage == STORE_OPEN);
     store->stage = STORE_ABANDONING;
     atomic_store(&store->is_abandoned, true);
-    if (store->jobs_running == 0) abandoned(store);
+    store_load_abandon(store);
+    if (store->jobs_running == 0) ended(store);
 }
 
 void store_add_deleted(struct store_dir *dir, char *path, int64_t due_ms)

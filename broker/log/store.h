@@ -77,6 +77,10 @@ void store_note_session(struct store *store, int64_t session_id, int64_t epoch);
 
 /* Loads all logs, in parallel; ends in `loaded`. */
 void store_load(struct store *store);
+/* Where a directory had no room for what a load has to write (after a crash: indexes, checkpoints),
+ * and no reserve any more, the load waits: goes on with it, if there is room by now. For a timer
+ * of the owner, until `loaded`. */
+void store_load_again(struct store *store);
 
 int store_dir_count(const struct store *store);
 struct log_dir *store_dir(struct store *store, int index);
@@ -163,7 +167,8 @@ void store_renew_reserves(struct store *store);
 /* Removes deleted directories that are due. INSTANT: every 30 s is Kafka's period. */
 void store_tick(struct store *store);
 
-/* Clean shutdown: all logs detached. Closes every log (sync, indexes), then, per directory whose
+/* Clean shutdown: all logs detached. Once they are being closed what is still asked for is refused
+ * (ERR_CANCELLED). Closes every log (sync, indexes), then, per directory whose
  * logs all succeeded, checkpoints and the clean-shutdown marker. Ends in `closed`. */
 void store_close(struct store *store);
 /* Instead, of a store that is not loaded, or not yet: ends a load after the logs at hand, without

@@ -42,6 +42,7 @@ struct dir_load {
     _Atomic int next; /* which partition is to be taken */
     int loaders;      /* that still run */
     struct loader *loader;
+    bool waits_for_room; /* none runs: store_load_again */
     enum err err;
     struct buf problem; /* what keeps the broker from starting */
     struct instant began;
@@ -205,6 +206,7 @@ static void load_one(struct dir_load *load, struct found_log *found, struct log_
     const struct store_options *options = &load->dir->store->options;
     struct log_config config;
 
+    if (found->log != NULL) return; /* before there was no room for another */
     options->config(options->owner, found->parsed.topic, &config);
     const struct recover_request request = {
         .env = options->env,
@@ -247,7 +249,8 @@ static void load_run(struct disk_job *job)
 
     while (!atomic_load(&load->dir->store->is_abandoned) &&
            (i = atomic_fetch_add(&load->next, 1)) < load->count)
-        load_one(load, &load->found[i], files);
+        if (load->found[i].err == ERR_OK || load->found[i].err == ERR_FULL)
+            load_one(load, &load->found[i], files);
     log_files_destroy(&files);
 }
 
@@ -447,6 +450,7 @@ static void all_loaded(struct store_load *all)
     }
     free(all->dirs);
     free(all);
+    store->loading = NULL;
 
     for (int i = 0; i < store->dir_count; i++)
         if (store->dirs[i].failed_why != ERR_OK)
@@ -463,6 +467,7 @@ static void all_loaded(struct store_load *all)
 
 static void free_load(struct store_load *all)
 {
+    all->store->loading = NULL;
     for (int i = 0; i < all->store->dir_count; i++)
         if (all->dirs[i].dir != NULL) dir_load_fini(&all->dirs[i]);
     free(all->dirs);
@@ -483,35 +488,85 @@ static void one_ended(struct store_load *all)
     store_job_ended(store);
 }
 
+/* That alone: what is broken does not wait. */
+static bool lacks_room(const struct dir_load *load)
+{
+    bool is_full = false;
+
+    for (int i = 0; i < load->count; i++) {
+        if (load->found[i].err == ERR_FULL)
+            is_full = true;
+        else if (load->found[i].err != ERR_OK)
+            return false;
+    }
+    return is_full;
+}
+
 static void load_done(struct disk_job *job)
 {
     struct dir_load *load = list_entry(job, struct loader, job)->load;
     struct store_load *all = load->all;
     struct store *store = all->store;
 
-    if (--load->loaders == 0)
-        one_ended(all);
-    else
+    if (--load->loaders > 0) {
         store_job_ended(store);
+    } else if (lacks_room(load) && !atomic_load(&store->is_abandoned)) {
+        load->waits_for_room = true;
+        log_error("log", "start_waits_for_room",
+                  "path=%s hint=\"its file system is full: the start goes on when there is room\"",
+                  load->dir->path);
+        store_job_ended(store);
+    } else {
+        one_ended(all);
+    }
+}
+
+static void submit_loaders(struct dir_load *load)
+{
+    struct store *store = load->dir->store;
+    int loaders = store->options.recovery_threads < 1 ? 1 : store->options.recovery_threads;
+
+    if (loaders > load->count) loaders = load->count;
+    load->loaders = loaders;
+    free(load->loader);
+    load->loader = ensure_zalloc((size_t)loaders * sizeof(*load->loader));
+    for (int i = 0; i < loaders; i++) {
+        load->loader[i] = (struct loader){{.run = load_run, .done = load_done}, load};
+        store_submit(store, DISK_LONG, &load->loader[i].job);
+    }
+}
+
+void store_load_again(struct store *store)
+{
+    for (int i = 0; store->loading != NULL && i < store->dir_count; i++) {
+        struct dir_load *load = &store->loading->dirs[i];
+        if (!load->waits_for_room) continue;
+        load->waits_for_room = false;
+        atomic_store(&load->next, 0);
+        submit_loaders(load);
+    }
+}
+
+void store_load_abandon(struct store *store)
+{
+    struct store_load *all = store->loading;
+
+    if (all == NULL) return;
+    for (int i = 0; i < store->dir_count; i++)
+        all->left -= all->dirs[i].waits_for_room;
+    if (all->left == 0) free_load(all);
 }
 
 static void returned_done(struct disk_job *job)
 {
     struct dir_load *load = list_entry(job, struct dir_load, job);
     struct store *store = load->dir->store;
-    int loaders = store->options.recovery_threads < 1 ? 1 : store->options.recovery_threads;
 
-    if (loaders > load->count) loaders = load->count;
-    if (load->err != ERR_OK || loaders == 0) {
+    if (load->err != ERR_OK || load->count == 0) {
         one_ended(load->all);
         return;
     }
-    load->loaders = loaders;
-    load->loader = ensure_zalloc((size_t)loaders * sizeof(*load->loader));
-    for (int i = 0; i < loaders; i++) {
-        load->loader[i] = (struct loader){{.run = load_run, .done = load_done}, load};
-        store_submit(store, DISK_LONG, &load->loader[i].job);
-    }
+    submit_loaders(load);
     store_job_ended(store);
 }
 
@@ -621,6 +676,7 @@ void store_load(struct store *store)
         all->left += !store->dirs[i].dir.is_offline;
     all->listing = all->left;
     ensure(all->left > 0);
+    store->loading = all;
     for (int i = 0; i < store->dir_count; i++) {
         struct dir_load *load = &all->dirs[i];
         if (store->dirs[i].dir.is_offline) continue;
@@ -795,8 +851,13 @@ static void create_begin(struct store_making *making)
 void store_create_many(struct store *store, struct store_new_log *logs, int count,
                        void (*done)(void *to), void *to)
 {
+    if (store_is_closing(store)) {
+        for (int i = 0; i < count; i++)
+            logs[i].err = ERR_CANCELLED;
+        done(to);
+        return;
+    }
     struct create *create = ensure_zalloc(sizeof(*create));
-
     *create = (struct create){.job = {.run = create_run, .done = create_done},
                               .making = {.job = &create->job, .begin = create_begin},
                               .store = store,
@@ -898,9 +959,14 @@ static void leave(struct store *store, struct map *of, struct log **log, const c
                   int64_t delay_ms, void (*done)(void *to, enum err err), void *to)
 {
     struct log *l = *log;
-    struct leaving *leaving = ensure_zalloc(sizeof(*leaving));
     char live[NAMES_MAX + 1], path[FILES_PATH_MAX];
 
+    if (store_is_closing(store)) {
+        *log = NULL;
+        if (done != NULL) done(to, ERR_CANCELLED);
+        return;
+    }
+    struct leaving *leaving = ensure_zalloc(sizeof(*leaving));
     ensure(names_live(live, l->topic, l->partition) == ERR_OK);
     struct store_dir *dir = store_dir_of(store, l);
     ensure(names_join(path, dir->path, name) == ERR_OK);

@@ -133,6 +133,10 @@ static void create_done(struct disk_job *job)
 void store_create_future(struct store *store, const struct log *current, struct log_dir *dir,
                          void (*done)(void *to, enum err err, struct log *future), void *to)
 {
+    if (store_is_closing(store)) {
+        done(to, ERR_CANCELLED, NULL);
+        return;
+    }
     struct create_future *create = ensure_zalloc(sizeof(*create));
     struct slice topic = log_topic(current);
     uint64_t high = env_random(store->options.env, "future");
@@ -215,9 +219,13 @@ static void moved_done(struct disk_job *job)
 void store_moved(struct store *store, struct slice topic, int32_t partition, void (*done)(void *to),
                  void *to)
 {
-    struct moved *moved = ensure_zalloc(sizeof(*moved));
     char live[NAMES_MAX + 1];
 
+    if (store_is_closing(store)) {
+        if (done != NULL) done(to);
+        return;
+    }
+    struct moved *moved = ensure_zalloc(sizeof(*moved));
     ensure(names_live(live, topic, partition) == ERR_OK);
     struct log *old = map_get(&store->logs, slice_text(live));
     struct log *new = map_remove(&store->futures, slice_text(live));

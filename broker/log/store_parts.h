@@ -58,7 +58,8 @@ struct store_making {
 
 struct store {
     struct store_options options;
-    struct list makings; /* that wait for checkpoints */
+    struct list makings;        /* that wait for checkpoints */
+    struct store_load *loading; /* or NULL */
     struct store_dir *dirs;
     int dir_count;
     struct map logs;    /* "topic-partition" → struct log * */
@@ -85,6 +86,11 @@ struct store_dir *store_place(struct store *store, const char *name);
 void store_submit(struct store *store, enum disk_class class, struct disk_job *job);
 void store_job_ended(struct store *store);
 void store_submit_close(struct store *store); /* when the other jobs have ended */
+/* The logs are being closed, by jobs that hold them, or are: nothing is made or renamed any more.
+ * What asks for it is left over from a step of the end that took too long. */
+bool store_is_closing(const struct store *store);
+/* Ends what store_load_again would have gone on with. */
+void store_load_abandon(struct store *store);
 /* Takes a directory that gave an I/O error offline; tells the owner, once. */
 void store_dir_failed(struct store_dir *dir, enum err why);
 /* Renames the directory of `log`, which is of `of` or nowhere, and deletes it later; takes `log`.

@@ -503,7 +503,6 @@ static void mark_run(struct disk_job *job)
 static void dir_closed(struct dir_close *close)
 {
     struct store *store = close->dir->store;
-    bool is_last = true;
 
     for (int i = 0; i < STORE_CHECKPOINTS; i++)
         buf_fini(&close->texts[i]);
@@ -512,11 +511,6 @@ static void dir_closed(struct dir_close *close)
     free(close->logs);
     free(close);
     store_job_ended(store);
-    is_last = store->jobs_running == 0;
-    if (is_last) {
-        store->stage = STORE_CLOSED;
-        store->options.events->closed(store->options.owner);
-    }
 }
 
 static void mark_done(struct disk_job *job)

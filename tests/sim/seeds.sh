@@ -62,6 +62,10 @@ sim=${OTTLA_BUILD:-.}/tests/sim/sim
 "$sim" --seed 9708108 --set safety-s=750
 # Told to end, a broker whose one shard had been asked by another to watch a partition that was gone by then kept the fetch.
 "$sim" --seed 9719693
+# A step of the end that had taken too long was left behind, and deleted a log while it was being closed.
+"$sim" --seed 9723642
+# A disk filled during a start, had room, and filled again: nothing was left of the reserve, and its directory went offline.
+"$sim" --seed 9724070
 # Four hours of a slow world, at the end of which an operator was asleep that was to give up what was lost.
 "$sim" --seed 15 --set safety-s=14400 --set replica.fetch.wait.max.ms=2500
 # A follower on a full disk was to begin where its leader's log began: it dropped what it had, and had no room for a new segment.

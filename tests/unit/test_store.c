@@ -690,6 +690,101 @@ START_TEST(a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room)
 END_TEST
 
 static int deletions;
+/* It filled, had room, and filled again during the start; or there was no reserve. */
+START_TEST(a_start_without_room_and_reserve_waits_for_room)
+{
+    begin(2);
+    for (int i = 0; i < 6; i++)
+        append_some(create("t", i), 200);
+    store_destroy(&store);
+    w = world_restart(w);
+    set_options(2);
+    open_store();
+    struct sim_device *device = sim_disk_device(w->machine, w->dir);
+    sim_device_fill(device, sim_device_usable(device) - 3 * 4096); /* enough for one of them */
+    int before = told.loaded;
+
+    store_load(store);
+    world_run_jobs(w);
+    store_load_again(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(told.loaded, before);
+    ck_assert_int_eq(told.failed, 0);
+    sim_device_fill(device, 0);
+    store_load_again(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(told.loaded, before + 1);
+    ck_assert_int_eq(told.loaded_err, ERR_OK);
+    ck_assert_int_eq(store_log_count(store), 6);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(log_end_offset(store_find(store, SLICE("t"), i)), 600);
+    store_load_again(store); /* a timer that comes late */
+    end();
+}
+END_TEST
+
+START_TEST(a_start_that_waits_for_room_ends_when_it_is_told_to)
+{
+    begin(1);
+    append_some(create("t", 0), 200);
+    store_destroy(&store);
+    w = world_restart(w);
+    set_options(1);
+    open_store();
+    struct sim_device *device = sim_disk_device(w->machine, w->dir);
+    sim_device_fill(device, sim_device_usable(device));
+    int before = told.loaded, closed = told.closed;
+
+    store_load(store);
+    world_run_jobs(w);
+    store_abandon(store);
+    world_run_jobs(w);
+    ck_assert_int_eq(told.closed, closed + 1);
+    ck_assert_int_eq(told.loaded, before);
+    ck_assert(!world_has(w, "d0/.kafka_cleanshutdown"));
+    end();
+}
+END_TEST
+
+static int refusals;
+
+static void on_refused(void *to, enum err err)
+{
+    (void)to;
+    ck_assert_int_eq(err, ERR_CANCELLED);
+    refusals++;
+}
+
+static void on_not_made(void *to, enum err err, struct log *log)
+{
+    ck_assert_ptr_null(log);
+    on_refused(to, err);
+}
+
+/* A step of the end that took too long is left behind, and goes on beside the close. */
+START_TEST(what_comes_during_the_close_is_refused)
+{
+    begin(1);
+    struct log *log = create("t", 0);
+    append_some(log, 10);
+    int closed = told.closed;
+    refusals = 0;
+
+    store_close(store);
+    store_delete(store, &log, on_refused, NULL);
+    store_create(store, SLICE("late"), 0, (struct uuid){{0}}, &config, true, on_not_made, NULL);
+    store_create_future(store, store_find(store, SLICE("t"), 0),
+                        log_directory(store_find(store, SLICE("t"), 0)), on_not_made, NULL);
+    ck_assert_int_eq(refusals, 3);
+    world_run_jobs(w);
+    ck_assert_int_eq(told.closed, closed + 1);
+    ck_assert(world_has(w, "d0/.kafka_cleanshutdown"));
+    ck_assert(world_has(w, "d0/t-0"));
+    ck_assert(!world_has(w, "d0/late-0"));
+    end();
+}
+END_TEST
+
 START_TEST(a_disk_that_fills_during_a_start_has_the_reserve_for_it)
 {
     reserve_bytes = 1 << 20;
@@ -1520,4 +1615,6 @@ UNIT(an_empty_directory_becomes_a_brokers, a_damaged_identity_is_named,
      what_failed_has_lost_its_cache_though_the_machine_runs_on, a_torn_note_of_a_loss_is_one,
      a_thousand_empty_partitions_open_almost_nothing,
      a_broker_that_was_killed_starts_on_a_full_disk_and_waits_for_room,
+     a_start_without_room_and_reserve_waits_for_room,
+     a_start_that_waits_for_room_ends_when_it_is_told_to, what_comes_during_the_close_is_refused,
      a_disk_that_fills_during_a_start_has_the_reserve_for_it)
