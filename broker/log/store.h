@@ -167,9 +167,9 @@ void store_renew_reserves(struct store *store);
 /* Removes deleted directories that are due. INSTANT: every 30 s is Kafka's period. */
 void store_tick(struct store *store);
 
-/* Clean shutdown: all logs detached. Once they are being closed what is still asked for is refused
- * (ERR_CANCELLED). Closes every log (sync, indexes), then, per directory whose
- * logs all succeeded, checkpoints and the clean-shutdown marker. Ends in `closed`. */
+/* Clean shutdown: all logs detached. Closes every log (sync, indexes), then, per directory whose
+ * logs all succeeded, checkpoints and the clean-shutdown marker. Ends in `closed`. What is asked
+ * for while logs are being closed is refused (ERR_CANCELLED; of a move, nothing is done). */
 void store_close(struct store *store);
 /* Instead, of a store that is not loaded, or not yet: ends a load after the logs at hand, without
  * `loaded`; nothing is written. Ends in `closed`. */

@@ -552,8 +552,10 @@ void store_load_abandon(struct store *store)
     struct store_load *all = store->loading;
 
     if (all == NULL) return;
-    for (int i = 0; i < store->dir_count; i++)
+    for (int i = 0; i < store->dir_count; i++) {
         all->left -= all->dirs[i].waits_for_room;
+        all->dirs[i].waits_for_room = false; /* the others may still run: nothing begins again */
+    }
     if (all->left == 0) free_load(all);
 }
 
@@ -852,8 +854,10 @@ void store_create_many(struct store *store, struct store_new_log *logs, int coun
                        void (*done)(void *to), void *to)
 {
     if (store_is_closing(store)) {
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
+            logs[i].log = NULL;
             logs[i].err = ERR_CANCELLED;
+        }
         done(to);
         return;
     }
